@@ -1,0 +1,31 @@
+# Everything a contributor types. Needs only python3 (3.11 or newer, with venv), make and git.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install test check fix build clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml $(wildcard requirements/*.txt)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: install
+	$(BIN)/python -m pytest -q
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fix: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: install
+	$(BIN)/python -m build --no-isolation
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,64 @@
+"""What changed? The difference of two snapshots, leaf by leaf.
+
+A change names a leaf by its dotted path (`hyperparameters.n_epochs`), also when its parent appears or
+goes; lists are compared and shown whole, because an index means nothing to a reader. Which changes are
+news and which are volatile is said here too, once.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct, to_builtins
+
+from ftwatch.core.job import Snapshot, Status
+
+__all__ = ["Change", "diff", "is_volatile"]
+
+# Where an answer came from, not what it said: never a change.
+IDENTITY = frozenset({"id", "object", "provider", "kind"})
+
+VOLATILE = ("estimated_finish", "progress")
+
+
+class Change(Struct, frozen=True):
+    """One field that differs: its dotted path, and its value before and after (None = absent)."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
+    """Every leaf that differs between two looks at one job; `status` first, then in field order."""
+    if before == after:
+        return ()
+    old, new = to_builtins(before), to_builtins(after)
+    changes = [
+        change
+        for name in new
+        if name not in IDENTITY and old[name] != new[name]
+        for change in _leaves(name, old[name], new[name])
+    ]
+    return tuple(sorted(changes, key=lambda change: change.field != "status"))
+
+
+def is_volatile(change: Change, status: Status) -> bool:
+    """Whether a change is mere movement (a progress bar), not news, for a job in this status."""
+    root = change.field.partition(".")[0]
+    return root in VOLATILE or (root == "trained_tokens" and not status.is_terminal)
+
+
+def _leaves(path: str, old: Any, new: Any) -> Iterator[Change]:
+    if isinstance(old, dict) or isinstance(new, dict):
+        before = old if isinstance(old, dict) else {}
+        after = new if isinstance(new, dict) else {}
+        for key in dict.fromkeys([*before, *after]):
+            if before.get(key) != after.get(key):
+                yield from _leaves(f"{path}.{key}", before.get(key), after.get(key))
+        # A scalar that became a map (or the reverse) has a leaf of its own to tell of.
+        lost = None if isinstance(old, dict) else old
+        gained = None if isinstance(new, dict) else new
+        if lost is not None or gained is not None:
+            yield Change(path, lost, gained)
+    elif old != new:
+        yield Change(path, old, new)
