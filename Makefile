@@ -4,11 +4,14 @@ BIN := .venv/bin
 
 .PHONY: install test check fix build clean
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+
 install: .venv/.installed
 
 .venv/.installed: pyproject.toml $(wildcard requirements/*.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt 2>&1 | { grep -v "^WARNING: Location" || true; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
