@@ -61,4 +61,9 @@ def _leaves(path: str, old: Any, new: Any) -> Iterator[Change]:
         if lost is not None or gained is not None:
             yield Change(path, lost, gained)
     elif old != new:
-        yield Change(path, old, new)
+        yield Change(path, _plain(old), _plain(new))
+
+
+def _plain(value: Any) -> Any:
+    """A change reads the same before it is stored and after: JSON knows lists, not tuples."""
+    return list(value) if isinstance(value, tuple) else value
