@@ -1,0 +1,168 @@
+"""What do we call it? Events: facts worth routing, with an id derived from their content.
+
+`Event` *is* the wire form (webhooks, `-o json`, the store): encoding one gives a superset of OpenAI's own
+webhook events. Who gets an event is `route`'s question, how it reads `message`'s.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from ftwatch.core.diff import Change
+from ftwatch.core.job import JobKey, Snapshot, Status
+
+__all__ = ["Data", "Event", "Severity", "decode", "digest", "encode", "event_id", "status_severity"]
+
+JOB = "fine_tuning.job."
+ALERT = "fine_tuning.alert."
+CREATED = JOB + "created"
+UPDATED = JOB + "updated"
+GONE = JOB + "gone"
+RETURNED = JOB + "returned"
+WATCHING = "ftwatch.provider.watching"
+DEGRADED = "ftwatch.provider.degraded"
+RECOVERED = "ftwatch.provider.recovered"
+UNREADABLE = "ftwatch.provider.unreadable"
+DRIFT = "ftwatch.provider.drift"
+DEAD = "ftwatch.delivery.dead"
+DISABLED = "ftwatch.notifier.disabled"
+ENABLED = "ftwatch.notifier.recovered"
+REJECTED = "ftwatch.config.rejected"
+ACCEPTED = "ftwatch.config.accepted"
+TEST = "ftwatch.test"
+
+
+class Severity(StrEnum):
+    """How much an event matters: detail < info < notice < warning < error (compare by `rank`)."""
+
+    DETAIL = "detail"
+    INFO = "info"
+    NOTICE = "notice"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        """0 for detail … 4 for error."""
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+_STATUS_SEVERITY = {
+    Status.VALIDATING_FILES: Severity.DETAIL,
+    Status.QUEUED: Severity.DETAIL,
+    Status.RUNNING: Severity.INFO,
+    Status.PAUSING: Severity.DETAIL,
+    Status.PAUSED: Severity.WARNING,
+    Status.CANCELLING: Severity.DETAIL,
+    Status.SUCCEEDED: Severity.NOTICE,
+    Status.FAILED: Severity.ERROR,
+    Status.CANCELLED: Severity.NOTICE,
+    Status.UNKNOWN: Severity.WARNING,
+}
+
+
+def status_severity(status: Status) -> Severity:
+    """How much it matters that a job's status became `status`."""
+    return _STATUS_SEVERITY[status]
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """What an event is about. `id` is the job's, else the provider's or notifier's name.
+
+    What is UNSET is left out of the wire form: an event about a provider has no sequence or status.
+    `note` is one plain sentence for people, where the type alone does not say it.
+    """
+
+    id: str
+    provider: str | UnsetType = UNSET
+    kind: str | UnsetType = UNSET
+    notifier: str | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
+    status: Status | UnsetType | None = UNSET
+    previous_status: Status | UnsetType | None = UNSET
+    sequence: int | UnsetType = UNSET
+    skipped: bool | UnsetType = UNSET
+    occurred_at: int
+    observed_at: int
+    incomplete: tuple[str, ...] | UnsetType = UNSET
+    note: str | UnsetType = UNSET
+    changes: tuple[Change, ...] | UnsetType = UNSET
+    job: Snapshot | UnsetType = UNSET
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """A fact worth routing. Times are Unix seconds; `id` is made by `event_id`."""
+
+    object: str = "event"
+    id: str
+    type: str
+    created_at: int
+    severity: Severity
+    data: Data
+
+    @property
+    def job(self) -> Snapshot | None:
+        """The job as observed, for events about one."""
+        return self.data.job or None
+
+    @property
+    def key(self) -> JobKey | None:
+        """Which job the event is about, if about one."""
+        job = self.job
+        return job.key if job else None
+
+    @property
+    def status(self) -> Status | None:
+        """The status that this event brought, if it brought one."""
+        return self.data.status or None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changed fields, if any."""
+        return self.data.changes or ()
+
+    @property
+    def note(self) -> str | None:
+        """The event's own sentence, if it has one."""
+        return self.data.note or None
+
+    @property
+    def lane(self) -> str:
+        """What keeps its order: events of one lane reach a notifier in the order they happened."""
+        return str(self.key) if self.key else self.id
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode(event: Event) -> bytes:
+    """The event's wire form, frozen at its commit: the same event gives the same bytes."""
+    return _encoder.encode(event)
+
+
+def decode(body: bytes) -> Event:
+    """The event that `encode` wrote. Raises msgspec.DecodeError on anything else."""
+    return _decoder.decode(body)
+
+
+def digest(*parts: object) -> str:
+    """32 hex digits that stand for these parts (strings, numbers, lists, maps), in this order."""
+    canonical = msgspec.json.encode(parts, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def event_id(link: str | JobKey, type: str, changes: Iterable[Change] = (), *more: Any) -> str:
+    """The id of the event that follows `link` (the job's previous event, else the job's own key).
+
+    Derived from content alone, so that a second replica or a restored backup makes the same id.
+    """
+    facts = [[change.field, change.before, change.after] for change in changes]
+    return "evt_" + digest(list(link) if isinstance(link, JobKey) else link, type, facts, *more)

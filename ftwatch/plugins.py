@@ -1,0 +1,274 @@
+"""The sockets on one page: what a provider and a notifier must be, and how a kind is found.
+
+Plug-ins import only `ftwatch.client`, `ftwatch.plugins` and `ftwatch.core`; nothing imports them: a kind is
+an entry point in the group `ftwatch.providers` or `ftwatch.notifiers`, built-in ones included. An `Options`
+class is a frozen keyword-only dataclass; `config` checks the YAML against it and names every mistake's place.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from msgspec import Struct
+
+from ftwatch.core.delivery import Outcome, RetryPolicy
+from ftwatch.core.event import Event
+from ftwatch.core.job import Snapshot
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+__all__ = [
+    "Audience",
+    "Duration",
+    "Item",
+    "Memory",
+    "NotFound",
+    "Notifier",
+    "NotifierSpec",
+    "Page",
+    "Provider",
+    "ProviderError",
+    "ProviderSpec",
+    "Result",
+    "Secret",
+    "Unreadable",
+    "kinds",
+    "load_kind",
+]
+
+# --------------------------------------------------------------------------------------- option types
+
+
+class Secret:
+    """A value that shows itself only to who asks with `reveal()`; its repr is dots.
+
+    It is resolved late, so that commands which only look at a config work without its secrets.
+    """
+
+    __slots__ = ("_source", "origin")
+
+    def __init__(self, source: str | Callable[[], str], origin: str = "literal") -> None:
+        self._source = source
+        self.origin = origin
+
+    def reveal(self) -> str:
+        """The value itself. Raises LookupError, with a sentence, where it cannot be had."""
+        if callable(self._source):
+            self._source = self._source()
+        return self._source
+
+    def __repr__(self) -> str:
+        return "Secret(••••)"
+
+    __str__ = __repr__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        def read(value: object) -> "Secret":
+            if isinstance(value, Secret):
+                return value
+            if isinstance(value, str) and value:
+                return Secret(value)
+            raise ValueError("a secret is a non-empty string")
+
+        return core_schema.no_info_plain_validator_function(
+            read, json_schema_input_schema=core_schema.str_schema()
+        )
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(timedelta):
+    """A span of time, written `30s`, `5m`, `2h`, `30d` or `1h30m` in the config."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Duration":
+        """The span that `text` names. Raises ValueError with a sentence for anything else."""
+        import re
+
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text)
+        if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+            raise ValueError(f"{text!r} is no duration: write 30s, 5m, 2h or 30d")
+        return cls(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        def read(value: object) -> "Duration":
+            if isinstance(value, Duration):
+                return value
+            if isinstance(value, str):
+                return cls.parse(value)
+            raise ValueError("a duration is written 30s, 5m, 2h or 30d")
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            json_schema_input_schema=core_schema.str_schema(pattern=r"^(\d+(\.\d+)?(ms|[smhd]))+$"),
+        )
+
+
+# ------------------------------------------------------------------------------------------ providers
+
+
+class ProviderError(Exception):
+    """A provider could not be asked, or did not answer as it should. Decides nothing about any job.
+
+    `denied`: the credentials were refused (401, 403), told at once. `retry_after` is in seconds.
+    `missing`: the endpoint itself is not there (404 on a listing): drift, not a vanished job.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        throttled: bool = False,
+        missing: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.denied = denied
+        self.retry_after = retry_after
+        self.throttled = throttled
+        self.missing = missing
+
+
+class NotFound(Exception):
+    """The provider knows no job of this id."""
+
+
+class Unreadable(Exception):
+    """One entry that is no job (no id, no status): told once, never hides the others."""
+
+
+class Item(Struct, frozen=True):
+    """One entry of a page: the job's id and the bytes as they came."""
+
+    id: str
+    raw: bytes
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """A window of a listing, newest first: `next` anchors the next one, None at the end.
+
+    `fingerprint` stands for the window's bytes: equal fingerprints, equal jobs. `items` are raw entries
+    that `Provider.identify` and `read` can take; they are not decoded before they are known to be new.
+    """
+
+    fingerprint: bytes
+    entries: tuple[bytes, ...]
+    next: str | None
+    complete: bool
+
+
+class Provider(Protocol):
+    """A configured account on a fine-tuning service."""
+
+    Options: ClassVar[type]
+    list_is_truth: ClassVar[bool]
+    """Whether a list entry counts as much as a retrieve."""
+
+    async def page(self, anchor: str | None) -> Page:
+        """The window after the job `anchor` (None: the newest). Raises ProviderError."""
+        ...
+
+    async def retrieve(self, id: str) -> bytes:
+        """One job's document. Raises NotFound, ProviderError."""
+        ...
+
+    def identify(self, raw: bytes) -> str:
+        """The id in one entry, cheaply. Raises Unreadable."""
+        ...
+
+    def read(self, raw: bytes) -> Snapshot:
+        """The canonical job in one document (pure). Raises Unreadable."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderSpec:
+    """What a provider's constructor is given: its configured name, labels, options and the client."""
+
+    name: str
+    kind: str
+    labels: dict[str, str]
+    options: Any
+    client: Any
+
+
+# ------------------------------------------------------------------------------------------ notifiers
+
+Audience = Literal["people", "machines"]
+Memory = dict[str, Any]
+
+
+class Result(Struct, frozen=True):
+    """What a send came to, and the memory to keep (None: as it was), committed with the settling."""
+
+    outcome: Outcome
+    memory: Memory | None = None
+
+
+class Notifier(Protocol):
+    """A configured destination. `send` is called with events of one lane, oldest first.
+
+    `body` is what `freeze` gave before the first attempt (None where a kind renders when sending).
+    A raised exception counts as Retry with the exception's type as reason: a guest may not crash the house.
+    """
+
+    Options: ClassVar[type]
+    audience: ClassVar[Audience]
+    """People get ftwatch's own events and closure by default; machines only what a route names."""
+    retry: ClassVar[RetryPolicy]
+    concurrency: ClassVar[int]
+    """How many deliveries of different lanes may be under way at once."""
+    timeout: float
+    """Seconds that one `send` may take in all, enforced by the dispatcher."""
+
+    def freeze(self, event: Event) -> bytes | None:
+        """The bytes that every attempt will send, stored before the first; None renders when sending."""
+        ...
+
+    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+        """Deliver. Never raises for what the receiver does: that is an Outcome with its reason."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifierSpec:
+    """What a notifier's constructor is given."""
+
+    name: str
+    kind: str
+    options: Any
+    client: Any
+    folder: str = "."
+    """The config's folder: relative paths and commands start there."""
+
+
+# ---------------------------------------------------------------------------------------- finding kinds
+
+GROUPS = {"provider": "ftwatch.providers", "notifier": "ftwatch.notifiers"}
+
+
+def kinds(socket: Literal["provider", "notifier"]) -> dict[str, EntryPoint]:
+    """The installed kinds by name, without importing any of them."""
+    return {point.name: point for point in entry_points(group=GROUPS[socket])}
+
+
+def load_kind(socket: Literal["provider", "notifier"], kind: str) -> Any:
+    """The class behind a kind. Raises LookupError that lists what is installed."""
+    installed = kinds(socket)
+    if kind not in installed:
+        known = ", ".join(sorted(installed)) or "none: install the project first"
+        raise LookupError(f"no {socket} of kind {kind!r}; installed: {known}")
+    return installed[kind].load()
