@@ -167,9 +167,9 @@ def _sentence(error: BaseException) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `retry-after` (number or HTTP date); None if it says nothing usable.
+    """Seconds to wait by `retry-after-ms` or `retry-after` (number or HTTP date), None if neither is usable.
 
-    Header names in lower case. Negative, past, non-finite and unparsable values, and any over a year, say nothing.
+    Header names in lower case. Negative, past, non-finite, unparsable values and any over a year say nothing.
     """
     year = 365 * 86400
     try:
