@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Duration",
-    "Item",
     "Memory",
     "NotFound",
     "Notifier",
@@ -150,24 +149,14 @@ class Unreadable(Exception):
     """One entry that is no job (no id, no status): told once, never hides the others."""
 
 
-class Item(Struct, frozen=True):
-    """One entry of a page: the job's id and the bytes as they came."""
-
-    id: str
-    raw: bytes
-
-
 class Page(Struct, frozen=True, kw_only=True):
-    """A window of a listing, newest first: `next` anchors the next one, None at the end.
+    """A window of a listing, newest first: its raw entries, undecoded, and where the next window starts.
 
-    `fingerprint` stands for the window's bytes: equal fingerprints, equal jobs. `items` are raw entries
-    that `Provider.identify` and `read` can take; they are not decoded before they are known to be new.
+    `next` is the anchor of the following window, None at the end of the listing.
     """
 
-    fingerprint: bytes
     entries: tuple[bytes, ...]
     next: str | None
-    complete: bool
 
 
 class Provider(Protocol):
@@ -177,8 +166,15 @@ class Provider(Protocol):
     list_is_truth: ClassVar[bool]
     """Whether a list entry counts as much as a retrieve."""
 
-    async def page(self, anchor: str | None) -> Page:
-        """The window after the job `anchor` (None: the newest). Raises ProviderError."""
+    async def page(self, anchor: str | None) -> bytes:
+        """The window after the job `anchor` (None: the newest), as it came: equal bytes, equal jobs.
+
+        Raises ProviderError. What it returns is split only when its bytes have not been seen before.
+        """
+        ...
+
+    def split(self, body: bytes) -> Page:
+        """The entries of one window (pure). Raises ProviderError where `body` is no listing."""
         ...
 
     async def retrieve(self, id: str) -> bytes:
@@ -196,7 +192,7 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderSpec:
-    """What a provider's constructor is given: its configured name, labels, options and the client."""
+    """What a provider's constructor is given. `client` is the account's own, paced by its rate budget."""
 
     name: str
     kind: str

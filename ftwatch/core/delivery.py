@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from ftwatch.core.span import DAY, HOUR, MINUTE
+
 __all__ = [
     "Claim",
     "Delivery",
@@ -20,8 +22,6 @@ __all__ = [
     "State",
     "settle",
 ]
-
-MINUTE, HOUR, DAY = 60, 3600, 86400
 
 # How long a rejected head may hold up the later events of its job.
 LEAPFROG_AFTER = 2 * MINUTE

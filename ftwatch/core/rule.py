@@ -1,0 +1,73 @@
+"""Is something wrong although nothing came? Rules: pure functions of what is known about a job, and now.
+
+A rule answers with a `Finding`: what is wrong, if anything is, and when to ask again even if the provider
+says nothing new. `decide` keeps which rules fire, and makes the events.
+"""
+
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
+
+from ftwatch.core.event import Severity
+from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.span import HOUR, span
+
+__all__ = ["Facts", "Finding", "Rule", "Stuck"]
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status."""
+
+    snapshot: Snapshot
+    status_since: float
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What a rule sees. `note` is a sentence for people while it fires, None while all is well.
+
+    `subject` names what it fired about: another subject is another alert. `wake_at` is when to ask again.
+    """
+
+    note: str | None = None
+    subject: str = ""
+    wake_at: float | None = None
+
+
+class Rule(Protocol):
+    """A rule of the config's `rules:` block: its options are its fields."""
+
+    name: ClassVar[str]
+    severity: Severity
+
+    def judge(self, facts: Facts, now: float) -> Finding:
+        """What this rule says about a job at this moment."""
+        ...
+
+
+class Stuck(Struct, frozen=True, kw_only=True):
+    """A job stays in a waiting state for longer than it should; limits in seconds, None never fires."""
+
+    name: ClassVar[str] = "stuck"
+
+    severity: Severity = Severity.WARNING
+    queued: float | None = 12 * HOUR
+    validating_files: float | None = 2 * HOUR
+    cancelling: float | None = HOUR
+    paused: float | None = 24 * HOUR
+
+    def judge(self, facts: Facts, now: float) -> Finding:
+        """Fires once the job's status has stood for its limit."""
+        status = facts.snapshot.status
+        limits = {
+            Status.QUEUED: self.queued,
+            Status.VALIDATING_FILES: self.validating_files,
+            Status.CANCELLING: self.cancelling,
+            Status.PAUSED: self.paused,
+        }
+        limit = limits.get(status)
+        if limit is None:
+            return Finding()
+        due = facts.status_since + limit
+        if now < due:
+            return Finding(wake_at=due)
+        return Finding(note=f"{status} for more than {span(limit)}", subject=status)
