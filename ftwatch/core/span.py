@@ -6,13 +6,11 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def span(seconds: float) -> str:
-    """A span as a person says it, in at most two units: `45s`, `12m`, `1h 5m`, `3d 4h`."""
-    left = max(0, round(seconds))
-    if left < MINUTE:
-        return f"{left}s"
-    words = []
-    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1, "s")):
-        count, left = divmod(left, size)
-        if count and (unit != "s" or len(words) == 0 or words[0].endswith("m")):
-            words.append(f"{count}{unit}")
-    return " ".join(words[:2])
+    """A span as a person says it, in at most two neighbouring units: `45s`, `12m`, `1h 5m`, `3d 4h`."""
+    whole = max(0, round(seconds))
+    units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1, "s"))
+    for (size, unit), (smaller, small) in zip(units, units[1:], strict=False):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit} {rest}{small}" if rest else f"{whole // size}{unit}"
+    return f"{whole}s"
