@@ -1,5 +1,7 @@
 """How long is it? Spans of time, in seconds and in words."""
 
+from itertools import pairwise
+
 __all__ = ["DAY", "HOUR", "MINUTE", "span"]
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -9,7 +11,7 @@ def span(seconds: float) -> str:
     """A span as a person says it, in at most two neighbouring units: `45s`, `12m`, `1h 5m`, `3d 4h`."""
     whole = max(0, round(seconds))
     units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1, "s"))
-    for (size, unit), (smaller, small) in zip(units, units[1:], strict=False):
+    for (size, unit), (smaller, small) in pairwise(units):
         if whole >= size:
             rest = whole % size // smaller
             return f"{whole // size}{unit} {rest}{small}" if rest else f"{whole // size}{unit}"
