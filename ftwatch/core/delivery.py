@@ -11,6 +11,8 @@ from msgspec import Struct
 from ftwatch.core.span import DAY, HOUR, MINUTE
 
 __all__ = [
+    "LEAPFROG_AFTER",
+    "Breaker",
     "Claim",
     "Delivery",
     "Outcome",
@@ -21,6 +23,7 @@ __all__ = [
     "Settlement",
     "State",
     "settle",
+    "trip",
 ]
 
 # How long a rejected head may hold up the later events of its job.
@@ -28,6 +31,9 @@ LEAPFROG_AFTER = 2 * MINUTE
 # How many times a receiver may say "too many" before a refusal counts as an attempt.
 FREE_THROTTLES = 20
 LONGEST_RETRY_AFTER = DAY
+# How many times in a row a receiver may be out of reach before only probes are sent, and how often these.
+BREAKS_AFTER = 5
+PROBE_EVERY = 30
 
 
 class State(StrEnum):
@@ -128,6 +134,30 @@ class Claim(Struct, frozen=True, kw_only=True):
     event: bytes
     body: bytes | None = None
     probe: bool = False
+
+
+class Breaker(Struct, frozen=True, kw_only=True):
+    """Whether a receiver answers at all. Open since `open_at`, it lets one probe through at `probe_at`."""
+
+    failures: int = 0
+    open_at: float | None = None
+    probe_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only probes may leave."""
+        return self.open_at is not None
+
+
+def trip(breaker: Breaker, outcome: Outcome, now: float) -> Breaker:
+    """The breaker after one more try: any answer closes it, the fifth silence in a row opens it."""
+    if not (isinstance(outcome, Retry) and outcome.unreachable):
+        return breaker if breaker == Breaker() else Breaker()
+    failures = breaker.failures + 1
+    if failures < BREAKS_AFTER:
+        return Breaker(failures=failures)
+    opened = breaker.open_at if breaker.open_at is not None else now
+    return Breaker(failures=failures, open_at=opened, probe_at=now + PROBE_EVERY)
 
 
 class Settlement(Struct, frozen=True, kw_only=True):

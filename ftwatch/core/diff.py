@@ -29,14 +29,18 @@ class Change(Struct, frozen=True):
 
 
 def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
-    """Every leaf that differs between two looks at one job; `status` first, then in field order."""
+    """Every leaf that differs between two looks at one job; `status` first, then in field order.
+
+    The provider's own word for a status is no change of its own beside the change of status.
+    """
     if before == after:
         return ()
+    same = IDENTITY if before.status is after.status else IDENTITY | {"raw_status"}
     old, new = to_builtins(before), to_builtins(after)
     changes = [
         change
         for name in new
-        if name not in IDENTITY and old[name] != new[name]
+        if name not in same and old[name] != new[name]
         for change in _leaves(name, old[name], new[name])
     ]
     return tuple(sorted(changes, key=lambda change: change.field != "status"))

@@ -120,8 +120,8 @@ class Event(Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> Status | None:
-        """The status that this event brought, if it brought one."""
-        return self.data.status or None
+        """The status that this event brought, if it brought one (not the one it found)."""
+        return self.data.status or None if self.data.status != self.data.previous_status else None
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -1,0 +1,175 @@
+"""What does ftwatch say about itself? Events about a provider, a notifier or the config.
+
+A provider's health is a small state of its own, so that "degraded" is told once and its end to the same
+readers. Like `decide`, everything here is a function of its arguments, committed whole or not at all.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ftwatch.core import event as events
+from ftwatch.core.decide import Assignment, Refusal, assign
+from ftwatch.core.delivery import Delivery
+from ftwatch.core.event import Data, Event, Severity, event_id
+from ftwatch.core.route import Routing
+from ftwatch.core.span import span
+
+__all__ = [
+    "Announcement",
+    "ProviderState",
+    "about_config",
+    "about_notifier",
+    "dead",
+    "degraded",
+    "drifted",
+    "recovered",
+    "unreadable",
+    "watching",
+]
+
+# How many unreadable entries a provider's state remembers, so that each is told once.
+REMEMBERED = 200
+
+
+class ProviderState(Struct, frozen=True, kw_only=True):
+    """What is remembered of a provider. `version` is for compare-and-swap (0: not stored yet).
+
+    `baseline_at`: when the first complete listing ended (Unix seconds); `cursor` is where an unfinished one
+    goes on; `scope` stands for the `watch` it was made under. `words` are unknown statuses already told,
+    `unreadable` the fingerprints of entries already told, `told` who knows that it is degraded.
+    """
+
+    name: str
+    version: int = 0
+    link: str | None = None
+    baseline_at: float | None = None
+    cursor: str | None = None
+    scope: str = ""
+    asked: int = 0
+    degraded_at: float | None = None
+    reason: str = ""
+    told: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    drift: str = ""
+
+
+class Announcement(Struct, frozen=True, kw_only=True):
+    """An event of ftwatch's own with who gets it, to commit together with the `state` it leaves."""
+
+    state: ProviderState | None = None
+    events: tuple[Event, ...] = ()
+    deliveries: tuple[Assignment, ...] = ()
+    verdicts: tuple[Refusal, ...] = ()
+
+
+def watching(
+    state: ProviderState, kind: str, active: int, finished: int, routing: Routing, now: float, *, tell: bool
+) -> Announcement:
+    """The baseline is complete; `tell` its one summary."""
+    done = replace(state, baseline_at=now, cursor=None)
+    if not tell:
+        return Announcement(state=done)
+    note = f"{active} active, {finished} finished recorded"
+    return _about_provider(done, kind, events.WATCHING, Severity.INFO, note, routing, now)
+
+
+def degraded(state: ProviderState, kind: str, reason: str, routing: Routing, now: float) -> Announcement:
+    """No good look for too long. Told once, until it has recovered."""
+    if state.degraded_at is not None:
+        return Announcement()
+    after = replace(state, degraded_at=now, reason=reason)
+    said = _about_provider(after, kind, events.DEGRADED, Severity.WARNING, reason, routing, now)
+    told = tuple(assignment.notifier for assignment in said.deliveries)
+    return replace(said, state=replace(said.state or after, told=told))
+
+
+def recovered(state: ProviderState, kind: str, routing: Routing, now: float) -> Announcement:
+    """Good looks again: told to whoever knows that it was degraded, and to whom routes name."""
+    if state.degraded_at is None:
+        return Announcement()
+    after = replace(state, degraded_at=None, reason="", told=())
+    note = f"after {span(now - state.degraded_at)} of: {state.reason}"
+    return _about_provider(after, kind, events.RECOVERED, Severity.NOTICE, note, routing, now, state.told)
+
+
+def unreadable(
+    state: ProviderState, kind: str, entries: dict[str, str], routing: Routing, now: float
+) -> Announcement:
+    """Entries that are no jobs: `entries` maps fingerprints to what is wrong. Each is told once."""
+    new = {mark: reason for mark, reason in entries.items() if mark not in state.unreadable}
+    if not new:
+        return Announcement()
+    after = replace(state, unreadable=(*state.unreadable, *new)[-REMEMBERED:])
+    first = next(iter(new.values()))
+    count = "one entry" if len(new) == 1 else f"{len(new)} entries"
+    note = f"{count} of the listing cannot be read: {first}"
+    return _about_provider(after, kind, events.UNREADABLE, Severity.WARNING, note, routing, now)
+
+
+def drifted(state: ProviderState, kind: str, what: str, routing: Routing, now: float) -> Announcement:
+    """The provider's interface is not what it was. The same drift is told once."""
+    if state.drift == what:
+        return Announcement()
+    after = replace(state, drift=what)
+    return _about_provider(after, kind, events.DRIFT, Severity.WARNING, what, routing, now)
+
+
+def dead(delivery: Delivery, event: Event, reason: str, routing: Routing, now: float) -> Announcement:
+    """A delivery became a dead letter. The death of such a notice makes no other."""
+    if event.type == events.DEAD:
+        return Announcement()
+    about = event.job.title if event.job else event.data.id
+    note = f"{event.type} of {about} did not arrive after {delivery.attempts} tries: {reason}"
+    return about_notifier(
+        delivery.notifier, events.DEAD, Severity.ERROR, note, routing, now, link=f"{delivery.id}:{int(now)}"
+    )
+
+
+def about_notifier(
+    name: str, kind: str, severity: Severity, note: str, routing: Routing, now: float, *, link: str
+) -> Announcement:
+    """An event about a notifier; it never goes out over the one it is about."""
+    event = _event(name, kind, severity, note, now, link, notifier=name)
+    return _announce(event, routing, now)
+
+
+def about_config(
+    kind: str, severity: Severity, note: str, link: str, routing: Routing, now: float
+) -> Announcement:
+    """The config was rejected, or accepted again. `link` stands for its content."""
+    return _announce(_event("config", kind, severity, note, now, link), routing, now)
+
+
+def _about_provider(
+    state: ProviderState,
+    kind: str,
+    type: str,
+    severity: Severity,
+    note: str,
+    routing: Routing,
+    now: float,
+    also: tuple[str, ...] = (),
+) -> Announcement:
+    link = state.link or f"provider:{state.name}"
+    event = _event(state.name, type, severity, note, now, link, provider=state.name, kind=kind)
+    said = _announce(event, routing, now, also)
+    return replace(said, state=replace(state, link=event.id))
+
+
+def _event(id: str, type: str, severity: Severity, note: str, now: float, link: str, **about: Any) -> Event:
+    moment = int(now)
+    return Event(
+        id=event_id(link, type, (), note),
+        type=type,
+        created_at=moment,
+        severity=severity,
+        data=Data(id=id, occurred_at=moment, observed_at=moment, note=note, **about),
+    )
+
+
+def _announce(event: Event, routing: Routing, now: float, also: tuple[str, ...] = ()) -> Announcement:
+    deliveries, verdicts = assign(event, routing, now, also)
+    return Announcement(events=(event,), deliveries=tuple(deliveries), verdicts=tuple(verdicts))

@@ -1,0 +1,495 @@
+"""What happens now? One look at one job, turned into what is known next, events, deliveries and verdicts.
+
+`decide` is the only place where a provider's answer becomes a fact, and it is a function of its arguments
+alone: the store commits what it returns, in one transaction, or nothing. It never sees raw bytes, a
+provider's wire format or a clock.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from ftwatch.core import event as events
+from ftwatch.core.diff import Change, diff, is_volatile
+from ftwatch.core.event import Data, Event, Severity, event_id, status_severity
+from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.route import Match, Routing, route, watches
+from ftwatch.core.rule import Facts, Rule
+from ftwatch.core.span import MINUTE
+
+__all__ = ["Assignment", "Decision", "Known", "Look", "Policy", "Refusal", "assign", "decide"]
+
+# Two 404s this far apart, and nothing in between, make a job gone.
+GONE_AFTER = MINUTE
+# How far after a look a provider's own time may lie and still be believed.
+CLOCK_SKEW = 5 * MINUTE
+
+FIRST_STATES = frozenset({Status.VALIDATING_FILES, Status.QUEUED, Status.RUNNING})
+
+# What a finished job may still learn about itself, worth telling.
+RESULTS = frozenset({"fine_tuned_model", "result_files", "error", "trained_tokens"})
+
+# How far along a status is: a listing may only ever move a job forward.
+_ORDER = {
+    Status.VALIDATING_FILES: 0,
+    Status.QUEUED: 1,
+    Status.RUNNING: 2,
+    Status.PAUSING: 2,
+    Status.PAUSED: 2,
+    Status.CANCELLING: 3,
+    Status.SUCCEEDED: 4,
+    Status.FAILED: 4,
+    Status.CANCELLED: 4,
+}
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """One answer about one job that was read whole. `snapshot` None: the provider knows no such job.
+
+    `asked` orders looks by when they were asked; `at` is the wall clock then (Unix seconds). `listed`: from
+    a listing that may lag behind, so it never moves a known job back. `fingerprint` stands for the listed
+    bytes that this look settles.
+    """
+
+    key: JobKey
+    asked: int
+    at: float
+    snapshot: Snapshot | None
+    listed: bool = False
+    fingerprint: bytes | None = None
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is remembered of a job between looks. `snapshot` is the last one that was told.
+
+    `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
+    news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
+    each with its subject and who was told, `told` the people who know of the job's open state.
+    """
+
+    snapshot: Snapshot
+    version: int = 0
+    sequence: int = 0
+    link: str | None = None
+    status_since: float
+    asked: int = 0
+    missing_at: float | None = None
+    gone: bool = False
+    ignored: bool = False
+    held: Snapshot | None = None
+    held_at: float | None = None
+    alerts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    wake_at: float | None = None
+    fingerprint: bytes | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the provider must still be asked about this job."""
+        if self.ignored or self.gone:
+            return False
+        return self.held is not None or not self.snapshot.status.is_terminal
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What a decision depends on besides the job: who gets what, which rules run, which jobs count.
+
+    `baseline`: this job's first sight is no news (its provider is only being got to know). `words`: the
+    unknown statuses that this provider was already heard to use.
+    """
+
+    routing: Routing
+    rules: tuple[Rule, ...] = ()
+    settle: float = 2 * MINUTE
+    watch: Match | None = None
+    baseline: bool = False
+    words: Collection[str] = ()
+
+
+class Assignment(Struct, frozen=True):
+    """One event owed to one notifier, and why."""
+
+    event_id: str
+    notifier: str
+    reason: str
+
+
+class Refusal(Struct, frozen=True):
+    """One event that a notifier does not get, and why: a verdict to be looked up later."""
+
+    event_id: str
+    notifier: str
+    reason: str
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What to commit, whole: the job as known from now on, and everything that follows from it.
+
+    `known` None: the look says nothing (it came late, or contradicts a later one).
+    """
+
+    known: Known | None
+    events: tuple[Event, ...] = ()
+    deliveries: tuple[Assignment, ...] = ()
+    verdicts: tuple[Refusal, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+def decide(known: Known | None, look: Look | None, policy: Policy, now: float) -> Decision:
+    """What follows from `look` (None: only time went by) for a job known as `known` (None: first sight)."""
+    if look is None:
+        return _Turn(known, policy, now).time_went_by() if known else Decision(known=None)
+    if known is not None and look.asked <= known.asked:
+        return Decision(known=None)
+    if look.snapshot is None:
+        return _missing(known, look, policy, now)
+    if known is not None and look.listed and not _is_forward(known.snapshot.status, look.snapshot.status):
+        return Decision(known=None)
+    return _Turn(known, policy, now).seen(look, look.snapshot)
+
+
+def assign(
+    event: Event, routing: Routing, now: float, also: Collection[str] = ()
+) -> tuple[list[Assignment], list[Refusal]]:
+    """Who gets an event. `also` names those who were told of its beginning: they are owed the end.
+
+    A silence still wins over that: it is the one thing that somebody asked for by name.
+    """
+    routed = route(event, routing, now)
+    deliveries = [Assignment(event.id, name, reason) for name, reason in routed.selected]
+    got = {assignment.notifier for assignment in deliveries}
+    refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
+    for recipient in routing.recipients:
+        reason = refused.get(recipient.name, "")
+        if recipient.name in also and recipient.name in refused and not reason.startswith("silenced"):
+            deliveries.append(Assignment(event.id, recipient.name, "closure"))
+            del refused[recipient.name]
+    return deliveries, [Refusal(event.id, name, reason) for name, reason in refused.items()]
+
+
+def _is_forward(old: Status, new: Status) -> bool:
+    """Whether a listing, which may lag behind, can be believed without asking for the job itself."""
+    if old.is_terminal:
+        return new is old
+    if Status.UNKNOWN in (old, new):
+        return True
+    return _ORDER[new] >= _ORDER[old]
+
+
+def _missing(known: Known | None, look: Look, policy: Policy, now: float) -> Decision:
+    """A 404: only a job that has not ended can be gone, and only when it is missing twice."""
+    if known is None or known.gone or known.ignored or known.snapshot.status.is_terminal:
+        return Decision(known=None)
+    since = known.missing_at
+    if since is None or look.at < since:
+        kept = replace(known, asked=look.asked, missing_at=look.at)
+        return Decision(known=kept)
+    if look.at - since < GONE_AFTER:
+        return Decision(known=replace(known, asked=look.asked))
+    return _Turn(replace(known, asked=look.asked), policy, now).vanished()
+
+
+class _Turn:
+    """One decision in the making: the events of a job in order, each linked to the one before."""
+
+    def __init__(self, known: Known | None, policy: Policy, now: float) -> None:
+        self.policy = policy
+        self.now = now
+        self.known = known
+        self.sequence = known.sequence if known else 0
+        self.link: str | JobKey | None = known.link if known else None
+        self.told = list(known.told) if known else []
+        self.events: list[Event] = []
+        self.deliveries: list[Assignment] = []
+        self.verdicts: list[Refusal] = []
+        self.words: list[str] = []
+
+    # ------------------------------------------------------------------------------ the four ways in
+
+    def seen(self, look: Look, snapshot: Snapshot) -> Decision:
+        """The provider described the job."""
+        known = self.known
+        if self.policy.watch is not None and not watches(self.policy.watch, snapshot):
+            ignored = known or Known(snapshot=snapshot, status_since=self.now)
+            return Decision(
+                known=replace(
+                    ignored,
+                    snapshot=snapshot,
+                    ignored=True,
+                    asked=look.asked,
+                    held=None,
+                    wake_at=None,
+                    fingerprint=look.fingerprint or ignored.fingerprint,
+                )
+            )
+        # A success is held back before anything of it is told; so a job first seen that way is still unmet.
+        unmet = known is None or known.ignored or _was_held_at_first_sight(known)
+        before = None if unmet or known is None else known.snapshot
+        is_news = not (unmet and self.policy.baseline)
+        since = _first_since(snapshot, self.now) if is_news else self.now
+        base = known if known and not known.ignored else Known(snapshot=snapshot, status_since=since)
+        base = replace(
+            base,
+            version=known.version if known else 0,
+            asked=look.asked,
+            missing_at=None,
+            fingerprint=look.fingerprint or base.fingerprint,
+        )
+        if is_news and self._must_wait(known, snapshot):
+            held_at = known.held_at if known and known.held_at is not None else self.now
+            return self._judged(replace(base, snapshot=before or snapshot, held=snapshot, held_at=held_at))
+        base = replace(base, held=None, held_at=None)
+        if before is None:
+            if is_news:
+                self._meet(snapshot)
+            return self._judged(replace(base, snapshot=snapshot))
+        return self._judged(self._compare(base, before, snapshot))
+
+    def time_went_by(self) -> Decision:
+        """Nothing came, but a rule or a held success wanted to be asked again."""
+        known = self.known
+        assert known is not None
+        if known.held is not None and known.held_at is not None:
+            if known.held_at <= self.now < known.held_at + self.policy.settle:
+                return self._judged(known)
+            held, kept = known.held, replace(known, held=None, held_at=None)
+            if _was_held_at_first_sight(known):
+                self._meet(held)
+                return self._judged(replace(kept, snapshot=held))
+            return self._judged(self._compare(kept, known.snapshot, held))
+        return self._judged(known)
+
+    def vanished(self) -> Decision:
+        """The provider knew the job, and says twice that it does not."""
+        known = self.known
+        assert known is not None
+        status = known.snapshot.status
+        self._tell(events.GONE, Severity.WARNING, known.snapshot, status, status)
+        return self._judged(
+            replace(known, gone=True, missing_at=None, held=None, held_at=None, fingerprint=None)
+        )
+
+    # ------------------------------------------------------------------------------ what is told
+
+    def _meet(self, snapshot: Snapshot) -> None:
+        """A job seen for the first time: `created`, and what else its first look proves."""
+        status = snapshot.status
+        is_first = status in FIRST_STATES
+        self._tell(
+            events.CREATED,
+            Severity.INFO,
+            snapshot,
+            status if is_first else None,
+            None,
+            occurred=snapshot.created_at,
+            skipped=status.is_terminal,
+        )
+        if not is_first:
+            self._transition(None, snapshot, ())
+
+    def _compare(self, known: Known, before: Snapshot, after: Snapshot) -> Known:
+        """A job seen again: what came back, what changed, and whether that is a transition."""
+        changes = diff(before, after)
+        if known.gone:
+            self._tell(events.RETURNED, Severity.NOTICE, after, after.status, after.status)
+            known = replace(known, gone=False)
+        renamed = after.status is Status.UNKNOWN and after.raw_status != before.raw_status
+        if after.status is not before.status or renamed:
+            self._transition(before.status, after, changes)
+            return replace(known, snapshot=after, status_since=self.now)
+        if changes:
+            late = after.status.is_terminal and any(
+                change.field.partition(".")[0] in RESULTS for change in changes
+            )
+            severity = Severity.NOTICE if late else Severity.DETAIL
+            self._tell(events.UPDATED, severity, after, after.status, after.status, changes=changes)
+        return replace(known, snapshot=after)
+
+    def _prove(self, before: Status | None, after: Snapshot) -> Status | None:
+        """Tells of a run that began and ended between two looks, where its start time proves it."""
+        waited = before in (None, Status.VALIDATING_FILES, Status.QUEUED)
+        if not waited or after.status in FIRST_STATES or after.started_at is None:
+            return before
+        self._tell(
+            events.JOB + Status.RUNNING,
+            status_severity(Status.RUNNING),
+            after,
+            Status.RUNNING,
+            before,
+            changes=(Change("status", before, Status.RUNNING),),
+            occurred=after.started_at,
+            skipped=True,
+        )
+        return Status.RUNNING
+
+    def _transition(self, before: Status | None, after: Snapshot, changes: tuple[Change, ...]) -> None:
+        """The status became another one: what lies between is told first, where it is proven."""
+        before, status = self._prove(before, after), after.status
+        if status is not before:
+            rest = (change for change in changes if change.field != "status")
+            changes = (Change("status", before, status), *rest)
+        kind, severity = events.JOB + status, status_severity(status)
+        if status is Status.UNKNOWN:
+            word = after.raw_status or ""
+            if word in self.policy.words:
+                kind, severity = events.UPDATED, Severity.DETAIL
+            else:
+                self.words.append(word)
+        incomplete = status is Status.SUCCEEDED and after.fine_tuned_model is None
+        self._tell(
+            kind,
+            severity,
+            after,
+            status,
+            before,
+            changes=changes,
+            occurred=after.finished_at if status.is_terminal else _start(after),
+            incomplete=("fine_tuned_model",) if incomplete else (),
+        )
+
+    def _judged(self, known: Known) -> Decision:
+        """Lets every rule look at the job as it now stands, and settles when to wake up for it."""
+        facts = Facts(snapshot=known.snapshot, status_since=known.status_since)
+        status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
+        awake = not (known.gone or known.ignored)
+        for rule in self.policy.rules:
+            finding = rule.judge(facts, self.now)
+            if finding.wake_at is not None and awake:
+                wakes.append(finding.wake_at)
+            subject = finding.subject if finding.note and awake else None
+            firing = alerts.get(rule.name)
+            if firing and firing[0] != subject:
+                kind = f"{events.ALERT}{rule.name}.resolved"
+                self._tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
+                del alerts[rule.name]
+            if subject is not None and rule.name not in alerts:
+                told = self._tell(
+                    events.ALERT + rule.name, rule.severity, known.snapshot, status, status, note=finding.note
+                )
+                alerts[rule.name] = (subject, told)
+        if known.held_at is not None:
+            wakes.append(known.held_at + self.policy.settle)
+        return self._decision(replace(known, alerts=alerts, wake_at=min(wakes, default=None)))
+
+    # ------------------------------------------------------------------------------ the machinery
+
+    def _must_wait(self, known: Known | None, snapshot: Snapshot) -> bool:
+        """Whether this is a success whose model has not arrived, and may still."""
+        if snapshot.status is not Status.SUCCEEDED or snapshot.fine_tuned_model is not None:
+            return False
+        if known is None:
+            return self.policy.settle > 0
+        if known.held_at is not None:
+            return known.held_at <= self.now < known.held_at + self.policy.settle
+        return known.snapshot.status is not Status.SUCCEEDED and self.policy.settle > 0
+
+    def _tell(
+        self,
+        kind: str,
+        severity: Severity,
+        snapshot: Snapshot,
+        status: Status | None,
+        before: Status | None,
+        *,
+        changes: tuple[Change, ...] = (),
+        occurred: int | None = None,
+        skipped: bool = False,
+        incomplete: tuple[str, ...] = (),
+        note: str | None = None,
+        also: tuple[str, ...] = (),
+    ) -> tuple[str, ...]:
+        """Makes the job's next event and finds who gets it; returns their names."""
+        self.sequence += 1
+        link = self.link or snapshot.key
+        news = [change for change in changes if not is_volatile(change, snapshot.status)]
+        if news or not changes:
+            id = event_id(link, kind, news)
+            self.link = id
+        else:
+            id = event_id(link, kind, changes, self.sequence)
+        moment = _believable(occurred, snapshot, self.now)
+        extra: dict[str, Any] = {}
+        if incomplete:
+            extra["incomplete"] = incomplete
+        if note is not None:
+            extra["note"] = note
+        event = Event(
+            id=id,
+            type=kind,
+            created_at=moment,
+            severity=severity,
+            data=Data(
+                id=snapshot.id,
+                provider=snapshot.provider,
+                kind=snapshot.kind,
+                name=snapshot.name,
+                labels=snapshot.labels,
+                status=status,
+                previous_status=before,
+                sequence=self.sequence,
+                skipped=skipped,
+                occurred_at=moment,
+                observed_at=int(self.now),
+                changes=changes,
+                job=snapshot,
+                **extra,
+            ),
+        )
+        ended = kind.startswith(events.JOB) and status is not None and status.is_terminal
+        owed = {*also, *(self.told if ended else ())}
+        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed)
+        self.events.append(event)
+        self.deliveries += deliveries
+        self.verdicts += verdicts
+        names = tuple(assignment.notifier for assignment in deliveries)
+        if ended:
+            self.told = []
+        else:
+            people = set(_people(self.policy.routing))
+            self.told += [name for name in names if name in people and name not in self.told]
+        return names
+
+    def _decision(self, known: Known) -> Decision:
+        return Decision(
+            known=replace(
+                known,
+                sequence=self.sequence,
+                link=self.link if isinstance(self.link, str) else None,
+                told=tuple(self.told),
+            ),
+            events=tuple(self.events),
+            deliveries=tuple(self.deliveries),
+            verdicts=tuple(self.verdicts),
+            words=tuple(self.words),
+        )
+
+
+def _people(routing: Routing) -> Iterator[str]:
+    for recipient in routing.recipients:
+        if recipient.audience == "people" and recipient.closure:
+            yield recipient.name
+
+
+def _was_held_at_first_sight(known: Known) -> bool:
+    return known.held is not None and known.snapshot.status.is_terminal and known.sequence == 0
+
+
+def _first_since(snapshot: Snapshot, now: float) -> float:
+    """Since when a job first seen has had its status: a waiting one since its creation, as far as we know."""
+    waiting = snapshot.status in (Status.VALIDATING_FILES, Status.QUEUED)
+    created = snapshot.created_at
+    return float(created) if waiting and created is not None and created <= now else now
+
+
+def _start(snapshot: Snapshot) -> int | None:
+    return snapshot.started_at if snapshot.status is Status.RUNNING else None
+
+
+def _believable(occurred: int | None, snapshot: Snapshot, now: float) -> int:
+    """The provider's time where it lies between the job's creation and now (and a little), else now."""
+    earliest = snapshot.created_at or 0
+    if occurred is not None and earliest <= occurred <= now + CLOCK_SKEW:
+        return occurred
+    return int(now)

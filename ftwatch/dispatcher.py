@@ -1,0 +1,277 @@
+"""One loop per notifier: due, send, settle. Decides nothing about jobs, knows no service.
+
+Within a round every claim belongs to another job's lane, so that order is kept by the store alone; results
+are settled together as they come in. A notifier is a guest: whatever it raises is an outcome, not a crash.
+"""
+
+from collections.abc import Callable, Sequence
+
+import anyio
+import msgspec
+import structlog
+from msgspec import Struct
+
+from ftwatch.config import NotifierConfig
+from ftwatch.core import announce
+from ftwatch.core import event as events
+from ftwatch.core.announce import Announcement
+from ftwatch.core.clock import Clock
+from ftwatch.core.delivery import Breaker, Claim, Outcome, Rejected, Retry, Sent, State, settle, trip
+from ftwatch.core.event import Event, Severity, decode, encode
+from ftwatch.core.route import Routing
+from ftwatch.plugins import Memory, Notifier, Result
+from ftwatch.store import Batch, Runner, Settled, Store, StoreError
+
+__all__ = ["Dispatcher"]
+
+log = structlog.get_logger("ftwatch.dispatcher")
+
+LONGEST_NAP = 60.0
+# How much longer than its own time-out a claim is held, so that nobody takes it while it is settled.
+LEASE = 60.0
+# How many rounds of one notifier may overlap: a receiver that hangs on one job holds up only its round.
+ROUNDS = 3
+
+
+class _Try(Struct, frozen=True):
+    """One finished try."""
+
+    claim: Claim
+    event: Event
+    result: Result
+    at: float
+    took: float
+
+
+class Dispatcher:
+    """Delivers to one notifier. `bell` is rung when a settlement owes another notifier something."""
+
+    def __init__(
+        self,
+        config: NotifierConfig,
+        notifier: Notifier,
+        store: Store,
+        run: Runner,
+        *,
+        routing: Routing,
+        clock: Clock,
+        bell: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self._notifier = notifier
+        self._store = store
+        self._run = run
+        self._routing = routing
+        self._clock = clock
+        self._bell = bell
+        self._log = log.bind(notifier=config.name)
+        self._breaker: Breaker | None = None
+        self._draining = False
+        self._stopping = False
+        self._rung = anyio.Event()
+
+    # --------------------------------------------------------------------------------------- the loop
+
+    async def run(self, beat: Callable[[float], None]) -> None:
+        """Delivers until `stop`. `beat(seconds)` says that the loop lives, and when it will say so next."""
+        async with anyio.create_task_group() as group:
+            for _ in range(min(ROUNDS, self._notifier.concurrency)):
+                group.start_soon(self._loop, beat)
+
+    async def _loop(self, beat: Callable[[float], None]) -> None:
+        while not self._stopping:
+            rung = self._rung
+            try:
+                again = await self.dispatch_once()
+                nap = 0.0 if again else await self._nap()
+            except StoreError as error:
+                self._log.error("the store refused; trying again", error=str(error))
+                nap = 5.0
+            beat(nap + self._notifier.timeout + LEASE * 5)
+            if nap and not self._stopping:
+                with anyio.move_on_after(nap):
+                    await rung.wait()
+
+    def ring(self) -> None:
+        """Something new may be due."""
+        self._rung.set()
+        self._rung = anyio.Event()
+
+    def stop(self) -> None:
+        """Takes nothing more; what is under way is finished and settled."""
+        self._stopping = True
+        self.ring()
+
+    async def _nap(self) -> float:
+        """How long nothing is due (seconds)."""
+        now = self._clock.now()
+        if await self._run(self._store.outbox.disabled, self.config.name) is not None:
+            return LONGEST_NAP
+        due = await self._run(self._store.outbox.next_due, self.config.name, now)
+        if due is None:
+            return LONGEST_NAP
+        if self._breaker is not None and self._breaker.probe_at is not None:
+            due = max(due, self._breaker.probe_at)
+        return min(max(due - now, 0.01), LONGEST_NAP)
+
+    async def dispatch_once(self) -> bool:
+        """One round: takes what is due, sends it, settles it. True: go again at once."""
+        claims = await self._claim()
+        if not claims:
+            return False
+        events = [decode(claim.event) for claim in claims]
+        bodies = await self._freeze(claims, events)
+        lanes = list({claim.delivery.lane for claim in claims})
+        memories = await self._run(self._store.outbox.memory, self.config.name, lanes)
+
+        done: list[_Try] = []
+        landed = anyio.Event()
+
+        async def one(claim: Claim, event: Event, body: bytes | None) -> None:
+            memory = memories.get(claim.delivery.lane, {})
+            done.append(await self._try(claim, event, memory, body))
+            landed.set()
+
+        settled = 0
+        async with anyio.create_task_group() as group:
+            for claim, event, body in zip(claims, events, bodies, strict=True):
+                group.start_soon(one, claim, event, body)
+            while settled < len(claims):
+                await landed.wait()
+                landed = anyio.Event()
+                some = done[settled:]
+                settled += len(some)
+                with anyio.CancelScope(shield=True):  # what was sent must be known as sent
+                    await self._settle(some)
+        return not (self._breaker and self._breaker.is_open)
+
+    # ------------------------------------------------------------------------------------- taking
+
+    async def _claim(self) -> list[Claim]:
+        name, now = self.config.name, self._clock.now()
+        outbox = self._store.outbox
+        if self._breaker is None:
+            self._breaker = await self._run(outbox.breaker, name)
+        if self._stopping or await self._run(outbox.disabled, name) is not None:
+            return []
+        probe, limit = self._breaker.is_open, max(1, self._notifier.concurrency // ROUNDS)
+        if probe:
+            if now < (self._breaker.probe_at or 0.0) <= now + LONGEST_NAP:
+                return []
+            self._breaker = msgspec.structs.replace(self._breaker, probe_at=now + LONGEST_NAP)
+            limit = 1
+        elif self._draining:
+            # A receiver that has just come back is not to be drowned in what it missed.
+            await self._clock.sleep(limit / self.config.retry.drain)
+        lease = self._notifier.timeout + LEASE
+
+        def take() -> list[Claim]:
+            return outbox.due(name, now, limit=limit, lease=lease, probe=probe)
+
+        claims = await self._run(take)
+        self._draining = self._draining and len(claims) == limit
+        return claims
+
+    async def _freeze(self, claims: Sequence[Claim], events: Sequence[Event]) -> list[bytes | None]:
+        """The bytes that every try of a claim sends, stored before the first one where they are its own.
+
+        A notifier that sends the wire form as it is gets the very bytes that were committed with the event,
+        which outlive any change of the encoder; nothing need be stored twice for that.
+        """
+        bodies: list[bytes | None] = []
+        new: list[tuple[Claim, bytes]] = []
+        for claim, event in zip(claims, events, strict=True):
+            body = claim.body
+            if body is None:
+                try:
+                    body = self._notifier.freeze(event)
+                except Exception:  # a guest: `send` will fail in turn, and say how
+                    self._log.exception("freezing failed", event_id=event.id)
+                if body is not None and body == encode(event):
+                    body = claim.event
+                elif body is not None:
+                    new.append((claim, body))
+            bodies.append(body)
+        if new:
+            await self._run(self._store.outbox.freeze, new)
+        return bodies
+
+    # ------------------------------------------------------------------------------------- sending
+
+    async def _try(self, claim: Claim, event: Event, memory: Memory, body: bytes | None) -> _Try:
+        """One try under one deadline. Never raises, but is cancelled with the daemon."""
+        at, begun = self._clock.now(), self._clock.ticks()
+        timeout = self._notifier.timeout
+        result: Result | None = None
+        try:
+            with anyio.move_on_after(timeout) as scope:
+                result = await self._notifier.send([event], memory, body=body)
+            if result is None or scope.cancelled_caught:
+                result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
+        except Exception as error:  # a guest may not crash the house
+            self._log.exception("the notifier raised", event_id=event.id)
+            result = Result(Retry(f"{type(error).__name__} in the code of {self.config.kind!r}"))
+        return _Try(claim, event, result, at, self._clock.ticks() - begun)
+
+    # ------------------------------------------------------------------------------------- settling
+
+    async def _settle(self, tries: Sequence[_Try]) -> None:
+        """Settles finished tries in one transaction, and tries that again until the store takes it."""
+        now = self._clock.now()
+        before = self._breaker or Breaker()
+        breaker, batch, disabled = before, [], None
+        for tried in tries:
+            outcome = tried.result.outcome
+            breaker = trip(breaker, outcome, now)
+            if isinstance(outcome, Rejected) and outcome.disable:
+                disabled = outcome.reason
+            batch.append(self._settled(tried, outcome, now))
+        changed = breaker if breaker != before else None
+        self._draining = self._draining or (before.is_open and not breaker.is_open)
+        self._breaker = breaker
+        while True:
+            try:
+                await self._run(self._store.settle, batch, changed, now)
+                break
+            except StoreError as error:
+                self._log.error("could not settle; trying again", error=str(error))
+                await self._clock.sleep(2)
+        if disabled is not None:
+            await self._switch_off(disabled, now)
+        if disabled is not None or any(done.announcement for done in batch):
+            self._bell()
+
+    def _settled(self, tried: _Try, outcome: Outcome, now: float) -> Settled:
+        claim, delivery = tried.claim, tried.claim.delivery
+        new = settle(delivery, outcome, self.config.retry, now, self._clock.luck(), probe=claim.probe)
+        said: Announcement | None = None
+        if new.state is State.DEAD:
+            said = announce.dead(delivery, tried.event, new.reason, self._routing, now)
+        facts = {"delivery": delivery.id, "event": tried.event.type, "took": round(tried.took, 3)}
+        if isinstance(outcome, Sent):
+            self._log.info("delivered", **facts)
+        else:
+            wait = None if said else round(new.due_at - now, 1)
+            self._log.warning(new.state, reason=new.reason, again_in=wait, attempts=new.attempts, **facts)
+        return Settled(
+            claim=claim,
+            settlement=new,
+            outcome=type(outcome).__name__.lower(),
+            at=tried.at,
+            took=tried.took,
+            memory=tried.result.memory,
+            announcement=said if said and said.events else None,
+        )
+
+    async def _switch_off(self, reason: str, now: float) -> None:
+        """The receiver asked never to be called again: said once, and kept until somebody retries by hand."""
+        name = self.config.name
+        said = announce.about_notifier(
+            name, events.DISABLED, Severity.ERROR, reason, self._routing, now, link=f"{name}:{now}"
+        )
+
+        def commit() -> None:
+            self._store.outbox.disable(name, reason)
+            self._store.commit(Batch(announcements=[said]), now)
+
+        await self._run(commit)

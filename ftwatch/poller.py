@@ -1,0 +1,584 @@
+"""One loop per provider: fetch, decide, commit. Knows no wire format, sends nothing.
+
+A round is `Poller.poll_once`: it walks the listing when that is due, asks for single jobs, and commits every
+page and every answer on its own, so that a failure half way loses only what had not been read yet. The loop
+in `Poller.run` adds nothing but waiting.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+import anyio
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ftwatch.config import ProviderConfig
+from ftwatch.core import announce
+from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.clock import Clock
+from ftwatch.core.decide import Decision, Known, Look, Policy, decide
+from ftwatch.core.event import digest
+from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.core.pace import backoff
+from ftwatch.core.route import Routing
+from ftwatch.core.rule import Rule
+from ftwatch.plugins import NotFound, Page, Provider, ProviderError, Unreadable
+from ftwatch.store import Batch, Runner, Store, StoreError
+
+__all__ = ["Poller"]
+
+log = structlog.get_logger("ftwatch.poller")
+
+# Up to this many active jobs are asked for one by one; more are watched through the listing, and then each
+# of them is still asked for itself this often (seconds), because a listing may lag behind.
+FEW = 20
+NOW_AND_AGAIN = 600.0
+# Every so often (seconds) the whole listing is walked, not only its head.
+DEEP = 1800.0
+# When so many listed changes wait for their retrieve, a forward move is taken from the list.
+CROWD = 50
+# How many jobs are asked for in one round, and how many of these at once.
+ROUND, AT_ONCE = 32, 8
+# So many jobs vanishing together, and more than half, are no vanished jobs but a broken account.
+MANY_MISSING = 5
+# A lost race is decided again; more often than this means a bug, not a race.
+RACES = 5
+LONGEST_NAP = 60.0
+PAGES = 100_000
+CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
+
+
+class _Window(Struct, frozen=True):
+    """A page already dealt with: its bytes' fingerprint, where it leads, which active jobs stand on it."""
+
+    fingerprint: bytes
+    next: str | None
+    active: frozenset[str]
+
+
+class Poller:
+    """Watches one provider. `bell` is rung after every commit that may owe somebody a delivery."""
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        provider: Provider,
+        store: Store,
+        run: Runner,
+        *,
+        routing: Routing,
+        rules: tuple[Rule, ...],
+        clock: Clock,
+        bell: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.problem: str | None = None
+        self._provider = provider
+        self._store = store
+        self._run = run
+        self._routing = routing
+        self._rules = rules
+        self._clock = clock
+        self._bell = bell
+        self._log = log.bind(provider=config.name)
+        self._poked = anyio.Event()
+
+        self._state: ProviderState | None = None
+        self._asked = 0
+        self._active: dict[str, Known] = {}
+        self._look_at: dict[str, float] = {}
+        self._wanted: dict[str, bytes | None] = {}
+        self._contradicted: set[str] = set()
+        self._missing: set[str] = set()
+        self._windows: dict[str, _Window] = {}
+        self._passed: set[str] = set()
+        self._unreadable: dict[str, str] = {}
+        self._walk_at = self._deep_at = self._blocked_until = 0.0
+        self._failures = 0
+        self._last_good = clock.ticks()
+
+    # --------------------------------------------------------------------------------------- the loop
+
+    async def run(self, beat: Callable[[float], None]) -> None:
+        """Polls for ever. `beat(seconds)` says that the loop lives, and by when it will say so again."""
+        while True:
+            try:
+                again = await self.poll_once()
+            except StoreError as error:
+                self._log.error("the store refused; trying again", error=str(error))
+                self._state, again = None, False
+                self._blocked_until = self._clock.ticks() + 5
+            if again:
+                beat(LONGEST_NAP * 5)
+                continue
+            nap = min(max(self._next_due() - self._clock.ticks(), 0.01), LONGEST_NAP)
+            beat(nap + LONGEST_NAP * 5)
+            with anyio.move_on_after(nap):
+                await self._poked.wait()
+            self._poked = anyio.Event()
+
+    def poke(self, id: str | None = None) -> None:
+        """Asks for a look now: at one job, or at the listing."""
+        if id is not None:
+            self._wanted.setdefault(id, None)
+        else:
+            self._walk_at = 0.0
+        self._poked.set()
+
+    async def poll_once(self) -> bool:
+        """One round: what is due of the listing, then what is due of single jobs. True: go again at once."""
+        if self._state is None:
+            await self._remember()
+        if self._clock.ticks() < self._blocked_until:
+            return False
+        try:
+            again = await self._walk()
+            again = await self._ask() or again
+        except StoreError:
+            raise
+        except ProviderError as error:
+            await self._failed(error)
+            return False
+        except Exception as error:  # a guest: a provider's bug is that provider's trouble
+            self._log.exception("the provider raised")
+            await self._failed(ProviderError(f"{type(error).__name__} in the code of {self.config.kind!r}"))
+            return False
+        await self._wake()
+        await self._well()
+        return again or self._next_due() <= self._clock.ticks()
+
+    @property
+    def _known(self) -> ProviderState:
+        assert self._state is not None
+        return self._state
+
+    async def _remember(self) -> None:
+        """Reads what was known before this process began; a wider `watch` makes a new baseline."""
+        name = self.config.name
+        if self.config.was:
+            await self._run(self._store.jobs.rename, self.config.was, name)
+        state = await self._run(self._store.jobs.provider, name)
+        scope = digest(repr(self.config.watch), self.config.since)
+        if state.scope != scope:
+            state = replace(state, scope=scope, baseline_at=None, cursor=None)
+        self._active = await self._run(self._store.jobs.active, name)
+        self._asked = await self._run(self._store.jobs.last_asked, name)
+        self._state = state
+        self._windows.clear()
+        self._passed.clear()
+
+    def _next_due(self) -> float:
+        """When (ticks) something is to be done next."""
+        now, ticks = self._clock.now(), self._clock.ticks()
+        due = [self._walk_at, *self._look_at.values()]
+        if self._wanted:
+            due.append(ticks)
+        due += [ticks + known.wake_at - now for known in self._active.values() if known.wake_at is not None]
+        return max(min(due), self._blocked_until)
+
+    # ------------------------------------------------------------------------------------- the listing
+
+    async def _walk(self) -> bool:
+        """Looks at the listing where that is due. True: the baseline is not complete yet."""
+        ticks = self._clock.ticks()
+        if self._known.baseline_at is None:
+            return await self._baseline()
+        if ticks < self._walk_at:
+            return False
+        deep = ticks >= self._deep_at
+        await self._sweep(deep=deep)
+        if deep:
+            self._deep_at = ticks + DEEP
+        pace = self.config.poll if self._is_crowded else self.config.discover
+        self._walk_at = self._clock.ticks() + self._jittered(min(pace, self.config.discover))
+        return False
+
+    async def _baseline(self) -> bool:
+        """One page more of the first complete listing; its place survives a restart."""
+        state = self._known
+        try:
+            page, _ = await self._page(state.cursor)
+        except ProviderError as error:
+            if error.missing and state.cursor is not None:
+                self._state = await self._announce(Announcement(state=replace(state, cursor=None)))
+                return True
+            raise
+        ended = await self._take(page, baseline=True)
+        state = self._known
+        if not ended and page.next is not None:
+            if page.next in self._passed:
+                raise ProviderError(CIRCLE)
+            self._passed.add(page.next)
+            self._state = await self._announce(Announcement(state=replace(state, cursor=page.next)))
+            return True
+        active, finished = await self._run(self._store.jobs.counts, self.config.name)
+        said = announce.watching(
+            state,
+            self.config.kind,
+            active,
+            finished,
+            self._routing,
+            self._clock.now(),
+            tell=self.config.baseline == "summary",
+        )
+        self._state = await self._announce(said)
+        self._log.info("watching", active=active, finished=finished)
+        self._deep_at = self._clock.ticks() + DEEP
+        self._walk_at = self._clock.ticks() + self._jittered(self.config.discover)
+        return False
+
+    async def _sweep(self, *, deep: bool) -> None:
+        """Walks the listing from its head until nothing more is to be learned, or to its end (`deep`)."""
+        anchor: str | None = None
+        missed = set(self._active)
+        seen: set[str | None] = set()
+        try:
+            while anchor not in seen:
+                if len(seen) > PAGES:
+                    raise ProviderError(f"the listing does not end within {PAGES:,} pages")
+                seen.add(anchor)
+                page, window = await self._page(anchor)
+                if window is None:
+                    fresh_or_more = await self._meet(anchor, page, missed)
+                    following = page.next
+                else:
+                    fresh_or_more, following = False, window.next
+                    missed -= window.active
+                if following is None:
+                    self._wanted.update(dict.fromkeys(missed - self._wanted.keys()))
+                    self._windows = {key: self._windows[key] for key in (a or "" for a in seen)}
+                    return
+                if not (deep or fresh_or_more or (missed and self._is_crowded)):
+                    return
+                anchor = following
+        except ProviderError as error:
+            if error.missing and anchor is not None:
+                # The provider forgot the job that anchored a page: nothing follows but a new walk.
+                self._windows.clear()
+                self._walk_at = 0.0
+                return
+            raise
+        raise ProviderError(CIRCLE)
+
+    async def _page(self, anchor: str | None) -> tuple[Page, _Window | None]:
+        """A page, and its window if these very bytes were dealt with before (then it is not split)."""
+        body = await self._provider.page(anchor)
+        fingerprint = _fingerprint(body)
+        window = self._windows.get(anchor or "")
+        if window is not None and window.fingerprint == fingerprint:
+            self._good()
+            return Page(entries=(), next=window.next), window
+        page = self._provider.split(body)
+        self._good()
+        self._windows[anchor or ""] = _Window(fingerprint, page.next, frozenset())
+        return page, None
+
+    async def _meet(self, anchor: str | None, page: Page, missed: set[str]) -> bool:
+        """Deals with a page whose bytes are new. True when it held a job never seen before."""
+        ids = self._identified(page.entries)
+        known = await self._run(self._store.jobs.fingerprints, self.config.name, list(ids))
+        fresh = {id: raw for id, raw in ids.items() if id not in known}
+        ended = await self._take_new(fresh, baseline=False)
+        changed = {
+            id: (raw, mark)
+            for id, raw in ids.items()
+            if id in known and known[id] != (mark := _fingerprint(raw))
+        }
+        await self._changed(changed)
+        missed -= ids.keys()
+        # A page anchored at a job that does not move keeps its bytes while new jobs arrive above it.
+        following = page.next
+        if ended:
+            following = None
+        elif following is not None:
+            fixed = (id for id in reversed(ids) if id in self._windows and id != anchor)
+            following = next(fixed, following)
+        window = self._windows[anchor or ""]
+        active = frozenset(ids.keys() & self._active.keys())
+        self._windows[anchor or ""] = _Window(window.fingerprint, following, active)
+        return bool(fresh) and not ended
+
+    async def _take(self, page: Page, *, baseline: bool) -> bool:
+        """Takes the unknown jobs of a baseline page. True when the watched range ends on it."""
+        ids = self._identified(page.entries)
+        known = await self._run(self._store.jobs.load, self.config.name, list(ids))
+        # Under a wider watch, what was ignored so far is looked at again, as part of the baseline.
+        fresh = {id: raw for id, raw in ids.items() if id not in known or known[id].ignored}
+        ended = await self._take_new(fresh, baseline=baseline and self.config.baseline != "all")
+        self._windows.clear()
+        return ended
+
+    async def _take_new(self, entries: dict[str, bytes], *, baseline: bool) -> bool:
+        """First looks at jobs, taken from the list. True when one lies before the watched range."""
+        horizon = self._clock.now() - self.config.since if self.config.since else None
+        looks, ended = [], False
+        for raw in reversed(entries.values()):  # oldest first, as they happened
+            snapshot = self._read(raw)
+            if snapshot is None:
+                continue
+            if horizon is not None and snapshot.created_at is not None and snapshot.created_at < horizon:
+                ended = True
+                continue
+            looks.append(self._look(snapshot.key, snapshot, listed=True, fingerprint=_fingerprint(raw)))
+        await self._integrate(looks, baseline=baseline)
+        return ended
+
+    async def _changed(self, entries: dict[str, tuple[bytes, bytes]]) -> None:
+        """Entries of known jobs whose bytes are new: each asks for a retrieve, whose answer counts."""
+        truth = self._provider.list_is_truth
+        crowd = len(entries) + len(self._wanted) > CROWD
+        looks = []
+        for id, (raw, mark) in entries.items():
+            if (truth or crowd) and id not in self._contradicted:
+                snapshot = self._read(raw)
+                if snapshot is not None:
+                    looks.append(self._look(snapshot.key, snapshot, listed=True, fingerprint=mark))
+                    if truth or snapshot.status.is_terminal:
+                        continue
+            self._wanted[id] = mark
+        await self._integrate(looks)
+
+    def _identified(self, entries: Iterable[bytes]) -> dict[str, bytes]:
+        """Entries by id, the first of each; what has no id is remembered as unreadable."""
+        ids: dict[str, bytes] = {}
+        for raw in entries:
+            try:
+                ids.setdefault(self._provider.identify(raw), raw)
+            except Unreadable as error:
+                self._unreadable[_fingerprint(raw).hex()] = str(error)
+        return ids
+
+    def _read(self, raw: bytes) -> Snapshot | None:
+        try:
+            return self._provider.read(raw)
+        except Unreadable as error:
+            self._unreadable[_fingerprint(raw).hex()] = str(error)
+            return None
+
+    # ------------------------------------------------------------------------------------- single jobs
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether the active jobs are so many that pages are the cheaper way to watch them."""
+        return len(self._active) > max(1, min(FEW, self.config.rate * self.config.poll / 2))
+
+    async def _ask(self) -> bool:
+        """Asks for every single job that is due. True when more are waiting."""
+        ticks = self._clock.ticks()
+        pace = NOW_AND_AGAIN if self._is_crowded else self.config.poll
+        for id in self._look_at.keys() - self._active.keys():
+            del self._look_at[id]
+        for id in self._active.keys() - self._look_at.keys():
+            self._look_at[id] = ticks + self._clock.luck() * pace
+        held = [id for id, known in self._active.items() if known.held is not None]
+        for id in held:
+            self._look_at[id] = min(self._look_at[id], ticks + self.config.poll)
+        late = sorted((id for id, at in self._look_at.items() if at <= ticks), key=self._look_at.__getitem__)
+        ids = list(dict.fromkeys([*self._wanted, *late]))[:ROUND]
+        if not ids:
+            return False
+
+        answers: dict[str, Look] = {}
+        errors: dict[str, ProviderError] = {}
+        gate = anyio.CapacityLimiter(AT_ONCE)
+
+        async def one(id: str) -> None:
+            async with gate:
+                try:
+                    look = await self._retrieve(id)
+                    if look is not None:
+                        answers[id] = look
+                except ProviderError as error:
+                    errors[id] = error
+
+        async with anyio.create_task_group() as group:
+            for id in ids:
+                group.start_soon(one, id)
+
+        for id in ids:
+            self._look_at[id] = self._clock.ticks() + self._jittered(pace)
+            if id not in errors:
+                self._wanted.pop(id, None)
+        missing = {id for id, look in answers.items() if look.snapshot is None and id in self._active}
+        self._missing = (self._missing - answers.keys()) | missing
+        implausible = len(self._missing) >= MANY_MISSING and len(self._missing) * 2 > len(self._active)
+        believed = [look for id, look in answers.items() if not (implausible and id in missing)]
+        await self._integrate(believed)
+        if implausible:
+            raise ProviderError(
+                f"{len(self._missing)} of {len(self._active)} active jobs vanished together:"
+                " is this still the right key, project and base URL?",
+                denied=True,
+            )
+        if errors and (not answers or any(error.denied for error in errors.values())):
+            raise next(iter(errors.values()))
+        for id, error in errors.items():
+            self._log.warning("one job did not answer", job=id, error=error.reason)
+        return bool(self._wanted) and not errors
+
+    async def _retrieve(self, id: str) -> Look | None:
+        """One look at one job; None when what came cannot be read."""
+        self._asked = max(self._asked + 1, int(self._clock.now() * 1000))
+        asked, mark = self._asked, self._wanted.get(id)
+        key = JobKey(self.config.name, id)
+        try:
+            raw = await self._provider.retrieve(id)
+        except NotFound:
+            return Look(key=key, asked=asked, at=self._clock.now(), snapshot=None)
+        self._good()
+        snapshot = self._read(raw)
+        if snapshot is None:
+            return None
+        if snapshot.id != id:
+            raise ProviderError(f"asked for job {id}, and was told about another one")
+        return Look(key=key, asked=asked, at=self._clock.now(), snapshot=snapshot, fingerprint=mark)
+
+    def _look(self, key: JobKey, snapshot: Snapshot, *, listed: bool, fingerprint: bytes) -> Look:
+        self._asked = max(self._asked + 1, int(self._clock.now() * 1000))
+        return Look(
+            key=key,
+            asked=self._asked,
+            at=self._clock.now(),
+            snapshot=snapshot,
+            listed=listed and not self._provider.list_is_truth,
+            fingerprint=fingerprint,
+        )
+
+    async def _wake(self) -> None:
+        """Decides about jobs that wanted it by now although nothing came."""
+        now = self._clock.now()
+        awake = [
+            known.snapshot.id
+            for known in self._active.values()
+            if known.wake_at is not None and known.wake_at <= now
+        ]
+        if awake:
+            await self._commit(dict.fromkeys(awake), baseline=False)
+
+    # ------------------------------------------------------------------------------------- committing
+
+    async def _integrate(self, looks: Sequence[Look], *, baseline: bool = False) -> None:
+        if looks:
+            await self._commit({look.key.id: look for look in looks}, baseline=baseline)
+
+    async def _commit(self, looks: dict[str, Look | None], *, baseline: bool) -> None:
+        """Decides about looks and commits what follows, again for those that lost a race."""
+        decisions = await self._run(self._decide_and_commit, looks, baseline)
+        for decision in decisions:
+            known = decision.known
+            if known is None:
+                continue
+            id = known.snapshot.id
+            if known.is_active:
+                self._active[id] = known
+            else:
+                self._active.pop(id, None)
+            for event in decision.events:
+                before = event.data.previous_status or None
+                if event.status and before and before.is_terminal and not event.status.is_terminal:
+                    self._contradicted.add(id)
+                self._log.info(event.type, job=id, status=event.status, event_id=event.id)
+        words = tuple(word for decision in decisions for word in decision.words)
+        if words:
+            state = replace(self._known, words=(*self._known.words, *dict.fromkeys(words)))
+            self._state = await self._announce(Announcement(state=state))
+        if any(decision.deliveries for decision in decisions):
+            self._bell()
+
+    def _decide_and_commit(self, looks: dict[str, Look | None], baseline: bool) -> list[Decision]:
+        """Runs where the store runs, so that nothing comes between reading, deciding and writing."""
+        words = list(self._known.words)
+        policy = Policy(
+            routing=self._routing,
+            rules=self._rules,
+            settle=self.config.settle,
+            watch=self.config.watch,
+            baseline=baseline,
+            words=words,
+        )
+        done: list[Decision] = []
+        waiting = dict(looks)
+        for _ in range(RACES):
+            now = self._clock.now()
+            known = self._store.jobs.load(self.config.name, list(waiting))
+            decisions = []
+            for id, look in waiting.items():
+                decision = decide(known.get(id), look, policy, now)
+                words += decision.words
+                if decision.known is not None and not _is_same(known.get(id), decision):
+                    decisions.append(decision)
+            lost = self._store.commit(Batch(decisions=decisions), now)
+            for decision in decisions:
+                job = decision.known
+                if job is not None and job.snapshot.key not in lost:
+                    done.append(replace(decision, known=replace(job, version=job.version + 1)))
+            waiting = {key.id: waiting[key.id] for key in lost}
+            if not waiting:
+                return done
+        raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
+
+    async def _announce(self, said: Announcement) -> ProviderState:
+        """Commits a provider's new state with its events; returns the state as it is stored now."""
+        now = self._clock.now()
+
+        def commit() -> ProviderState:
+            self._store.commit(Batch(announcements=[said]), now)
+            return self._store.jobs.provider(self.config.name)
+
+        state = await self._run(commit)
+        for event in said.events:
+            self._log.info(event.type, note=event.note, event_id=event.id)
+        if said.deliveries:
+            self._bell()
+        return state
+
+    # ------------------------------------------------------------------------------------- health
+
+    def _good(self) -> None:
+        self._last_good = self._clock.ticks()
+
+    async def _well(self) -> None:
+        """After a round without failure: tells what could not be read, and that all is well again."""
+        self._failures, self.problem = 0, None
+        now, kind = self._clock.now(), self.config.kind
+        if self._unreadable:
+            entries, self._unreadable = self._unreadable, {}
+            said = announce.unreadable(self._known, kind, entries, self._routing, now)
+            if said.state is not None:
+                self._state = await self._announce(said)
+        if self._known.degraded_at is not None:
+            said = announce.recovered(self._known, kind, self._routing, now)
+            self._state = await self._announce(said)
+
+    async def _failed(self, error: ProviderError) -> None:
+        """After a failed round: waits longer each time, and tells once when it lasts."""
+        self._failures += 1
+        self.problem = error.reason
+        pause = backoff(self._failures, self._clock.luck())
+        self._blocked_until = self._clock.ticks() + max(pause, error.retry_after or 0.0)
+        self._log.warning("no good look", error=error.reason, again_in=round(pause, 1))
+        now, kind = self._clock.now(), self.config.kind
+        if error.missing:
+            self._state = await self._announce(
+                announce.drifted(self._known, kind, error.reason, self._routing, now)
+            )
+        silent = self._clock.ticks() - self._last_good
+        if (error.denied or silent >= self.config.degraded_after) and self._known.degraded_at is None:
+            said = announce.degraded(self._known, kind, error.reason, self._routing, now)
+            self._state = await self._announce(said)
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (0.9 + 0.2 * self._clock.luck())
+
+
+def _is_same(known: Known | None, decision: Decision) -> bool:
+    """Whether a decision only confirms what is known, so that nothing need be written."""
+    new = decision.known
+    if known is None or new is None or decision.events:
+        return False
+    return replace(new, asked=known.asked) == known
+
+
+def _fingerprint(raw: bytes) -> bytes:
+    return hashlib.blake2b(raw, digest_size=16).digest()

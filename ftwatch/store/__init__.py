@@ -1,0 +1,186 @@
+"""What is remembered: jobs, events, deliveries, in one database; plain synchronous code, no policy.
+
+Everything that must be true together is committed together, by `Store.commit` and `Outbox.settle`. Callers
+run this code through a `Runner`: a worker thread in the daemon, inline in a simulation.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar, TypeVarTuple
+
+from msgspec import Struct
+
+from ftwatch.core.announce import Announcement
+from ftwatch.core.decide import Assignment, Decision, Refusal
+from ftwatch.core.delivery import Breaker
+from ftwatch.core.diff import is_volatile
+from ftwatch.core.event import Event, encode
+from ftwatch.core.job import JobKey
+from ftwatch.core.signature import message_id
+from ftwatch.store.history import History
+from ftwatch.store.jobs import Jobs
+from ftwatch.store.outbox import Outbox, Settled
+from ftwatch.store.sqlite import Database, Full, Locked, StoreError, TooNew
+
+__all__ = [
+    "Batch",
+    "Database",
+    "Full",
+    "Locked",
+    "Runner",
+    "Settled",
+    "Store",
+    "StoreError",
+    "TooNew",
+    "inline",
+]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Runner(Protocol):
+    """Runs one function of the store and waits for it; never two at once."""
+
+    async def __call__(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """What `function(*args)` returns."""
+        ...
+
+
+async def inline(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """The runner that runs at once, on the event loop: for simulations and short commands."""
+    return function(*args)
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """What one round of a poller found out, to be committed at once."""
+
+    decisions: Sequence[Decision] = ()
+    announcements: Sequence[Announcement] = ()
+
+
+class Store:
+    """The whole store. `jobs` and `outbox` serve the two loops, `history` serves people's questions."""
+
+    def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
+        """Raises StoreError (Locked, TooNew) with a sentence."""
+        self.db = Database(path, mode=mode)
+        self.jobs = Jobs(self.db)
+        self.outbox = Outbox(self.db)
+        self.history = History(self.db)
+        if mode == "write":
+            self.outbox.release()
+
+    def close(self) -> None:
+        """Closes the database and gives up its lock."""
+        self.db.close()
+
+    def commit(self, batch: Batch, now: float) -> set[JobKey]:
+        """Writes jobs, provider states, events, deliveries and verdicts in one transaction.
+
+        Returns the jobs whose decision was made about an older version than the stored one: nothing of
+        these was written, they must be read and decided again.
+        """
+        lost: set[JobKey] = set()
+        with self.db.transaction():
+            for decision in batch.decisions:
+                known = decision.known
+                if known is None:
+                    continue
+                if not self.jobs.swap(known, now):
+                    lost.add(known.snapshot.key)
+                    continue
+                self._record(decision.events, decision.deliveries, decision.verdicts, now)
+            for announcement in batch.announcements:
+                if announcement.state is None or self.jobs.swap_provider(announcement.state):
+                    self._record(announcement.events, announcement.deliveries, announcement.verdicts, now)
+        return lost
+
+    def settle(self, batch: Sequence[Settled], breaker: Breaker | None, now: float) -> None:
+        """Writes what became of claims of one notifier, and what follows from it, in one transaction.
+
+        `breaker` is the notifier's new state where it changed.
+        """
+        with self.db.transaction():
+            for done in batch:
+                if self.outbox.settle(done) and done.announcement is not None:
+                    said = done.announcement
+                    self._record(said.events, said.deliveries, said.verdicts, now)
+            if breaker is not None and batch:
+                self.outbox.put_breaker(batch[0].claim.delivery.notifier, breaker)
+
+    def _record(
+        self,
+        events: Iterable[Event],
+        deliveries: Iterable[Assignment],
+        verdicts: Iterable[Refusal],
+        now: float,
+    ) -> None:
+        lanes = {}
+        for event in events:
+            job = event.job
+            if self.db.execute(
+                "INSERT INTO events (id, type, severity, provider, job, volatile, recorded_at, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                event.id,
+                event.type,
+                event.severity,
+                event.data.provider or None,
+                job.id if job else None,
+                _is_volatile(event),
+                now,
+                encode(event),
+            ):
+                lanes[event.id] = event.lane
+        for owed in deliveries:
+            if owed.event_id in lanes:
+                self.db.execute(
+                    "INSERT INTO deliveries"
+                    " (id, event_id, notifier, lane, why, state, reason, due_at, created_at)"
+                    " VALUES (?, ?, ?, ?, ?, 'pending', '', ?, ?) ON CONFLICT (id) DO NOTHING",
+                    message_id(owed.notifier, owed.event_id),
+                    owed.event_id,
+                    owed.notifier,
+                    lanes[owed.event_id],
+                    owed.reason,
+                    now,
+                    now,
+                )
+        self.db.execute_many(
+            "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
+            " ON CONFLICT (event_id, notifier) DO NOTHING",
+            [(v.event_id, v.notifier, v.reason) for v in verdicts if v.event_id in lanes],
+        )
+
+    def prune(self, now: float, retention: float) -> int:
+        """Forgets what is older than `retention` seconds and owed to nobody; dead letters stay.
+
+        Events that told only of a moving progress bar go after 7 days. Returns how many events went.
+        """
+        with self.db.transaction():
+            gone = self.db.execute(
+                "DELETE FROM events WHERE (recorded_at < ? OR (volatile AND recorded_at < ?))"
+                " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id"
+                " AND d.state IN ('pending', 'dead'))",
+                now - retention,
+                now - min(retention, 7 * 86400),
+            )
+            if gone:
+                self.db.execute(
+                    "DELETE FROM deliveries WHERE state NOT IN ('pending', 'dead')"
+                    " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = deliveries.event_id)"
+                )
+                self.db.execute(
+                    "DELETE FROM attempts WHERE NOT EXISTS"
+                    " (SELECT 1 FROM deliveries d WHERE d.id = attempts.delivery)"
+                )
+                self.db.execute(
+                    "DELETE FROM verdicts WHERE NOT EXISTS"
+                    " (SELECT 1 FROM events e WHERE e.id = verdicts.event_id)"
+                )
+        return gone
+
+
+def _is_volatile(event: Event) -> bool:
+    job = event.job
+    return job is not None and bool(event.changes) and all(is_volatile(c, job.status) for c in event.changes)

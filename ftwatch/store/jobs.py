@@ -1,0 +1,158 @@
+"""The pollers' side of the store: what is known of jobs and providers. Writes nothing on its own.
+
+Every write here is a compare-and-swap on a version and takes part in the caller's transaction.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from ftwatch.core.announce import ProviderState
+from ftwatch.core.decide import Known
+from ftwatch.core.job import JobKey
+from ftwatch.store.sqlite import Database
+
+__all__ = ["Jobs"]
+
+# SQLite takes many more, but a statement should stay readable in a trace.
+CHUNK = 200
+
+_encode = msgspec.json.Encoder().encode
+_decode_known = msgspec.json.Decoder(Known).decode
+_decode_state = msgspec.json.Decoder(ProviderState).decode
+
+
+class Jobs:
+    """Jobs and providers."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # --------------------------------------------------------------------------------------------- jobs
+
+    def load(self, provider: str, ids: Sequence[str]) -> dict[str, Known]:
+        """What is known of these jobs, by id; unknown ones are left out."""
+        found: dict[str, Known] = {}
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            marks = ",".join("?" * len(some))
+            for id, version, known in self._db.rows(
+                f"SELECT id, version, known FROM jobs WHERE provider = ? AND id IN ({marks})", provider, *some
+            ):
+                found[id] = replace(_decode_known(known), version=version)
+        return found
+
+    def active(self, provider: str) -> dict[str, Known]:
+        """Every job that its provider must still be asked about, by id."""
+        rows = self._db.rows("SELECT id, version, known FROM jobs WHERE provider = ? AND active", provider)
+        return {id: replace(_decode_known(known), version=version) for id, version, known in rows}
+
+    def fingerprints(self, provider: str, ids: Sequence[str]) -> dict[str, bytes | None]:
+        """The fingerprint of the listed entry last dealt with, for those of these ids that are known."""
+        found: dict[str, bytes | None] = {}
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            marks = ",".join("?" * len(some))
+            found.update(
+                self._db.rows(
+                    f"SELECT id, fingerprint FROM jobs WHERE provider = ? AND id IN ({marks})",
+                    provider,
+                    *some,
+                )
+            )
+        return found
+
+    def last_asked(self, provider: str) -> int:
+        """The highest order number of any look taken at a provider's jobs."""
+        row = self._db.row("SELECT COALESCE(MAX(asked), 0) FROM jobs WHERE provider = ?", provider)
+        return int(row[0]) if row else 0
+
+    def counts(self, provider: str) -> tuple[int, int]:
+        """How many of a provider's watched jobs are active, and how many are not."""
+        row = self._db.row(
+            "SELECT COALESCE(SUM(active), 0), COUNT(*) FROM jobs WHERE provider = ? AND NOT ignored", provider
+        )
+        return (row[0], row[1] - row[0]) if row else (0, 0)
+
+    def swap(self, known: Known, now: float) -> bool:
+        """Stores a job if its stored version is still `known.version`; says whether it was."""
+        key: JobKey = known.snapshot.key
+        columns = (
+            known.snapshot.status,
+            known.is_active,
+            known.ignored,
+            known.snapshot.name,
+            known.asked,
+            known.fingerprint,
+            now,
+            _encode(known),
+        )
+        if known.version:
+            changed = self._db.execute(
+                "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, asked = ?, fingerprint = ?,"
+                " changed_at = ?, known = ?, version = version + 1"
+                " WHERE provider = ? AND id = ? AND version = ?",
+                *columns,
+                *key,
+                known.version,
+            )
+        else:
+            changed = self._db.execute(
+                "INSERT INTO jobs (status, active, ignored, name, asked, fingerprint, changed_at, known,"
+                " provider, id, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+                " ON CONFLICT (provider, id) DO NOTHING",
+                *columns,
+                *key,
+            )
+        return changed == 1
+
+    # ---------------------------------------------------------------------------------------- providers
+
+    def provider(self, name: str) -> ProviderState:
+        """What is remembered of a provider; a fresh state for one never seen."""
+        row = self._db.row("SELECT version, state FROM providers WHERE name = ?", name)
+        return replace(_decode_state(row[1]), version=row[0]) if row else ProviderState(name=name)
+
+    def swap_provider(self, state: ProviderState) -> bool:
+        """Stores a provider's state if its stored version is still `state.version`; says whether it was."""
+        if state.version:
+            changed = self._db.execute(
+                "UPDATE providers SET state = ?, version = version + 1 WHERE name = ? AND version = ?",
+                _encode(state),
+                state.name,
+                state.version,
+            )
+        else:
+            changed = self._db.execute(
+                "INSERT INTO providers (state, name, version) VALUES (?, ?, 1) ON CONFLICT (name) DO NOTHING",
+                _encode(state),
+                state.name,
+            )
+        return changed == 1
+
+    def rename(self, old: str, new: str) -> bool:
+        """Gives a renamed provider its jobs; False when there is nothing of the old name to take."""
+        with self._db.transaction():
+            taken = self._db.row("SELECT 1 FROM providers WHERE name = ?", new)
+            if taken or not self._db.row("SELECT 1 FROM providers WHERE name = ?", old):
+                return False
+            for id, known in self._db.rows("SELECT id, known FROM jobs WHERE provider = ?", old):
+                job = _decode_known(known)
+                job = replace(job, snapshot=replace(job.snapshot, provider=new))
+                self._db.execute(
+                    "UPDATE jobs SET provider = ?, known = ?, version = version + 1"
+                    " WHERE provider = ? AND id = ?",
+                    new,
+                    _encode(job),
+                    old,
+                    id,
+                )
+            state = replace(self.provider(old), name=new)
+            self._db.execute(
+                "UPDATE providers SET name = ?, state = ?, version = version + 1 WHERE name = ?",
+                new,
+                _encode(state),
+                old,
+            )
+        return True

@@ -1,0 +1,254 @@
+"""The dispatchers' side of the store: what is due, who holds it, what became of it."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from ftwatch.core.announce import Announcement
+from ftwatch.core.delivery import LEAPFROG_AFTER, Breaker, Claim, Delivery, Settlement, State
+from ftwatch.store.sqlite import Database
+
+__all__ = ["Outbox", "Settled"]
+
+_COLUMNS = (
+    "d.id, d.event_id, d.notifier, d.lane, d.state, d.reason, d.due_at, d.attempts, d.throttles,"
+    " d.first_attempt_at, d.rejected_at, d.created_at, d.settled_at"
+)
+
+# Only the head of a lane may leave; one rejected for some time lets the next ones pass.
+_HEAD = (
+    "NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending' AND b.notifier = d.notifier"
+    " AND b.lane = d.lane AND b.seq < d.seq AND (b.rejected_at IS NULL OR b.rejected_at > :passing))"
+)
+
+_encode = msgspec.json.Encoder().encode
+_decode_breaker = msgspec.json.Decoder(Breaker).decode
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """One try and what it came to. `memory` None leaves the notifier's memory as it was."""
+
+    claim: Claim
+    settlement: Settlement
+    outcome: str
+    at: float
+    took: float
+    memory: dict[str, object] | None = None
+    announcement: Announcement | None = None
+
+
+class Outbox:
+    """Pending deliveries, their attempts, and what is remembered of notifiers."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # --------------------------------------------------------------------------------------------- taking
+
+    def due(self, notifier: str, now: float, *, limit: int, lease: float, probe: bool = False) -> list[Claim]:
+        """Takes up to `limit` deliveries of different lanes for `lease` seconds.
+
+        `probe` takes the oldest one whether or not its time has come: is the receiver back?
+        """
+        times = "" if probe else "AND d.due_at <= :now"
+        order = "d.seq" if probe else "d.due_at, d.seq"
+        with self._db.transaction():
+            rows = self._db.rows(
+                f"SELECT d.seq, d.epoch, d.body, e.body, {_COLUMNS}"
+                " FROM deliveries d JOIN events e ON e.id = d.event_id"
+                f" WHERE d.notifier = :notifier AND d.state = 'pending' {times}"
+                f" AND (d.claimed_until IS NULL OR d.claimed_until <= :now) AND {_HEAD}"
+                f" ORDER BY {order} LIMIT :limit",
+                notifier=notifier,
+                now=now,
+                passing=now - LEAPFROG_AFTER,
+                limit=limit,
+            )
+            claims = []
+            for seq, epoch, body, event, *rest in rows:
+                self._db.execute(
+                    "UPDATE deliveries SET claimed_until = ?, epoch = epoch + 1 WHERE seq = ?",
+                    now + lease,
+                    seq,
+                )
+                claims.append(
+                    Claim(
+                        delivery=_delivery(rest),
+                        epoch=epoch + 1,
+                        until=now + lease,
+                        event=event,
+                        body=body,
+                        probe=probe,
+                    )
+                )
+        return claims
+
+    def next_due(self, notifier: str, now: float) -> float | None:
+        """When the next delivery of a notifier may leave (Unix seconds); None when nothing waits."""
+        row = self._db.row(
+            "SELECT MIN(MAX(d.due_at, COALESCE(d.claimed_until, 0))) FROM deliveries d"
+            f" WHERE d.notifier = :notifier AND d.state = 'pending' AND {_HEAD}",
+            notifier=notifier,
+            passing=now - LEAPFROG_AFTER,
+        )
+        head = row[0] if row else None
+        if head is None:
+            return None
+        row = self._db.row(
+            "SELECT MIN(rejected_at) FROM deliveries"
+            " WHERE notifier = ? AND state = 'pending' AND rejected_at > ?",
+            notifier,
+            now - LEAPFROG_AFTER,
+        )
+        passing = row[0] + LEAPFROG_AFTER if row and row[0] is not None else head
+        return float(min(head, passing))
+
+    def release(self) -> None:
+        """Gives up every claim: who held them is gone."""
+        with self._db.transaction():
+            self._db.execute("UPDATE deliveries SET claimed_until = NULL WHERE claimed_until IS NOT NULL")
+
+    def give_back(self, claims: Iterable[Claim]) -> None:
+        """Gives up claims whose sending never began, as if they had not been taken."""
+        with self._db.transaction():
+            for claim in claims:
+                self._db.execute(
+                    "UPDATE deliveries SET claimed_until = NULL WHERE id = ? AND epoch = ?",
+                    claim.delivery.id,
+                    claim.epoch,
+                )
+
+    def freeze(self, claims: Sequence[tuple[Claim, bytes]]) -> None:
+        """Stores the bytes that every attempt of a delivery will send."""
+        with self._db.transaction():
+            self._db.execute_many(
+                "UPDATE deliveries SET body = ? WHERE id = ? AND body IS NULL",
+                [(body, claim.delivery.id) for claim, body in claims],
+            )
+
+    # ------------------------------------------------------------------------------------------- settling
+
+    def settle(self, done: Settled) -> bool:
+        """Writes what became of a claim, within the caller's transaction.
+
+        False, and nothing written, when the claim was taken over meanwhile: its new holder answers for it.
+        """
+        new, delivery = done.settlement, done.claim.delivery
+        over = new.state is not State.PENDING
+        if not self._db.execute(
+            "UPDATE deliveries SET state = ?, reason = ?, due_at = ?, attempts = ?, throttles = ?,"
+            " first_attempt_at = ?, rejected_at = ?, settled_at = ?, claimed_until = NULL"
+            " WHERE id = ? AND epoch = ? AND state = 'pending'",
+            new.state,
+            new.reason,
+            new.due_at,
+            new.attempts,
+            new.throttles,
+            new.first_attempt_at,
+            new.rejected_at,
+            done.at + done.took if over else None,
+            delivery.id,
+            done.claim.epoch,
+        ):
+            return False
+        self._db.execute(
+            "INSERT INTO attempts (delivery, at, took, outcome, reason) VALUES (?, ?, ?, ?, ?)",
+            delivery.id,
+            done.at,
+            done.took,
+            done.outcome,
+            new.reason,
+        )
+        if done.memory is not None:
+            self._db.execute(
+                "INSERT INTO memory (notifier, lane, value) VALUES (?, ?, ?)"
+                " ON CONFLICT (notifier, lane) DO UPDATE SET value = excluded.value",
+                delivery.notifier,
+                delivery.lane,
+                _encode(done.memory),
+            )
+        return True
+
+    # ------------------------------------------------------------------------------------------ notifiers
+
+    def breaker(self, notifier: str) -> Breaker:
+        """Whether this notifier's receiver answers, as far as is remembered."""
+        row = self._db.row("SELECT breaker FROM notifiers WHERE name = ?", notifier)
+        return _decode_breaker(row[0]) if row else Breaker()
+
+    def put_breaker(self, notifier: str, breaker: Breaker) -> None:
+        """Remembers a breaker, within the caller's transaction.
+
+        One that closes makes what waited for the receiver due; the caller paces it.
+        """
+        was_open = self.breaker(notifier).is_open
+        self._db.execute(
+            "INSERT INTO notifiers (name, breaker) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET breaker = excluded.breaker",
+            notifier,
+            _encode(breaker),
+        )
+        if was_open and not breaker.is_open:
+            self._db.execute(
+                "UPDATE deliveries SET due_at = MIN(due_at, created_at) WHERE notifier = ?"
+                " AND state = 'pending' AND attempts > 0 AND rejected_at IS NULL AND throttles = 0",
+                notifier,
+            )
+
+    def disabled(self, notifier: str) -> str | None:
+        """Why this notifier is switched off, if it is."""
+        row = self._db.row("SELECT disabled FROM notifiers WHERE name = ?", notifier)
+        return row[0] if row else None
+
+    def disable(self, notifier: str, reason: str | None) -> None:
+        """Switches a notifier off because its receiver asked for it, or on again (None)."""
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO notifiers (name, breaker, disabled) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET disabled = excluded.disabled",
+                notifier,
+                _encode(Breaker()),
+                reason,
+            )
+
+    def memory(self, notifier: str, lanes: Sequence[str]) -> dict[str, dict[str, object]]:
+        """What a notifier wanted to find again, by lane."""
+        if not lanes:
+            return {}
+        rows = self._db.rows(
+            f"SELECT lane, value FROM memory WHERE notifier = ? AND lane IN ({','.join('?' * len(lanes))})",
+            notifier,
+            *lanes,
+        )
+        return {lane: msgspec.json.decode(value) for lane, value in rows}
+
+    # ---------------------------------------------------------------------------------------- by hand
+
+    def retry(self, ids: Sequence[str], now: float) -> list[str]:
+        """Makes dead or waiting deliveries due now, with all their tries anew; returns which."""
+        return self._change(
+            "UPDATE deliveries SET state = 'pending', reason = 'retried by hand', due_at = ?, attempts = 0,"
+            " throttles = 0, first_attempt_at = NULL, rejected_at = NULL, settled_at = NULL"
+            " WHERE id = ? AND state IN ('dead', 'pending')",
+            ids,
+            now,
+        )
+
+    def drop(self, ids: Sequence[str], now: float) -> list[str]:
+        """Gives up dead or waiting deliveries for good (they stay listed as dropped); returns which."""
+        return self._change(
+            "UPDATE deliveries SET state = 'superseded', reason = 'dropped by hand', settled_at = ?,"
+            " claimed_until = NULL, epoch = epoch + 1 WHERE id = ? AND state IN ('dead', 'pending')",
+            ids,
+            now,
+        )
+
+    def _change(self, sql: str, ids: Sequence[str], now: float) -> list[str]:
+        with self._db.transaction():
+            return [id for id in ids if self._db.execute(sql, now, id)]
+
+
+def _delivery(row: Sequence[object]) -> Delivery:
+    names = Delivery.__struct_fields__
+    return msgspec.convert(dict(zip(names, row, strict=True)), Delivery)
