@@ -1,0 +1,182 @@
+"""Who should know? Routes and silences: from an event to the notifiers that get it, and why.
+
+Everything here is a predicate on an event or a choice between names; what an event is stands in `event`, who
+was told of a beginning and is owed its end in `decide`. Nothing here reads a file: `config` finds the places
+of what `parse` refuses.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ftwatch.core.event import Event, Severity
+from ftwatch.core.route.match import JOB_KEYS, KEYS, Match, Matcher, agrees, matches, watches
+from ftwatch.core.route.parse import check_key, check_value, did_you_mean, parse_match, parse_matcher
+
+__all__ = [
+    "JOB_KEYS",
+    "KEYS",
+    "Match",
+    "Matcher",
+    "Recipient",
+    "Route",
+    "Routed",
+    "Routing",
+    "Silence",
+    "Verdict",
+    "check_key",
+    "check_value",
+    "did_you_mean",
+    "matches",
+    "parse_match",
+    "parse_matcher",
+    "route",
+    "watches",
+]
+
+OWN = "ftwatch."
+TUNING = "fine_tuning."
+
+UNNAMED = "no route names it"
+UNMATCHED = "no route matches"
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Events that match, and are not excepted, go to `notify` from `min_severity` on."""
+
+    match: Match = Match()
+    except_: Match | None = None
+    min_severity: Severity | None = None
+    notify: tuple[str, ...]
+
+    @property
+    def floor(self) -> Severity:
+        """The severity from which this route takes: as said, else info; naming what is wanted lifts it."""
+        said = self.min_severity or self.match.min_severity
+        if said is not None:
+            return said
+        named = self.match.mentions("type") or self.match.mentions("changed")
+        return Severity.DETAIL if named else Severity.INFO
+
+    @property
+    def names_types(self) -> bool:
+        """Whether it says which types it wants (not only which it does not)."""
+        return any(matcher.key == "type" and matcher.op in ("=", "=~") for matcher in self.match.matchers)
+
+
+class Silence(Struct, frozen=True, kw_only=True):
+    """Nobody hears of what matches until `until` (Unix seconds; None: until it is taken away)."""
+
+    match: Match
+    until: float | None = None
+    comment: str = ""
+    id: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a person would call it: its comment, else its id, else what it matches."""
+        return self.comment or self.id or str(self.match)
+
+
+class Recipient(Struct, frozen=True, kw_only=True):
+    """A notifier as routing sees it. `closure`: is owed the end of what it was told of (people only)."""
+
+    name: str
+    kind: str
+    audience: Literal["people", "machines"] = "people"
+    closure: bool = True
+
+
+class Routing(Struct, frozen=True, kw_only=True):
+    """Everything that decides who gets an event. `routes` None: nobody said, so the default holds."""
+
+    recipients: tuple[Recipient, ...] = ()
+    routes: tuple[Route, ...] | None = None
+    silences: tuple[Silence, ...] = ()
+
+
+class Verdict(Struct, frozen=True):
+    """Why a notifier does not get an event."""
+
+    notifier: str
+    reason: str
+
+
+class Routed(Struct, frozen=True):
+    """Who gets an event, each with the reason (`route 2`, `default`), and why the others do not."""
+
+    selected: tuple[tuple[str, str], ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def route(event: Event, routing: Routing, now: float) -> Routed:
+    """Who gets `event` at `now` (Unix seconds). Every recipient is selected once or has its verdict."""
+    silence = _silence(event, routing, now)
+    selected, verdicts = [], []
+    for recipient in routing.recipients:
+        if event.data.notifier and event.data.notifier == recipient.name:
+            verdicts.append(Verdict(recipient.name, "the event is about this notifier itself"))
+        elif silence is not None:
+            verdicts.append(Verdict(recipient.name, f"silenced by {silence.title}"))
+        else:
+            chosen, reason = _choose(event, recipient, routing.routes)
+            if chosen:
+                selected.append((recipient.name, reason))
+            else:
+                verdicts.append(Verdict(recipient.name, reason))
+    return Routed(tuple(selected), tuple(verdicts))
+
+
+def _silence(event: Event, routing: Routing, now: float) -> Silence | None:
+    for silence in routing.silences:
+        if (silence.until is None or now < silence.until) and matches(silence.match, event):
+            return silence
+    return None
+
+
+def _choose(event: Event, recipient: Recipient, routes: tuple[Route, ...] | None) -> tuple[bool, str]:
+    """Whether this recipient gets the event, and the reason either way."""
+    is_own = event.type.startswith(OWN)
+    is_machine = recipient.audience == "machines"
+    reason = UNNAMED
+    for number, candidate in enumerate(routes or (), start=1):
+        if recipient.name not in candidate.notify:
+            continue
+        refusal = _refusal(event, candidate, number, must_name_type=is_own and is_machine)
+        if refusal is None:
+            return True, f"route {number}"
+        # What a route that did match says against it tells more than that another one did not.
+        reason = refusal if reason in (UNNAMED, UNMATCHED) else reason
+    # ftwatch's own events go to people also where there are routes: the design's words about machines ("only
+    # where a route names the type") speak of configs that have some, and a narrow set of routes must not be
+    # able to hide that a provider cannot be reached or that a message was lost.
+    if is_own and not is_machine:
+        return _default(event)
+    if routes is not None:
+        return False, reason
+    if is_own:
+        return False, "ftwatch's own events go to machines only where a route names the type"
+    if not event.type.startswith(TUNING):
+        return False, "foreign events go only where a route matches them"
+    if recipient.kind == "command":
+        return False, "a command runs only where a route names it"
+    return _default(event)
+
+
+def _default(event: Event) -> tuple[bool, str]:
+    if event.severity.rank < Severity.INFO.rank:
+        return False, "below the default floor (info)"
+    return True, "default"
+
+
+def _refusal(event: Event, candidate: Route, number: int, *, must_name_type: bool) -> str | None:
+    """Why a route does not take an event; None if it does."""
+    if not agrees(candidate.match, event):
+        return UNMATCHED
+    if candidate.except_ is not None and matches(candidate.except_, event):
+        return f"excepted by route {number}"
+    if event.severity.rank < candidate.floor.rank:
+        return f"below the floor of route {number} ({candidate.floor})"
+    if must_name_type and not candidate.names_types:
+        return f"route {number} names no type, as ftwatch's own events need it for machines"
+    return None

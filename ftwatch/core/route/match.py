@@ -1,0 +1,148 @@
+"""Is it true of this event, of this job? Matchers, and what they find under a key.
+
+Who gets an event is for the package itself to say, how people write a matcher for `parse`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+
+from ftwatch.core.event import Event, Severity
+from ftwatch.core.job import Snapshot
+
+__all__ = ["JOB_KEYS", "KEYS", "Match", "Matcher", "Op", "agrees", "matches", "watches"]
+
+# What a matcher may ask of a job; `labels.<key>` and `metadata.<key>` come on top.
+JOB_KEYS = ("provider", "kind", "id", "name", "owner", "model", "fine_tuned_model", "method", "error.code")
+# What a matcher may ask of an event.
+KEYS = ("type", "severity", *JOB_KEYS, "changed", "skipped", "status", "previous_status", "job.status")
+FREE_KEYS = ("labels.", "metadata.")
+
+REGEX = "re:"
+# A key that needs no quotes in Alertmanager's words.
+BARE_KEY = re.compile(r'[^\s=!~"{},]+')
+
+Op = Literal["=", "!=", "=~", "!~"]
+
+
+class Matcher(Struct, frozen=True):
+    """A predicate on one key. Of several values (`=` any of, `!=` none of) each is exact, a glob or `re:…`.
+
+    With `=~` and `!~` the values are anchored regular expressions. A glob knows `*` (crosses `/`) and `?`.
+    """
+
+    key: str
+    op: Op
+    value: str | tuple[str, ...]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The patterns, one or several."""
+        return (self.value,) if isinstance(self.value, str) else self.value
+
+    def holds(self, found: Iterable[str]) -> bool:
+        """Whether it is true of a key that has these values (none: the empty string)."""
+        regex = self.op in ("=~", "!~")
+        texts = tuple(found) or ("",)
+        hit = any(_pattern(value, regex).fullmatch(text) for value in self.values for text in texts)
+        return hit is (self.op in ("=", "=~"))
+
+    def __str__(self) -> str:
+        """The matcher in Alertmanager's words, as `parse_matcher` reads them where it has one value."""
+        quoted = " or ".join(_quote(value) for value in self.values)
+        return f"{self.key if BARE_KEY.fullmatch(self.key) else _quote(self.key)}{self.op}{quoted}"
+
+
+class Match(Struct, frozen=True):
+    """Matchers, all of which must hold, and a smallest severity. Without any, it is true of everything."""
+
+    matchers: tuple[Matcher, ...] = ()
+    min_severity: Severity | None = None
+
+    def mentions(self, key: str) -> bool:
+        """Whether a matcher asks for this key."""
+        return any(matcher.key == key for matcher in self.matchers)
+
+    def __str__(self) -> str:
+        floor = [f'min_severity="{self.min_severity}"'] if self.min_severity else []
+        return ", ".join([*map(str, self.matchers), *floor]) or "everything"
+
+
+def matches(match: Match, event: Event) -> bool:
+    """Whether every matcher holds for `event`, and its severity suffices."""
+    if match.min_severity is not None and event.severity.rank < match.min_severity.rank:
+        return False
+    return agrees(match, event)
+
+
+def agrees(match: Match, event: Event) -> bool:
+    """Whether every matcher holds for `event`, whatever its severity."""
+    return all(matcher.holds(_of_event(event, matcher.key)) for matcher in match.matchers)
+
+
+def watches(match: Match, snapshot: Snapshot) -> bool:
+    """Whether a provider's `watch` lets this job in. Only the keys of a job count."""
+    return all(matcher.holds(_of_job(snapshot, matcher.key)) for matcher in match.matchers)
+
+
+def _of_event(event: Event, key: str) -> tuple[str, ...]:
+    """What an event has under a key: nothing, one value, or (for `changed`) several."""
+    data = event.data
+    match key:
+        case "type" | "severity":
+            return (getattr(event, key),)
+        case "id" | "provider" | "kind" | "name":
+            return (getattr(data, key) or "",)
+        case "status":
+            return (event.status or "",)
+        case "previous_status":
+            # Like `status`, a word about a transition: what merely happened in a state did not leave it.
+            return ((event.status and data.previous_status) or "",)
+        case "skipped":
+            return ("true" if data.skipped else "false",)
+        case "changed":
+            return tuple(dict.fromkeys(name for change in event.changes for name in _lineage(change.field)))
+        case "job.status":
+            return (event.job.status if event.job else "",)
+    if key.startswith("labels."):
+        return ((data.labels or {}).get(key[len("labels.") :], ""),)
+    return _of_job(event.job, key) if event.job else ()
+
+
+def _of_job(job: Snapshot, key: str) -> tuple[str, ...]:
+    match key:
+        case "error.code":
+            return ((job.error.code if job.error else None) or "",)
+        case "method":
+            return (job.method.type if job.method else "",)
+        case _ if key in JOB_KEYS:
+            return (getattr(job, key) or "",)
+    table, _, name = key.partition(".")
+    if table in ("labels", "metadata") and name:
+        return (getattr(job, table).get(name, ""),)
+    return ()
+
+
+def _lineage(field: str) -> Iterator[str]:
+    """`error.message` is a change of `error` too."""
+    parts = field.split(".")
+    for end in range(len(parts), 0, -1):
+        yield ".".join(parts[:end])
+
+
+@lru_cache(maxsize=4096)
+def _pattern(value: str, regex: bool) -> re.Pattern[str]:
+    """The anchored pattern of a matcher's value; use with `fullmatch`."""
+    if regex:
+        return re.compile(value)
+    if value.startswith(REGEX):
+        return re.compile(value[len(REGEX) :])
+    special = {"*": ".*", "?": "."}
+    return re.compile("".join(special.get(letter) or re.escape(letter) for letter in value), re.DOTALL)
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
