@@ -370,7 +370,7 @@ class Poller:
         for id in self._look_at.keys() - self._active.keys():
             del self._look_at[id]
         for id in self._active.keys() - self._look_at.keys():
-            self._look_at[id] = ticks + self._clock.luck() * pace
+            self._look_at[id] = ticks + (self._clock.luck() * pace if self._is_crowded else 0.0)
         held = [id for id, known in self._active.items() if known.held is not None]
         for id in held:
             self._look_at[id] = min(self._look_at[id], ticks + self.config.poll)

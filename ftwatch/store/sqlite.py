@@ -85,6 +85,14 @@ class Database:
             os.close(self._lock)
             self._lock = None
 
+    def copy_to(self, path: Path) -> None:
+        """Copies the whole database to a new file, consistent although others may write meanwhile."""
+        copy = sqlite3.connect(path)
+        try:
+            self._connection.backup(copy)
+        finally:
+            copy.close()
+
     # ------------------------------------------------------------------------------------- statements
 
     @contextmanager
