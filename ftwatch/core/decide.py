@@ -163,7 +163,8 @@ def assign(
     refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
     for recipient in routing.recipients:
         reason = refused.get(recipient.name, "")
-        if recipient.name in also and recipient.name in refused and not reason.startswith("silenced"):
+        owed = recipient.closure and recipient.name in also and recipient.name in refused
+        if owed and not reason.startswith("silenced"):
             deliveries.append(Assignment(event.id, recipient.name, "closure"))
             del refused[recipient.name]
     return deliveries, [Refusal(event.id, name, reason) for name, reason in refused.items()]

@@ -1,0 +1,404 @@
+"""decide: what one look makes of a job. Every promise about events has its case here."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from ftwatch.core.decide import Decision, Known, Look, Policy, decide
+from ftwatch.core.job import TERMINAL, JobError, Progress, Snapshot, Status
+from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
+from ftwatch.core.rule import Stuck
+
+NOW = 1_795_000_000.0
+SLACK = Recipient(name="slack", kind="slack")
+PIPELINE = Recipient(name="pipeline", kind="webhook", audience="machines")
+EVERYBODY = Routing(recipients=(SLACK, PIPELINE))
+POLICY = Policy(routing=EVERYBODY, rules=(Stuck(),))
+
+
+def snapshot(status: Status = Status.RUNNING, **fields: Any) -> Snapshot:
+    base: dict[str, Any] = {
+        "id": "ftjob-1",
+        "provider": "p",
+        "kind": "openai",
+        "created_at": int(NOW) - 100,
+        "raw_status": str(status),
+    }
+    if status is Status.SUCCEEDED:
+        base["fine_tuned_model"] = "ft:m"
+    return Snapshot(**{**base, "status": status, **fields})
+
+
+class History:
+    """One job's decisions, one after another, as a store would keep them."""
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.policy = policy
+        self.known: Known | None = None
+        self.now = NOW
+        self.asked = 0
+        self.decisions: list[Decision] = []
+
+    def look(self, what: Snapshot | Status | None, *, after: float = 1.0, **more: Any) -> list[str]:
+        """Takes one look `after` seconds later; returns the types of the events it made."""
+        self.now += after
+        self.asked += 1
+        seen = snapshot(what) if isinstance(what, Status) else what
+        key = snapshot().key
+        look = Look(key=key, asked=more.pop("asked", self.asked), at=self.now, snapshot=seen, **more)
+        return self._keep(decide(self.known, look, self.policy, self.now))
+
+    def wait(self, seconds: float) -> list[str]:
+        """Lets time go by; returns the types of the events that it made."""
+        self.now += seconds
+        return self._keep(decide(self.known, None, self.policy, self.now))
+
+    def _keep(self, decision: Decision) -> list[str]:
+        if decision.known is not None:
+            self.known = replace(decision.known, version=decision.known.version + 1)
+        self.decisions.append(decision)
+        return [event.type.removeprefix("fine_tuning.") for event in decision.events]
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """(notifier, reason) of the last decision's deliveries."""
+        return [(owed.notifier, owed.reason) for owed in self.decisions[-1].deliveries]
+
+
+# ------------------------------------------------------------------------------------------ first sight
+
+
+@pytest.mark.parametrize(
+    ("status", "types"),
+    [
+        (Status.VALIDATING_FILES, ["job.created"]),
+        (Status.QUEUED, ["job.created"]),
+        (Status.RUNNING, ["job.created"]),
+        (Status.PAUSED, ["job.created", "job.paused"]),
+        (Status.FAILED, ["job.created", "job.failed"]),
+        (Status.SUCCEEDED, ["job.created", "job.succeeded"]),
+        (Status.UNKNOWN, ["job.created", "job.unknown"]),
+    ],
+)
+def test_a_first_sight_tells_of_creation_and_of_what_lies_beyond_the_first_states(
+    status: Status, types: list[str]
+) -> None:
+    history = History()
+    assert history.look(status) == types
+    created = history.decisions[0].events[0]
+    assert created.data.status == (status if len(types) == 1 else None)
+    assert created.data.previous_status is None
+    assert created.changes == ()
+    assert created.data.skipped is status.is_terminal
+    assert [event.data.sequence for event in history.decisions[0].events] == [1, 2][: len(types)]
+
+
+def test_a_baseline_is_recorded_and_told_to_nobody() -> None:
+    history = History(Policy(routing=EVERYBODY, baseline=True))
+    assert history.look(Status.FAILED) == []
+    assert history.known is not None
+    assert history.known.snapshot.status is Status.FAILED
+
+
+def test_a_run_between_two_looks_is_told_where_its_start_time_proves_it() -> None:
+    history = History()
+    history.look(Status.QUEUED)
+    assert history.look(snapshot(Status.FAILED, started_at=int(NOW))) == ["job.running", "job.failed"]
+    ran, failed = history.decisions[-1].events
+    assert ran.data.skipped is True
+    assert ran.data.occurred_at == int(NOW)
+    assert failed.data.previous_status is Status.RUNNING
+    assert failed.changes[0].before == "running"
+
+
+def test_nothing_is_invented_where_nothing_proves_it() -> None:
+    history = History()
+    history.look(Status.QUEUED)
+    assert history.look(Status.SUCCEEDED) == ["job.succeeded"]
+    assert history.decisions[-1].events[0].data.previous_status is Status.QUEUED
+
+
+# ------------------------------------------------------------------------------------------ transitions
+
+
+def test_a_transition_carries_its_changes_and_links_to_the_one_before() -> None:
+    history = History()
+    history.look(Status.QUEUED)
+    history.look(Status.RUNNING)
+    history.look(snapshot(Status.SUCCEEDED, finished_at=int(NOW) + 2))
+    done = history.decisions[-1].events[0]
+    assert done.type == "fine_tuning.job.succeeded"
+    assert done.severity == "notice"
+    assert done.created_at == done.data.occurred_at == int(NOW) + 2
+    assert [(change.field, change.before, change.after) for change in done.changes] == [
+        ("status", "running", "succeeded"),
+        ("fine_tuned_model", None, "ft:m"),
+        ("finished_at", None, int(NOW) + 2),
+    ]
+    assert done.data.sequence == 3
+    ids = [event.id for decision in history.decisions for event in decision.events]
+    assert len(set(ids)) == 3
+
+
+def test_the_same_history_makes_the_same_ids_anywhere() -> None:
+    def ids() -> list[str]:
+        history = History()
+        for status in (Status.QUEUED, Status.RUNNING, Status.PAUSED, Status.RUNNING, Status.FAILED):
+            history.look(status)
+        return [event.id for decision in history.decisions for event in decision.events]
+
+    assert ids() == ids()
+    assert len(set(ids())) == 5
+
+
+def test_a_time_that_cannot_be_is_replaced_by_the_look() -> None:
+    history = History()
+    history.look(Status.RUNNING)
+    history.look(snapshot(Status.FAILED, finished_at=int(NOW) + 10_000))
+    assert history.decisions[-1].events[0].created_at == int(history.now)
+    assert history.decisions[-1].events[0].data.observed_at == int(history.now)
+
+
+def test_movement_is_detail_and_no_link() -> None:
+    history = History()
+    history.look(Status.RUNNING)
+    link = history.known.link if history.known else None
+    assert history.look(snapshot(progress=Progress(step=1))) == ["job.updated"]
+    moved = history.decisions[-1].events[0]
+    assert moved.severity == "detail"
+    assert history.known is not None
+    assert history.known.link == link
+    history.look(snapshot(progress=Progress(step=2)))
+    assert history.decisions[-1].events[0].id != moved.id
+    assert history.told == []
+
+
+def test_a_result_that_arrives_late_is_worth_a_notice() -> None:
+    history = History(Policy(routing=EVERYBODY, settle=0))
+    history.look(Status.RUNNING)
+    assert history.look(snapshot(Status.SUCCEEDED, fine_tuned_model=None)) == ["job.succeeded"]
+    assert history.decisions[-1].events[0].data.incomplete == ("fine_tuned_model",)
+    assert history.look(Status.SUCCEEDED) == ["job.updated"]
+    assert history.decisions[-1].events[0].severity == "notice"
+
+
+# ------------------------------------------------------------------------------------------ order of looks
+
+
+def test_an_answer_asked_for_earlier_rolls_nothing_back() -> None:
+    history = History()
+    history.look(Status.QUEUED)
+    history.look(Status.SUCCEEDED, asked=50)
+    assert history.look(Status.RUNNING, asked=49) == []
+    assert history.known is not None
+    assert history.known.snapshot.status is Status.SUCCEEDED
+
+
+def test_a_listing_never_moves_a_job_back_but_a_retrieve_may() -> None:
+    history = History()
+    history.look(Status.RUNNING)
+    history.look(Status.FAILED)
+    assert history.look(Status.RUNNING, listed=True) == []
+    assert history.look(Status.RUNNING) == ["job.running"]
+    assert history.look(Status.QUEUED, listed=True) == []
+    assert history.look(Status.SUCCEEDED, listed=True) == ["job.succeeded"]
+
+
+# ------------------------------------------------------------------------------------------ gone
+
+
+def test_two_404s_a_minute_apart_make_a_job_gone_and_it_may_return() -> None:
+    history = History()
+    history.look(Status.RUNNING)
+    assert history.look(None) == []
+    assert history.look(None, after=30) == []
+    assert history.look(None, after=31) == ["job.gone"]
+    assert history.look(None, after=600) == []
+    assert history.look(Status.RUNNING) == ["job.returned"]
+    assert history.look(Status.FAILED) == ["job.failed"]
+
+
+def test_a_look_in_between_starts_the_count_anew() -> None:
+    history = History()
+    history.look(Status.RUNNING)
+    history.look(None)
+    history.look(Status.RUNNING, after=40)
+    assert history.look(None, after=40) == []
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL))
+def test_a_finished_job_is_never_gone(status: Status) -> None:
+    history = History()
+    history.look(status)
+    history.look(None)
+    assert history.look(None, after=600) == []
+
+
+# ------------------------------------------------------------------------------------------ unknown words
+
+
+def test_an_unknown_word_is_told_once_for_a_provider() -> None:
+    odd = snapshot(Status.UNKNOWN, raw_status="defrosting")
+    history = History()
+    history.look(Status.RUNNING)
+    assert history.look(odd) == ["job.unknown"]
+    assert history.decisions[-1].words == ("defrosting",)
+    assert history.look(Status.RUNNING) == ["job.running"]
+
+    again = History(Policy(routing=EVERYBODY, words=("defrosting",)))
+    again.look(Status.RUNNING)
+    assert again.look(odd) == ["job.updated"]
+    assert again.decisions[-1].events[0].severity == "detail"
+    assert again.decisions[-1].events[0].changes[0].after == "unknown"
+
+
+# ------------------------------------------------------------------------------------------ settle
+
+
+def test_a_success_waits_for_its_model_and_is_told_whole() -> None:
+    history = History()
+    history.look(Status.RUNNING)
+    assert history.look(snapshot(Status.SUCCEEDED, fine_tuned_model=None)) == []
+    assert history.known is not None
+    assert history.known.is_active
+    assert history.known.wake_at == history.now + 120
+    assert history.look(Status.SUCCEEDED, after=30) == ["job.succeeded"]
+    assert history.decisions[-1].events[0].data.incomplete is not None
+    assert not history.decisions[-1].events[0].data.incomplete
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["at first sight", "later"])
+def test_a_success_without_a_model_is_told_in_the_end(first: bool) -> None:
+    history = History()
+    if not first:
+        history.look(Status.RUNNING)
+    assert history.look(snapshot(Status.SUCCEEDED, fine_tuned_model=None)) == []
+    assert history.wait(60) == []
+    assert history.wait(61)[-1] == "job.succeeded"
+    assert history.decisions[-1].events[-1].data.incomplete == ("fine_tuned_model",)
+    assert history.known is not None
+    assert not history.known.is_active
+    assert history.wait(600) == []
+
+
+# ------------------------------------------------------------------------------------------ rules
+
+
+def test_a_stuck_job_fires_on_silence_once_and_its_end_is_told_to_who_was_told() -> None:
+    quiet = Routing(
+        recipients=(SLACK, PIPELINE),
+        routes=(Route(match=parse_match({"type": "fine_tuning.alert.stuck"}), notify=("slack", "pipeline")),),
+    )
+    history = History(Policy(routing=quiet, rules=(Stuck(queued=3600),)))
+    history.look(Status.QUEUED)
+    assert history.known is not None
+    assert history.known.wake_at == int(NOW) - 100 + 3600
+    assert history.wait(3600) == ["alert.stuck"]
+    assert history.decisions[-1].events[0].note == "queued for more than 1h"
+    assert history.wait(3600) == []
+    assert history.look(Status.RUNNING) == ["job.running", "alert.stuck.resolved"]
+    assert history.told == [("slack", "closure"), ("pipeline", "closure")]
+
+
+def test_a_baseline_does_not_raise_alarms_about_the_past() -> None:
+    policy = Policy(routing=EVERYBODY, rules=(Stuck(),), baseline=True)
+    history = History(policy)
+    assert history.look(snapshot(Status.QUEUED, created_at=1)) == []
+    assert history.wait(12 * 3600) == ["alert.stuck"]
+
+
+# ------------------------------------------------------------------------------------------ who is told
+
+
+def test_people_who_heard_of_the_open_state_hear_of_the_end() -> None:
+    routing = Routing(
+        recipients=(SLACK, PIPELINE, Recipient(name="quiet", kind="email", closure=False)),
+        routes=(Route(match=parse_match({"type": "fine_tuning.job.running"}), notify=("slack", "quiet")),),
+    )
+    history = History(Policy(routing=routing))
+    history.look(Status.QUEUED)
+    history.look(Status.RUNNING)
+    assert history.told == [("slack", "route 1"), ("quiet", "route 1")]
+    history.look(Status.FAILED)
+    assert history.told == [("slack", "closure")]
+    assert [verdict.notifier for verdict in history.decisions[-1].verdicts] == ["pipeline", "quiet"]
+    history.look(Status.RUNNING, asked=99)
+    history.look(Status.FAILED, asked=100)
+    assert history.told == [("slack", "closure")]
+
+
+def test_a_silence_wins_over_closure() -> None:
+    silence = Silence(match=parse_match({"type": "fine_tuning.job.failed"}), comment="known")
+    history = History(Policy(routing=replace(EVERYBODY, silences=(silence,))))
+    history.look(Status.RUNNING)
+    history.look(Status.FAILED)
+    assert history.told == []
+    assert history.decisions[-1].verdicts[0].reason == "silenced by known"
+
+
+def test_only_watched_jobs_count_and_one_that_leaves_is_not_gone() -> None:
+    history = History(Policy(routing=EVERYBODY, watch=parse_match({"model": "gpt-*"})))
+    assert history.look(snapshot(model="llama")) == []
+    assert history.known is not None
+    assert history.known.ignored
+    assert history.look(snapshot(model="gpt-4")) == ["job.created"]
+    assert history.look(snapshot(model="llama")) == []
+    assert history.look(None, after=600) == []
+
+
+# ------------------------------------------------------------------------------------------ at random
+
+
+statuses = st.sampled_from(sorted(Status))
+steps = st.one_of(
+    st.builds(
+        lambda status, model, error, tokens: snapshot(
+            status, fine_tuned_model=model, error=error, trained_tokens=tokens
+        ),
+        statuses,
+        st.sampled_from([None, "ft:m"]),
+        st.sampled_from([None, JobError(message="boom")]),
+        st.sampled_from([None, 10, 20]),
+    ),
+    st.none(),
+    st.floats(0, 5000),
+)
+
+
+@given(st.lists(steps, max_size=12))
+def test_whatever_comes_the_sequence_has_no_gap_and_no_id_comes_twice(taken: list[Any]) -> None:
+    history = History()
+    for step in taken:
+        if isinstance(step, float):
+            history.wait(step)
+        else:
+            history.look(step, after=70)
+    made = [event for decision in history.decisions for event in decision.events]
+    assert [event.data.sequence for event in made] == list(range(1, len(made) + 1))
+    assert len({event.id for event in made}) == len(made)
+    for event in made:
+        assert event.data.job
+        assert event.created_at <= history.now + 300
+    # Every notifier is either owed an event or knows why not.
+    for decision in history.decisions:
+        for event in decision.events:
+            answers = [d.notifier for d in decision.deliveries if d.event_id == event.id]
+            answers += [v.notifier for v in decision.verdicts if v.event_id == event.id]
+            assert sorted(answers) == ["pipeline", "slack"]
+
+
+@given(st.lists(st.tuples(statuses, st.booleans()), min_size=1, max_size=8))
+def test_the_told_transitions_are_the_seen_ones(taken: list[tuple[Status, bool]]) -> None:
+    """Each transition's `previous_status` is the status told before it: the chain has no hole."""
+    history = History(Policy(routing=EVERYBODY, settle=0, words=("unknown",)))
+    for status, _ in taken:
+        history.look(status)
+    chain = [event for decision in history.decisions for event in decision.events if event.status]
+    for before, after in pairwise(chain):
+        assert after.data.previous_status == before.status
+    assert history.known is not None
+    assert history.known.snapshot.status is taken[-1][0]
