@@ -1,4 +1,4 @@
-"""What did they write? Matchers in the YAML's words and in Alertmanager's, checked for what can never match."""
+"""What did they write? Matchers in the YAML's words and in Alertmanager's, checked for what never matches."""
 
 import re
 import warnings
@@ -93,7 +93,7 @@ def check_value(key: str, value: str, *, regex: bool = False) -> None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean "name"?` for the nearest known word, or nothing where none is near."""
-    folded = {name.casefold(): name for name in known}
+    folded = {name.casefold(): str(name) for name in known}
     near = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""
 

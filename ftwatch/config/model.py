@@ -1,0 +1,128 @@
+"""What is a config? Frozen dataclasses: durations in seconds, paths absolute, names checked.
+
+Nothing here knows YAML or where a value came from, except `Problem`, which says where a mistake is.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ftwatch.core.delivery import RetryPolicy
+from ftwatch.core.route import Match, Routing
+from ftwatch.core.rule import Rule
+from ftwatch.plugins import Secret
+
+__all__ = [
+    "ClientConfig",
+    "Config",
+    "ConfigError",
+    "LogConfig",
+    "NotifierConfig",
+    "Problem",
+    "ProviderConfig",
+    "StoreConfig",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake and its place; lines and columns count from 1, 0 where it is about the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    severity: Literal["error", "warning"]
+    sentence: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.severity}: {self.sentence}"
+
+
+class ConfigError(Exception):
+    """A file that cannot be used: every mistake in it, in the order of the text, warnings included."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderConfig:
+    """One account. Spans in seconds, `rate` in requests per second.
+
+    `since` narrows `watch` to jobs created so many seconds ago or later; `was` is the name it had before.
+    """
+
+    name: str
+    kind: str
+    labels: dict[str, str] = field(default_factory=dict)
+    poll: float = 30.0
+    discover: float = 120.0
+    rate: float = 10.0
+    baseline: Literal["silent", "summary", "all"] = "summary"
+    watch: Match | None = None
+    since: float | None = None
+    degraded_after: float = 300.0
+    settle: float = 120.0
+    was: str | None = None
+    webhook_secret: Secret | None = None
+    options: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifierConfig:
+    """One destination, with how it retries. `closure`: its people are told the end of what they heard of."""
+
+    name: str
+    kind: str
+    options: Any = None
+    retry: RetryPolicy = RetryPolicy()
+    closure: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """Where the database is, and after how many seconds what is over leaves it."""
+
+    path: Path
+    retention: float = 90 * 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientConfig:
+    """How the HTTP client reaches the world. The proxy's URL may hold a password."""
+
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: tuple[str, ...] = ()
+    ca_file: str | None = None
+    network: Literal["open", "strict"] = "open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """How much is logged, and as what (`auto`: console on a terminal, JSON otherwise)."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole config. `folder` is where its relative paths start; `fingerprint` stands for its text."""
+
+    path: Path
+    folder: Path
+    providers: dict[str, ProviderConfig]
+    notifiers: dict[str, NotifierConfig]
+    routing: Routing
+    rules: tuple[Rule, ...]
+    store: StoreConfig
+    client: ClientConfig
+    log: LogConfig
+    socket: Path
+    fingerprint: str
+    warnings: tuple[Problem, ...] = ()

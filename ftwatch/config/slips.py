@@ -1,0 +1,94 @@
+"""What people trip over in YAML: from a parser's complaint to a sentence with a hint, and a repair.
+
+A repair is the whole text with the culprit replaced by as many harmless letters.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+__all__ = ["Slip", "diagnose"]
+
+_VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
+_RESERVED = {"@": "nothing may begin with @", "`": "nothing may begin with a backtick"}
+
+
+class Slip(NamedTuple):
+    """A mistake at an offset of the text; `repaired` None where nothing sensible can be read beyond it."""
+
+    at: int
+    sentence: str
+    repaired: str | None = None
+
+
+def diagnose(text: str, error: Any) -> Slip:
+    """What a parser's error (a `yaml.MarkedYAMLError`) means, as far as one can tell."""
+    problem, context = error.problem or "", error.context or ""
+    at = min(error.problem_mark.index, len(text))
+    start = error.context_mark.index if error.context_mark else at
+    here = text[at : at + 1]
+
+    if here == "{" and (variable := _VARIABLE.match(text, max(at - 1, 0))):
+        quoted = f'"{variable[0]}"'
+        return Slip(
+            at - 1, f"quote a variable inside braces and brackets: {quoted}", _blank(text, variable.span())
+        )
+    if "alias" in context or "anchor" in context:
+        return _marker(text, start, "an alias" if text[start : start + 1] == "*" else "an anchor")
+    if "tag" in context:
+        return _marker(text, start, "a tag")
+    if here == "\t" or "tab character" in problem:
+        return Slip(at, "a tab; indent with spaces")
+    if "cannot start any token" in problem and here:
+        why = _RESERVED.get(here, f"nothing may begin with {here}")
+        return Slip(at, f'{why}; quote it: "{_word(text, at)}"', _blank(text, (at, at + 1)))
+    if "escape" in problem:
+        slash = text.rfind("\\", start, at + 1)
+        sentence = "in double quotes a backslash begins an escape; use single quotes, or write \\\\"
+        return Slip(max(slash, 0), sentence, _blank(text, (slash, slash + 1)) if slash >= 0 else None)
+    if "quoted scalar" in context:
+        return Slip(start, "this quote is never closed")
+    if "mapping values" in problem:
+        return _second_colon(text, at)
+    if "flow" in context:
+        bracket = text[start : start + 1]
+        if at >= len(text.rstrip()):
+            return Slip(start, f"this {bracket} is never closed")
+        return Slip(at, f"a comma is missing before this, or the closing bracket of the {bracket} further up")
+    if "could not find expected ':'" in problem:
+        return Slip(start, "a key needs a colon and a space after it")
+    if here in ("]", "}"):
+        return Slip(at, f"this {here} closes nothing")
+    if "block" in context:
+        return Slip(at, "this does not fit what stands above: look at the indentation and at the quotes")
+    return Slip(at, f"this is no YAML: {problem}")
+
+
+def _blank(text: str, span: tuple[int, int]) -> str:
+    return text[: span[0]] + "_" * (span[1] - span[0]) + text[span[1] :]
+
+
+def _word(text: str, at: int) -> str:
+    """What was probably meant to be one word."""
+    found = re.match(r"[^\s,\]}#]*", text[at:])
+    return found[0] if found else ""
+
+
+def _marker(text: str, at: int, what: str) -> Slip:
+    word = _word(text, at)
+    return Slip(
+        at,
+        f'{word[:1]} begins {what}; as text, quote it: "{word}"',
+        _blank(text, (at, at + max(1, len(word)))),
+    )
+
+
+def _second_colon(text: str, at: int) -> Slip:
+    begin = text.rfind("\n", 0, at) + 1
+    before = text[begin:at]
+    if re.search(r":\s", before):
+        return Slip(at, "a second colon; quote the value if it belongs to it", _blank(text, (at, at + 1)))
+    above = text[:begin].rstrip("\n").rpartition("\n")[2]
+    if joined := re.match(r"\s*(?:- )?([\w.-]+):\S", above):
+        offset = text.rfind(above, 0, begin) + joined.end() - 2
+        return Slip(offset, f"a space is missing after the colon of {joined[1]!r}")
+    return Slip(at, "no key may stand here: look at the indentation of this line and the one above")
