@@ -244,7 +244,7 @@ class Poller:
                     following = page.next
                 else:
                     fresh_or_more, following = False, window.next
-                    missed -= window.active
+                    missed.difference_update(window.active)
                 if following is None:
                     self._wanted.update(dict.fromkeys(missed - self._wanted.keys()))
                     self._windows = {key: self._windows[key] for key in (a or "" for a in seen)}
@@ -286,7 +286,7 @@ class Poller:
             if id in known and known[id] != (mark := _fingerprint(raw))
         }
         await self._changed(changed)
-        missed -= ids.keys()
+        missed.difference_update(ids)
         # A page anchored at a job that does not move keeps its bytes while new jobs arrive above it.
         following = page.next
         if ended:

@@ -1,0 +1,377 @@
+"""The poller over a provider that is a few lists in memory: what it asks, believes and commits."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ftwatch.config import ProviderConfig
+
+from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.route import Recipient, Routing, parse_match
+from ftwatch.core.rule import Stuck
+from ftwatch.plugins import NotFound, Page, ProviderError, Unreadable
+from ftwatch.poller import Poller
+from ftwatch.store import Store, inline
+
+ROUTING = Routing(recipients=(Recipient(name="slack", kind="slack"),))
+
+
+@dataclass
+class Account:
+    """A provider of the barest kind: a listing (newest first) and the jobs themselves."""
+
+    list_is_truth: bool = False
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    listed: list[str] | None = None
+    stale: dict[str, dict[str, Any]] = field(default_factory=dict)
+    page_size: int = 3
+    asked: list[str] = field(default_factory=list)
+    failing: ProviderError | None = None
+    split_pages: int = 0
+
+    def put(self, id: str, status: Status = Status.RUNNING, **more: Any) -> None:
+        if id in self.jobs:
+            self.jobs[id] = {**self.jobs[id], "status": status, **more}
+        else:
+            self.jobs = {id: {"id": id, "status": status, **more}, **self.jobs}
+
+    async def page(self, anchor: str | None) -> bytes:
+        self.asked.append(f"page {anchor or ''}".strip())
+        if self.failing:
+            raise self.failing
+        ids = list(self.jobs) if self.listed is None else self.listed
+        if anchor is not None:
+            if anchor not in ids:
+                raise ProviderError("no such anchor", missing=True)
+            ids = ids[ids.index(anchor) + 1 :]
+        entries = [self.stale.get(id) or self.jobs[id] for id in ids[: self.page_size]]
+        return json.dumps({"data": entries, "more": len(ids) > self.page_size}).encode()
+
+    def split(self, body: bytes) -> Page:
+        self.split_pages += 1
+        document = json.loads(body)
+        entries = tuple(json.dumps(entry).encode() for entry in document["data"])
+        return Page(entries=entries, next=document["data"][-1]["id"] if document["more"] else None)
+
+    async def retrieve(self, id: str) -> bytes:
+        self.asked.append(id)
+        if self.failing:
+            raise self.failing
+        if id not in self.jobs:
+            raise NotFound
+        return json.dumps(self.jobs[id]).encode()
+
+    def identify(self, raw: bytes) -> str:
+        return str(self._entry(raw)["id"])
+
+    def read(self, raw: bytes) -> Snapshot:
+        entry = self._entry(raw)
+        known = {"model": "m", "fine_tuned_model": "ft:m" if entry["status"] == "succeeded" else None}
+        return Snapshot(provider="p", kind="toy", **{**known, **entry, "status": Status(entry["status"])})
+
+    def _entry(self, raw: bytes) -> dict[str, Any]:
+        entry = json.loads(raw)
+        if not isinstance(entry, dict) or "id" not in entry:
+            raise Unreadable("an entry without an id")
+        return entry
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "ftwatch.db")
+    yield store
+    store.close()
+
+
+class Watch:
+    """A poller over an account, with what it told so far."""
+
+    def __init__(self, store: Store, clock: Any, account: Account, **config: Any) -> None:
+        self.store, self.clock, self.account = store, clock, account
+        self.seq = store.history.last_seq()
+        self.rings = 0
+        self.poller = Poller(
+            ProviderConfig(name="p", kind="toy", labels={}, options=None, **config),
+            account,  # type: ignore[arg-type]
+            store,
+            inline,
+            routing=ROUTING,
+            rules=(Stuck(),),
+            clock=clock,
+            bell=self._ring,
+        )
+
+    def _ring(self) -> None:
+        self.rings += 1
+
+    async def round(self, after: float = 0.0) -> list[str]:
+        """Lets time pass, polls until nothing is due, and says what was told: "type job"."""
+        self.clock.time += after
+        for _ in range(1000):
+            if not await self.poller.poll_once():
+                break
+        else:
+            pytest.fail("the poller never rests")
+        found = self.store.history.events(after=self.seq, limit=1000)
+        self.seq = self.store.history.last_seq()
+        return [f"{event.type.removeprefix('fine_tuning.')} {event.data.id}" for _, event in found]
+
+
+async def test_a_baseline_is_told_as_one_sentence(store: Store, clock: Any) -> None:
+    account = Account()
+    for number in range(8):
+        account.put(f"j{number}", Status.RUNNING if number > 5 else Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    assert await watch.round() == ["ftwatch.provider.watching p"]
+    assert store.history.events()[-1][1].note == "2 active, 6 finished recorded"
+    assert await watch.round(3600) == []
+
+
+async def test_an_unfinished_baseline_goes_on_where_it_was_after_a_restart(store: Store, clock: Any) -> None:
+    account = Account()
+    for number in range(9):
+        account.put(f"j{number}", Status.SUCCEEDED)
+    first = Watch(store, clock, account)
+    await first.poller.poll_once()
+    assert account.asked == ["page"]
+    account.put("j9", Status.RUNNING)  # appears while the baseline is under way: it is news
+    second = Watch(store, clock, account)
+    assert await second.round() == ["ftwatch.provider.watching p"]
+    assert account.asked[1] == "page j6"
+    assert await second.round(200) == ["job.created j9"]
+
+
+async def test_new_jobs_are_told_and_active_ones_followed(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    assert await watch.round(150) == ["job.created j1"]
+    account.put("j1", Status.RUNNING)
+    assert await watch.round(40) == ["job.running j1"]
+    account.put("j1", Status.SUCCEEDED)
+    assert await watch.round(40) == ["job.succeeded j1"]
+    await watch.round(150)
+    account.asked.clear()
+    await watch.round(150)
+    assert account.asked == ["page"], "a finished job is not asked for any more"
+    assert watch.rings == 3
+
+
+async def test_an_unchanged_page_is_not_even_split(store: Store, clock: Any) -> None:
+    account = Account(page_size=100)
+    for number in range(50):
+        account.put(f"j{number}", Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    split = account.split_pages
+    for _ in range(5):
+        assert await watch.round(150) == []
+    assert account.split_pages == split
+
+
+async def test_many_jobs_are_watched_through_the_listing_and_changes_are_retrieved(
+    store: Store, clock: Any
+) -> None:
+    account = Account(page_size=100)
+    for number in range(80):
+        account.put(f"j{number}", Status.RUNNING)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    account.put("j5", Status.FAILED)
+    account.asked.clear()
+    assert await watch.round(40) == ["job.failed j5"]
+    assert "j5" in account.asked
+    assert len(account.asked) < 20, "it did not ask for every job"
+
+
+async def test_a_listing_that_lags_behind_moves_nothing_back(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    account.stale["j1"] = dict(account.jobs["j1"])
+    await watch.round(150)
+    account.put("j1", Status.SUCCEEDED)
+    assert await watch.round(150) == ["job.succeeded j1"]
+    account.stale["j1"]["model"] = "another"  # the stale entry moves, too
+    assert await watch.round(2000) == []
+
+
+async def test_a_job_that_vanishes_is_asked_for_and_then_gone(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1")
+    await watch.round(150)
+    del account.jobs["j1"]
+    assert await watch.round(40) == []
+    assert await watch.round(40) == []
+    assert await watch.round(40) == ["job.gone j1"]
+    account.put("j1", Status.FAILED)
+    assert await watch.round(2000) == ["job.returned j1", "job.failed j1"]
+
+
+async def test_when_most_jobs_vanish_together_the_account_is_in_doubt_not_the_jobs(
+    store: Store, clock: Any
+) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    for number in range(8):
+        account.put(f"j{number}")
+    await watch.round(150)
+    kept, account.jobs = account.jobs, {}
+    assert await watch.round(40) == ["ftwatch.provider.degraded p"]
+    assert await watch.round(400) == []
+    account.jobs = kept
+    assert await watch.round(400) == ["ftwatch.provider.recovered p"]
+
+
+async def test_refused_credentials_are_told_at_once_and_once(store: Store, clock: Any) -> None:
+    account = Account(failing=ProviderError("HTTP 401: wrong key", denied=True))
+    watch = Watch(store, clock, account)
+    assert await watch.round() == ["ftwatch.provider.degraded p"]
+    assert watch.poller.problem == "HTTP 401: wrong key"
+    for _ in range(5):
+        assert await watch.round(400) == []
+    account.failing = None
+    assert await watch.round(400) == ["ftwatch.provider.watching p", "ftwatch.provider.recovered p"]
+    assert watch.poller.problem is None
+
+
+async def test_an_outage_is_told_when_it_lasts_and_decides_nothing(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1")
+    await watch.round(150)
+    account.failing = ProviderError("HTTP 503")
+    assert await watch.round(40) == []
+    assert await watch.round(200) == []
+    assert await watch.round(200) == ["ftwatch.provider.degraded p"]
+    account.failing = None
+    account.put("j1", Status.SUCCEEDED)
+    told = await watch.round(400)
+    assert sorted(told) == ["ftwatch.provider.recovered p", "job.succeeded j1"]
+
+
+async def test_one_entry_that_cannot_be_read_hides_no_other_and_is_told_once(
+    store: Store, clock: Any
+) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1")
+    account.jobs["broken"] = {"oops": 1}
+    account.listed = ["j1", "broken"]
+    assert sorted(await watch.round(150)) == ["ftwatch.provider.unreadable p", "job.created j1"]
+    account.put("j2")
+    account.listed = ["j2", "j1", "broken"]
+    assert await watch.round(150) == ["job.created j2"]
+
+
+async def test_a_listing_that_runs_in_a_circle_decides_nothing(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+
+    async def page(anchor: str | None) -> bytes:
+        entry = {"id": "a" if anchor == "b" else "b", "status": "running"}
+        return json.dumps({"data": [entry], "more": True}).encode()
+
+    account.page = page  # type: ignore[method-assign]
+    await watch.round(2000)
+    assert watch.poller.problem == "the listing leads back to where it was: its cursor runs in a circle"
+
+
+async def test_an_anchor_that_the_provider_forgot_means_a_new_walk(store: Store, clock: Any) -> None:
+    account = Account()
+    for number in range(7):
+        account.put(f"j{number}", Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(2000)
+    del account.jobs["j4"]  # it anchored the second page
+    account.put("j7")
+    assert await watch.round(2000) == ["job.created j7"]
+    assert watch.poller.problem is None
+
+
+async def test_a_stuck_job_is_told_although_nothing_came(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    await watch.round(150)
+    assert await watch.round(12 * 3600) == ["alert.stuck j1"]
+    assert await watch.round(3600) == []
+
+
+async def test_what_was_known_is_known_after_a_restart(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    await watch.round(150)
+    account.put("j1", Status.RUNNING)
+    again = Watch(store, clock, account)
+    clock.time -= 3600  # the machine's clock was set back meanwhile
+    assert await again.round() == ["job.running j1"]
+
+
+async def test_a_wider_watch_lets_jobs_in_as_baseline(store: Store, clock: Any) -> None:
+    account = Account()
+    account.put("j1", model="gpt-4")
+    account.put("j2", model="llama")
+    narrow = Watch(store, clock, account, watch=parse_match({"model": "gpt-*"}))
+    await narrow.round()
+    assert [row.known.snapshot.id for row in store.history.jobs()] == ["j1"]
+    wide = Watch(store, clock, account)
+    assert await wide.round() == ["ftwatch.provider.watching p"]
+    assert {row.known.snapshot.id for row in store.history.jobs()} == {"j1", "j2"}
+    account.put("j2", Status.FAILED)
+    assert await wide.round(40) == ["job.failed j2"]
+
+
+async def test_only_jobs_since_then_are_watched(store: Store, clock: Any) -> None:
+    account = Account()
+    for number in range(9):
+        account.put(f"j{number}", Status.SUCCEEDED, created_at=int(clock.time) - (9 - number) * 86400)
+    watch = Watch(store, clock, account, since=2.5 * 86400)
+    await watch.round()
+    assert {row.known.snapshot.id for row in store.history.jobs()} == {"j7", "j8"}
+    assert account.asked == ["page"], "it walked no further than the watched range"
+    assert await watch.round(150) == []
+
+
+async def test_a_crowd_of_changes_is_taken_from_the_list(store: Store, clock: Any) -> None:
+    account = Account(page_size=200)
+    for number in range(120):
+        account.put(f"j{number}")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    for number in range(100):
+        account.put(f"j{number}", Status.FAILED)
+    told = await watch.round(40)
+    assert sorted(told) == sorted(f"job.failed j{number}" for number in range(100))
+
+
+async def test_a_bug_in_a_provider_is_that_providers_trouble(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+
+    def split(body: bytes) -> Page:
+        raise KeyError("oops")
+
+    account.split = split  # type: ignore[method-assign]
+    account.put("j1")
+    await watch.round(150)
+    assert watch.poller.problem == "KeyError in the code of 'toy'"
