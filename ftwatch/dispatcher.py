@@ -246,8 +246,8 @@ class Dispatcher:
         new = settle(delivery, outcome, self.config.retry, now, self._clock.luck(), probe=claim.probe)
         said: Announcement | None = None
         if new.state is State.DEAD:
-            said = announce.dead(delivery, tried.event, new.reason, self._routing, now)
-        facts = {"delivery": delivery.id, "event": tried.event.type, "took": round(tried.took, 3)}
+            said = announce.dead(delivery, tried.event, new, self._routing, now)
+        facts = {"delivery": delivery.id, "type": tried.event.type, "took": round(tried.took, 3)}
         if isinstance(outcome, Sent):
             self._log.info("delivered", **facts)
         else:

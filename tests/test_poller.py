@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ftwatch.config import ProviderConfig
 
+from ftwatch.config import ProviderConfig
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.route import Recipient, Routing, parse_match
 from ftwatch.core.rule import Stuck
@@ -158,7 +158,7 @@ async def test_new_jobs_are_told_and_active_ones_followed(store: Store, clock: A
     account.asked.clear()
     await watch.round(150)
     assert account.asked == ["page"], "a finished job is not asked for any more"
-    assert watch.rings == 3
+    assert watch.rings == 4, "the summary, and three transitions"
 
 
 async def test_an_unchanged_page_is_not_even_split(store: Store, clock: Any) -> None:

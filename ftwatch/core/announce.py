@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ftwatch.core import event as events
 from ftwatch.core.decide import Assignment, Refusal, assign
-from ftwatch.core.delivery import Delivery
+from ftwatch.core.delivery import Delivery, Settlement
 from ftwatch.core.event import Data, Event, Severity, event_id
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
@@ -117,12 +117,13 @@ def drifted(state: ProviderState, kind: str, what: str, routing: Routing, now: f
     return _about_provider(after, kind, events.DRIFT, Severity.WARNING, what, routing, now)
 
 
-def dead(delivery: Delivery, event: Event, reason: str, routing: Routing, now: float) -> Announcement:
+def dead(delivery: Delivery, event: Event, settled: Settlement, routing: Routing, now: float) -> Announcement:
     """A delivery became a dead letter. The death of such a notice makes no other."""
     if event.type == events.DEAD:
         return Announcement()
     about = event.job.title if event.job else event.data.id
-    note = f"{event.type} of {about} did not arrive after {delivery.attempts} tries: {reason}"
+    tries = "one try" if settled.attempts == 1 else f"{settled.attempts} tries"
+    note = f"{event.type} of {about} did not arrive after {tries}: {settled.reason}"
     return about_notifier(
         delivery.notifier, events.DEAD, Severity.ERROR, note, routing, now, link=f"{delivery.id}:{int(now)}"
     )

@@ -1,0 +1,293 @@
+"""The dispatcher against a notifier that answers what it is told to: order, retries, death, claims."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from ftwatch.config import NotifierConfig
+from ftwatch.core.decide import Known, Look, Policy, decide
+from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
+from ftwatch.core.event import Event, encode
+from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.route import Recipient, Routing
+from ftwatch.dispatcher import Dispatcher
+from ftwatch.plugins import Memory, Result
+from ftwatch.store import Batch, Store, inline
+
+ROUTING = Routing(
+    recipients=(Recipient(name="pipe", kind="toy", audience="machines"), Recipient(name="boss", kind="toy"))
+)
+Answer = Callable[[Event], Any]
+
+
+class Toy:
+    """A notifier that records what it is given and answers by `answer`."""
+
+    def __init__(self) -> None:
+        self.timeout = 5.0
+        self.concurrency = 6
+        self.seen: list[tuple[str, str, bytes | None]] = []
+        self.memories: list[Memory] = []
+        self.answer: Answer = lambda event: Sent("ok")
+        self.memory: Memory | None = None
+        self.under_way = self.most_at_once = 0
+
+    def freeze(self, event: Event) -> bytes | None:
+        return encode(event)
+
+    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        try:
+            await anyio.lowlevel.checkpoint()
+            (event,) = events
+            self.seen.append((event.data.id, event.type.rpartition(".")[2], body))
+            self.memories.append(memory)
+            outcome = self.answer(event)
+            return Result(await outcome if hasattr(outcome, "__await__") else outcome, self.memory)
+        finally:
+            self.under_way -= 1
+
+    @property
+    def told(self) -> list[str]:
+        return [f"{job} {what}" for job, what, _ in self.seen]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "ftwatch.db")
+    yield store
+    store.close()
+
+
+class Bench:
+    """A store to put transitions in, and the dispatcher of `pipe` over it."""
+
+    def __init__(self, store: Store, clock: Any, toy: Toy, **retry: Any) -> None:
+        self.store, self.clock, self.toy = store, clock, toy
+        self.known: dict[str, Known] = {}
+        self.asked = 0
+        config = NotifierConfig(name="pipe", kind="toy", options=None, retry=RetryPolicy(jitter=0, **retry))
+        self.dispatcher = Dispatcher(
+            config, toy, store, inline, routing=ROUTING, clock=clock, bell=lambda: None
+        )
+
+    def happen(self, job: str, *statuses: Status) -> None:
+        """Commits what looks at a job with these statuses, one after another, lead to."""
+        for status in statuses:
+            self.asked += 1
+            model = "ft:m" if status is Status.SUCCEEDED else None
+            snapshot = Snapshot(id=job, provider="p", kind="toy", status=status, fine_tuned_model=model)
+            now = self.clock.now()
+            look = Look(key=JobKey("p", job), asked=self.asked, at=now, snapshot=snapshot)
+            decision = decide(self.known.get(job), look, Policy(routing=ROUTING), now)
+            assert not self.store.commit(Batch(decisions=[decision]), now)
+            self.known.update(self.store.jobs.load("p", [job]))
+
+    async def round(self, after: float = 0.0) -> None:
+        """Lets time pass, and delivers until nothing more is due."""
+        self.clock.time += after
+        for _ in range(100):
+            if not await self.dispatcher.dispatch_once():
+                return
+        pytest.fail("the dispatcher never rests")
+
+    def states(self, notifier: str = "pipe") -> list[str]:
+        return [d.state for d in reversed(self.store.history.deliveries(notifier=notifier))]
+
+
+LIFE = (Status.QUEUED, Status.RUNNING, Status.SUCCEEDED)
+
+
+async def test_everything_arrives_in_order_and_is_settled(store: Store, clock: Any) -> None:
+    bench = Bench(store, clock, Toy())
+    for job in ("a", "b", "c"):
+        bench.happen(job, *LIFE)
+    await bench.round()
+    for job in ("a", "b", "c"):
+        assert [what for id, what, _ in bench.toy.seen if id == job] == ["created", "running", "succeeded"]
+    assert set(bench.states()) == {"delivered"}
+    letter = store.history.deliveries(notifier="pipe")[-1]
+    assert bench.toy.most_at_once > 1, "lanes are served side by side"
+    assert [a.outcome for a in store.history.attempts(letter.id)] == ["sent"]
+
+
+async def test_a_failed_head_holds_its_lane_and_no_other(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("HTTP 500") if event.data.id == "a" else Sent()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", *LIFE)
+    bench.happen("b", *LIFE)
+    await bench.round()
+    assert toy.told.count("a created") == 1
+    assert "a running" not in toy.told
+    assert "b succeeded" in toy.told
+    toy.answer = lambda event: Sent()
+    toy.seen.clear()
+    await bench.round(after=6)
+    assert toy.told == ["a created", "a running", "a succeeded"]
+
+
+async def test_every_try_sends_the_same_bytes(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("HTTP 500")
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    for _ in range(3):
+        await bench.round(after=1000)
+    bodies = {body for _, _, body in toy.seen}
+    assert len(toy.seen) == 3
+    assert bodies == {encode(store.history.events()[0][1])}
+
+
+async def test_bytes_of_a_notifiers_own_are_stored_before_the_first_try(store: Store, clock: Any) -> None:
+    toy = Toy()
+    counter = iter(range(100))
+    toy.freeze = lambda event: f"draft {next(counter)}".encode()  # type: ignore[method-assign]
+    toy.answer = lambda event: Retry("HTTP 500")
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    for _ in range(3):
+        await bench.round(after=1000)
+    assert [body for _, _, body in toy.seen] == [b"draft 0"] * 3
+
+
+async def test_a_claim_is_nobody_elses(store: Store, clock: Any) -> None:
+    bench = Bench(store, clock, Toy())
+    bench.happen("a", *LIFE)
+    (claim,) = store.outbox.due("pipe", clock.now(), limit=9, lease=60)
+    await bench.round()
+    assert bench.toy.told == []
+    clock.time += 61
+    await bench.round()
+    assert bench.toy.told == ["a created", "a running", "a succeeded"]
+    assert claim.epoch == 1, "and its holder is too late to settle it"
+    assert store.history.deliveries(notifier="pipe")[-1].state == "delivered"
+
+
+async def test_a_crash_after_sending_sends_again_with_the_same_id(store: Store, clock: Any) -> None:
+    bench = Bench(store, clock, Toy())
+    bench.happen("a", Status.QUEUED)
+    store.outbox.due("pipe", clock.now(), limit=9, lease=600)  # sent, and then the power went
+    store.outbox.release()
+    await bench.round()
+    assert bench.toy.told == ["a created"]
+
+
+async def test_a_rejected_head_lets_the_others_pass_after_two_minutes(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Rejected("HTTP 422") if event.type.endswith("created") else Sent()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", *LIFE)
+    await bench.round()
+    await bench.round(after=60)
+    assert "a running" not in toy.told
+    await bench.round(after=61)
+    assert toy.told[-2:] == ["a running", "a succeeded"]
+
+
+async def test_a_dead_letter_is_kept_and_told_elsewhere(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Rejected("HTTP 400: no", final=True)
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    dead = store.history.events(type="ftwatch.delivery.dead")
+    assert [event.data.id for _, event in dead] == ["pipe"]
+    assert dead[0][1].note == "fine_tuning.job.created of a did not arrive after one try: HTTP 400: no"
+    assert [d.notifier for d in store.history.deliveries(event=dead[0][1].id)] == ["boss"]
+    (letter,) = store.history.deliveries(state="dead")
+    toy.answer = lambda event: Sent()
+    assert store.outbox.retry([letter.id], clock.now()) == [letter.id]
+    await bench.round()
+    assert bench.states() == ["delivered"]
+
+
+async def test_an_unreachable_receiver_is_probed_and_its_backlog_comes_when_it_is_back(
+    store: Store, clock: Any
+) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("connection refused", unreachable=True)
+    bench = Bench(store, clock, toy)
+    for number in range(12):
+        bench.happen(f"j{number}", Status.QUEUED)
+    for _ in range(10):
+        await bench.round(after=1)
+    tried = len(toy.seen)
+    assert tried < 12, "the breaker keeps the others back"
+    await bench.round(after=31)
+    assert len(toy.seen) == tried + 1, "one probe"
+    toy.answer = lambda event: Sent()
+    toy.seen.clear()
+    await bench.round(after=31)
+    await bench.round(after=1)
+    assert sorted(toy.told) == sorted(f"j{number} created" for number in range(12))
+    assert all(d.attempts <= 5 for d in store.history.deliveries(notifier="pipe"))
+
+
+async def test_a_receiver_that_wants_no_more_is_left_alone_and_somebody_is_told(
+    store: Store, clock: Any
+) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Rejected("HTTP 410", disable=True)
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    bench.happen("a", Status.RUNNING)
+    await bench.round(after=9000)
+    assert toy.told == ["a created"]
+    assert store.outbox.disabled("pipe") == "HTTP 410"
+    assert store.history.events(type="ftwatch.notifier.disabled")
+
+
+async def test_a_hanging_notifier_is_cut_off_and_a_raising_one_survived(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.timeout = 0.01
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    toy.answer = lambda event: anyio.sleep(30)
+    await bench.round()
+    assert store.history.deliveries()[-1].reason == "no end within 0.01 s"
+
+    def bug(event: Event) -> None:
+        raise KeyError("token=hunter2")
+
+    toy.answer = bug
+    await bench.round(after=100)
+    assert store.history.deliveries()[-1].reason == "KeyError in the code of 'toy'"
+
+
+async def test_memory_is_kept_for_a_lane(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.memory = {"thread": "17"}
+    bench = Bench(store, clock, toy)
+    bench.happen("a", *LIFE)
+    bench.happen("b", Status.QUEUED)
+    await bench.round()
+    given = {(job, what): memory for (job, what, _), memory in zip(toy.seen, toy.memories, strict=True)}
+    assert given["a", "created"] == {}
+    assert given["a", "succeeded"] == {"thread": "17"}
+    assert given["b", "created"] == {}
+
+
+async def test_the_loop_wakes_when_it_is_rung_and_ends_when_it_is_stopped(store: Store, clock: Any) -> None:
+    bench, arrived = Bench(store, clock, Toy()), anyio.Event()
+
+    def answer(event: Event) -> Sent:
+        arrived.set()
+        return Sent()
+
+    bench.toy.answer = answer
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.dispatcher.run, lambda seconds: None)
+            await anyio.sleep(0.01)
+            bench.happen("a", Status.QUEUED)
+            bench.dispatcher.ring()
+            await arrived.wait()
+            bench.dispatcher.stop()
+    assert bench.states() == ["delivered"]
