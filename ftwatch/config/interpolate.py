@@ -63,8 +63,8 @@ def read(text: str) -> Template:
             parts.append(Reference(reference["name"], reference["how"] or "", reference["rest"] or ""))
         else:
             raise ValueError(
-                f"{found[0][:40]!r} is no variable: write ${{NAME}}, ${{NAME:-default}} or ${{NAME:?message}}, "
-                "and $$ for a dollar"
+                f"{found[0][:40]!r} is no variable: write ${{NAME}}, ${{NAME:-default}} or "
+                "${NAME:?message}, and $$ for a dollar"
             )
     parts.append(text[end:])
     return Template(tuple(part for part in parts if part != ""))

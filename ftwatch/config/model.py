@@ -80,7 +80,7 @@ class NotifierConfig:
     name: str
     kind: str
     options: Any = None
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     closure: bool = True
 
 

@@ -1,8 +1,8 @@
 """Text to nodes that know their place. YAML 1.2 scalars, no tags, no duplicate keys, everything bounded.
 
 PyYAML only finds the tokens: values are read here, because `on`, `010` and `12:30` are what they look like.
-What people trip over is reported with a hint, repaired in place (the repair is as long as what it replaces, so
-that columns stay true) and read on, so that one slip does not hide the next.
+What people trip over is reported with a hint, repaired in place (by as many letters as it replaces, so that
+columns stay true) and read on, so that one slip does not hide the next.
 """
 
 import re

@@ -4,7 +4,7 @@ Who gets an event is for the package itself to say, how people write a matcher f
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import Snapshot
 
-__all__ = ["JOB_KEYS", "KEYS", "Match", "Matcher", "Op", "agrees", "matches", "watches"]
+__all__ = ["JOB_KEYS", "KEYS", "Match", "Matcher", "Op", "agrees", "make_matcher", "matches", "watches"]
 
 # What a matcher may ask of a job; `labels.<key>` and `metadata.<key>` come on top.
 JOB_KEYS = ("provider", "kind", "id", "name", "owner", "model", "fine_tuned_model", "method", "error.code")
@@ -54,6 +54,15 @@ class Matcher(Struct, frozen=True):
         """The matcher in Alertmanager's words, as `parse_matcher` reads them where it has one value."""
         quoted = " or ".join(_quote(value) for value in self.values)
         return f"{self.key if BARE_KEY.fullmatch(self.key) else _quote(self.key)}{self.op}{quoted}"
+
+
+def make_matcher(key: str, values: Sequence[str], op: Op = "=") -> Matcher:
+    """The matcher for one value or any of several, `re:…` being a regular expression."""
+    if len(values) > 1:
+        return Matcher(key, op, tuple(values))
+    if op == "=" and values[0].startswith(REGEX):
+        return Matcher(key, "=~", values[0][len(REGEX) :])
+    return Matcher(key, op, values[0])
 
 
 class Match(Struct, frozen=True):

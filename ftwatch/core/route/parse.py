@@ -9,7 +9,7 @@ from typing import Any, get_args
 from ftwatch.core import event as events
 from ftwatch.core.event import Severity
 from ftwatch.core.job import Status
-from ftwatch.core.route.match import BARE_KEY, FREE_KEYS, KEYS, REGEX, Match, Matcher, Op
+from ftwatch.core.route.match import BARE_KEY, FREE_KEYS, KEYS, REGEX, Match, Matcher, Op, make_matcher
 
 __all__ = ["check_key", "check_value", "did_you_mean", "parse_match", "parse_matcher"]
 
@@ -132,11 +132,7 @@ def _matcher(key: str, value: Any, op: Op = "=") -> Matcher:
         raise ValueError(f"{key!r} has an empty list: nothing would match")
     for one in values:
         check_value(key, one, regex=op in ("=~", "!~"))
-    if len(values) > 1:
-        return Matcher(key, op, values)
-    if op == "=" and values[0].startswith(REGEX):
-        return Matcher(key, "=~", values[0][len(REGEX) :])
-    return Matcher(key, op, values[0])
+    return make_matcher(key, values, op)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,128 @@
+"""The file: where it is, its bytes, and from there to a `Config` or to everything that is wrong with it."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ftwatch.config import guests, sections, shape, yaml
+from ftwatch.config.build import NOT_YET
+from ftwatch.config.model import Config, ConfigError, Problem
+from ftwatch.config.report import Desk
+from ftwatch.config.yaml import Map, Place, Scalar
+from ftwatch.core.route import Routing, did_you_mean
+
+__all__ = ["find", "fingerprint", "load"]
+
+SECTIONS = ("providers", "notifiers", "routes", "rules", "silences", "store", "client", "log", "socket")
+
+
+def find(explicit: str | None, environ: Mapping[str, str] | None = None) -> Path:
+    """Which file to read: `explicit`, `$FTWATCH_CONFIG`, or the first that exists of the usual places.
+
+    Raises ConfigError, naming the places, where there is none.
+    """
+    environ = os.environ if environ is None else environ
+    if named := explicit or environ.get("FTWATCH_CONFIG"):
+        return Path(named)
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or Path.home(), ".config")
+    places = [Path("ftwatch.yaml"), Path(home, "ftwatch", "ftwatch.yaml"), Path("/etc/ftwatch/ftwatch.yaml")]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(map(str, places))
+    raise ConfigError((Problem("ftwatch.yaml", 0, 0, "error", f"no config here: looked for {looked}"),))
+
+
+def fingerprint(path: Path) -> str:
+    """What stands for the file's content. Raises ConfigError where it cannot be read."""
+    return _fingerprint(_read(path))
+
+
+def load(path: Path | None, environ: Mapping[str, str] | None, *, secrets: bool) -> Config:
+    """The config in a file. Raises ConfigError with every mistake in it."""
+    environ = os.environ if environ is None else environ
+    path = find(None, environ) if path is None else path
+    raw = _read(path)
+    document = yaml.parse(raw)
+    desk = Desk(str(path), path.absolute().parent, environ)
+    for place, sentence in document.problems:
+        desk.error(place, sentence)
+    config = None
+    match document.root:
+        case Map():
+            config = _config(document.root, path, raw, desk)
+        case None if not desk.has_errors:
+            desk.error(Place(1, 1), "the file is empty: it needs providers at least")
+        case Scalar(broken=True) | None:
+            pass
+        case other:
+            desk.error(
+                other.at, "a config is a mapping: providers:, notifiers: … (with a space after each colon)"
+            )
+    if not desk.has_errors:
+        _check(desk, secrets)
+    if config is None or desk.has_errors:
+        raise ConfigError(desk.sorted())
+    object.__setattr__(config, "warnings", desk.sorted())
+    return config
+
+
+def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
+    for key, (written, _) in root.entries.items():
+        if key in SECTIONS or key.startswith("x-"):
+            continue
+        if key in shape.LATER["file"]:
+            desk.error(written.at, f"{key!r} is {NOT_YET}")
+        else:
+            hint = did_you_mean(key, SECTIONS) or f"; it knows {', '.join(SECTIONS)}, and x-… for your own"
+            desk.error(written.at, f"a config has no key {key!r}{hint}")
+    providers = guests.providers(root.get("providers"), desk)
+    notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)
+    names = guests.names_of(root.get("notifiers"))
+    routing = Routing(
+        recipients=recipients,
+        routes=sections.routes(root.get("routes"), names, desk),
+        silences=sections.silences(root.get("silences"), desk),
+    )
+    store = sections.store(root.get("store"), desk)
+    config = Config(
+        path=path,
+        folder=desk.folder,
+        providers=providers,
+        notifiers=notifiers,
+        routing=routing,
+        rules=sections.rules(root.get("rules"), desk),
+        store=store,
+        client=sections.client(root.get("client"), desk),
+        log=sections.log(root.get("log"), desk),
+        socket=sections.socket(root.get("socket"), store.path, desk),
+        fingerprint=_fingerprint(raw),
+    )
+    if not guests.names_of(root.get("providers")):
+        desk.warning(root.at, "no providers: nothing is watched")
+    return config
+
+
+def _check(desk: Desk, secrets: bool) -> None:
+    """What can only be said of a file that is right so far."""
+    for check in desk.checks:
+        check()
+    for secret, place in desk.secrets if secrets else ():
+        try:
+            secret.reveal()
+        except LookupError as error:
+            desk.error(place, str(error.args[0]))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(yaml.MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise ConfigError((Problem(str(path), 0, 0, "error", f"cannot be read: {why}"),)) from None
+
+
+def _fingerprint(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

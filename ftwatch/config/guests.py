@@ -1,0 +1,185 @@
+"""Providers and notifiers: what all have in common, and the options that each kind brings along.
+
+A kind is a guest: whatever its module or its options' class may do, it becomes a sentence at its block.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from ftwatch.config import shape, values
+from ftwatch.config.build import build, fields, mapping
+from ftwatch.config.model import NotifierConfig, ProviderConfig
+from ftwatch.config.report import Broken, Desk
+from ftwatch.config.yaml import Map, Node, Place
+from ftwatch.core.delivery import RetryPolicy
+from ftwatch.core.route import Recipient, did_you_mean
+from ftwatch.plugins import Audience, kinds, load_kind
+
+__all__ = ["names_of", "notifiers", "providers"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Socket = Literal["provider", "notifier"]
+
+
+def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
+    """The section `providers`."""
+    found: dict[str, ProviderConfig] = {}
+    for name, at, block in _named("providers", node, desk):
+        try:
+            kind, common, options = _plugin("provider", name, at, block, desk)
+        except Broken:
+            continue
+        watch, since = common.watch or (None, None)
+        found[name] = ProviderConfig(
+            name=name,
+            kind=kind.name,
+            labels=common.labels,
+            poll=common.poll,
+            discover=common.discover,
+            rate=common.rate,
+            baseline=common.baseline,
+            watch=watch,
+            since=since,
+            degraded_after=common.degraded_after,
+            settle=common.settle,
+            was=common.was,
+            options=options,
+        )
+        if common.was in names_of(node):
+            place = block.entries["was"][1].at
+            desk.error(place, f"was: {common.was!r} is the name of a provider in this file")
+    return found
+
+
+def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig], tuple[Recipient, ...]]:
+    """The section `notifiers`, and its notifiers as routing sees them."""
+    found: dict[str, NotifierConfig] = {}
+    recipients = []
+    for name, at, block in _named("notifiers", node, desk):
+        try:
+            kind, common, options = _plugin("notifier", name, at, block, desk)
+        except Broken:
+            continue
+        policy = kind.retry
+        if common.retry is not None:
+            said = {key: value for key, value in vars(common.retry).items() if value is not None}
+            if "waits" in said:
+                said["waits"] = tuple(wait.total_seconds() for wait in said["waits"])
+            policy = dataclasses.replace(policy, **said)
+        found[name] = NotifierConfig(
+            name=name, kind=kind.name, options=options, retry=policy, closure=common.closure
+        )
+        recipients.append(
+            Recipient(name=name, kind=kind.name, audience=kind.audience, closure=common.closure)
+        )
+    return found, tuple(recipients)
+
+
+def names_of(node: Node | None) -> tuple[str, ...]:
+    """The names that a section defines, readable or not."""
+    return tuple(node.entries) if isinstance(node, Map) else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What of a plug-in class matters here."""
+
+    name: str
+    options: type
+    retry: RetryPolicy
+    audience: Audience
+
+
+def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:
+    """The blocks of a section, by name."""
+    if node is None:
+        return
+    try:
+        block = mapping(node, desk, section)
+    except Broken:
+        return
+    for name, (written, inner) in block.entries.items():
+        if not _NAME.fullmatch(name):
+            desk.error(written.at, f"{name[:70]!r} is no name: use letters, digits, - _ and . (at most 64)")
+            continue
+        try:
+            yield name, written.at, mapping(inner, desk, name)
+        except Broken:
+            continue
+
+
+def _plugin(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> tuple[_Kind, Any, Any]:
+    """A provider's or notifier's kind, what it has in common with all, and its own options."""
+    kind = _kind(socket, name, at, block, desk)
+    common_shape = shape.Provider if socket == "provider" else shape.Notifier
+    what = f"{socket} {name!r}"
+    try:
+        common_keys = {form for field in fields(common_shape) for form in field.forms}
+        own_keys = {form for field in fields(kind.options) for form in field.forms}
+    except Exception as error:
+        raise _guest(kind.name, error, desk, at) from None
+    fine = True
+    # A key that neither side knows is told once, by the side that knows the kind's own.
+    common = options = None
+    shared = Map(block.at, {key: entry for key, entry in block.entries.items() if key in common_keys})
+    rest = Map(block.at, {key: entry for key, entry in block.entries.items() if key not in common_keys})
+    try:
+        common = build(common_shape, shared, at, desk, what)
+    except Broken:
+        fine = False
+    try:
+        later = [key for key in shape.LATER[socket] if key not in own_keys]
+        options = build(kind.options, rest, at, desk, what, later=later, others=common_keys)
+    except Broken:
+        fine = False
+    except Exception as error:
+        raise _guest(kind.name, error, desk, at) from None
+    if not fine:
+        raise Broken
+    if hasattr(options, "problems"):
+        desk.checks.append(lambda: _ask(options, kind, block, at, desk))
+    return kind, common, options
+
+
+def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind:
+    written = block.get("kind")
+    kind, place = name, at
+    if written is not None:
+        kind, place = values.value("kind", str, written, desk), written.at
+    installed = kinds(socket)
+    if kind not in installed:
+        known = ", ".join(sorted(installed)) or "none"
+        if written is None:
+            near = did_you_mean(kind, installed)
+            sentence = f"{name!r} is no {socket} kind{near}; give it a kind: {known}"
+        else:
+            sentence = f"no {socket} is of kind {kind!r}{did_you_mean(kind, installed)}; installed: {known}"
+        raise desk.error(place, sentence)
+    try:
+        found = load_kind(socket, kind)
+        audience: Audience = found.audience if socket == "notifier" else "people"
+        return _Kind(kind, found.Options, getattr(found, "retry", RetryPolicy()), audience)
+    except Exception as error:  # a guest's module may fail in any way
+        raise _guest(kind, error, desk, place) from None
+
+
+def _guest(kind: str, error: Exception, desk: Desk, at: Place) -> Broken:
+    return desk.error(at, f"the plug-in of kind {kind!r} cannot be used: {type(error).__name__}: {error}")
+
+
+def _ask(options: Any, kind: _Kind, block: Map, at: Place, desk: Desk) -> None:
+    """What a plug-in itself has against its options. Skipped where a secret that it needs is not here."""
+    places = {field.name: field.forms for field in fields(kind.options)}
+    try:
+        for name, sentence in options.problems():
+            given = [form for form in places.get(name, ()) if form in block.entries]
+            desk.error(
+                block.entries[given[0]][1].at if given else at, f"{given[0] if given else name}: {sentence}"
+            )
+    except LookupError:
+        return
+    except Exception as error:
+        _guest(kind.name, error, desk, at)

@@ -1,0 +1,61 @@
+"""Where mistakes are gathered while a file is read, so that all of them are told at once."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ftwatch.config.model import Problem
+from ftwatch.config.yaml import Place
+from ftwatch.plugins import Secret
+
+__all__ = ["Broken", "Desk"]
+
+
+class Broken(Exception):
+    """A value cannot be used; its mistake has been reported already."""
+
+
+@dataclass
+class Desk:
+    """What the reading of one file needs: the environment, the file's folder, and where mistakes go.
+
+    `secrets` are those found so far with their places; `checks` run last, once nothing else is wrong.
+    """
+
+    file: str
+    folder: Path
+    environ: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    secrets: list[tuple[Secret, Place]] = field(default_factory=list)
+    checks: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything said so far forbids using the file."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def error(self, place: Place, sentence: str) -> Broken:
+        """Reports a mistake; the result may be raised."""
+        self._add(place, "error", sentence)
+        return Broken()
+
+    def warning(self, place: Place, sentence: str) -> None:
+        """Reports something that works, and should not stay so."""
+        self._add(place, "warning", sentence)
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """Everything reported, once each, in the order of the text."""
+        unique = dict.fromkeys(self.problems)
+        return tuple(sorted(unique, key=lambda problem: (problem.line, problem.column)))
+
+    def path(self, text: str) -> Path:
+        """A path as the file means it: from the config's folder, `~` being home."""
+        home = self.environ.get("HOME", "")
+        if home and (text == "~" or text.startswith("~/")):
+            text = home + text[1:]
+        return Path(os.path.normpath(self.folder / text))
+
+    def _add(self, place: Place, severity: Literal["error", "warning"], sentence: str) -> None:
+        self.problems.append(Problem(self.file, place.line, place.column, severity, sentence))

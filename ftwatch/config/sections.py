@@ -1,0 +1,151 @@
+"""From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+from ftwatch.config import shape, values
+from ftwatch.config.build import NOT_YET, build, mapping
+from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig
+from ftwatch.config.report import Broken, Desk
+from ftwatch.config.yaml import List, Map, Node, Place, Scalar
+from ftwatch.core.event import Severity
+from ftwatch.core.route import Match, Route, Silence, did_you_mean
+from ftwatch.core.rule import Rule, Stuck
+
+__all__ = ["client", "log", "routes", "rules", "silences", "socket", "store"]
+
+
+def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route, ...] | None:
+    """The section `routes`; `names` are the notifiers that exist."""
+    if node is None:
+        return None
+    found = []
+    for number, item in enumerate(_items("routes", node, desk), start=1):
+        what = f"route {number}"
+        try:
+            block = mapping(item, desk, what)
+            said = build(shape.Route, block, block.at, desk, what, later=shape.LATER["route"])
+            _known(block.get("notify"), names, desk)
+        except Broken:
+            continue
+        match = said.match or Match()
+        if said.min_severity and match.min_severity:
+            desk.error(block.place("min_severity"), "min_severity is said twice: in match and beside it")
+        floor = Severity(said.min_severity) if said.min_severity else None
+        notify = tuple(dict.fromkeys(said.notify))
+        found.append(Route(match=match, except_=said.except_, min_severity=floor, notify=notify))
+    return tuple(found)
+
+
+def silences(node: Node | None, desk: Desk) -> tuple[Silence, ...]:
+    """The section `silences`."""
+    if node is None:
+        return ()
+    found = []
+    for number, item in enumerate(_items("silences", node, desk), start=1):
+        try:
+            block = mapping(item, desk, f"silence {number}")
+            said = build(shape.Silence, block, block.at, desk, f"silence {number}")
+        except Broken:
+            continue
+        found.append(Silence(match=said.match, until=said.until, comment=said.comment, id=f"config-{number}"))
+    return tuple(found)
+
+
+def _items(section: str, node: Node, desk: Desk) -> list[Node]:
+    if isinstance(node, List) and node.items:
+        return node.items
+    if isinstance(node, Scalar) and node.broken:
+        return []
+    if isinstance(node, List):
+        desk.error(node.at, f"{section} is empty: leave it out")
+    else:
+        desk.error(node.at, f"{section} should be a list: begin each entry with -")
+    return []
+
+
+def _known(node: Node | None, names: tuple[str, ...], desk: Desk) -> None:
+    for item in node.items if isinstance(node, List) else []:
+        if isinstance(item, Scalar) and not item.broken:
+            name = values.text("notify", item, desk)
+            if name not in names:
+                desk.error(item.at, f"there is no notifier {name!r}{did_you_mean(name, names)}")
+
+
+def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:
+    """The section `rules`: every rule runs with its own figures unless the file says otherwise."""
+    said = _section(shape.Rules, "rules", node, desk)
+    if said.stuck is False:
+        return ()
+    if said.stuck is True:
+        return (cast(Rule, Stuck()),)
+    block = node.get("stuck") if isinstance(node, Map) else None
+    given = block.entries if isinstance(block, Map) else {}
+    return (cast(Rule, Stuck(**{key: getattr(said.stuck, key) for key in given})),)
+
+
+def store(node: Node | None, desk: Desk) -> StoreConfig:
+    """The section `store`: by default the database is in the service's or the user's state folder."""
+    said = _section(shape.Store, "store", node, desk, later=shape.LATER["store"])
+    path = desk.path(said.path) if said.path else _state(desk) / "ftwatch.db"
+    return StoreConfig(path=path, retention=said.retention)
+
+
+def client(node: Node | None, desk: Desk) -> ClientConfig:
+    """The section `client`."""
+    said = _section(shape.Client, "client", node, desk)
+    if said.network == "strict" and isinstance(node, Map):
+        desk.error(_inside(node, "network"), f"network: strict is {NOT_YET}")
+    if said.proxy and isinstance(node, Map) and not re.match(r"https?://[^/]", said.proxy):
+        desk.error(_inside(node, "proxy"), "proxy should be a URL that begins with http:// or https://")
+    ca_file = desk.path(said.ca_file) if said.ca_file else None
+    if ca_file is not None and isinstance(node, Map) and not ca_file.is_file():
+        desk.warning(_inside(node, "ca_file"), f"there is no file {ca_file}")
+    return ClientConfig(
+        proxy=said.proxy or None,
+        no_proxy=tuple(said.no_proxy),
+        ca_file=str(ca_file) if ca_file else None,
+        network=said.network,
+    )
+
+
+def log(node: Node | None, desk: Desk) -> LogConfig:
+    """The section `log`."""
+    said = _section(shape.Log, "log", node, desk)
+    return LogConfig(level=said.level, format=said.format)
+
+
+def socket(node: Node | None, database: Path, desk: Desk) -> Path:
+    """Where the control socket is."""
+    if node is not None:
+        try:
+            return desk.path(values.value("socket", str, node, desk))
+        except Broken:
+            pass
+    runtime = desk.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(runtime) / "ftwatch.sock" if runtime else database.parent / "ftwatch.sock"
+
+
+def _section(kind: Any, name: str, node: Node | None, desk: Desk, *, later: tuple[str, ...] = ()) -> Any:
+    """A section as written, or as it is where nothing is written or it cannot be used."""
+    try:
+        if node is not None:
+            later = (*later, *shape.LATER.get(name, ()))
+            return build(kind, mapping(node, desk, name), node.at, desk, name, later=later)
+    except Broken:
+        pass
+    return kind()
+
+
+def _state(desk: Desk) -> Path:
+    environ = desk.environ
+    if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(given)
+    home = Path(environ.get("HOME") or Path.home())
+    return Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "ftwatch"
+
+
+def _inside(block: Map, key: str) -> Place:
+    node = block.get(key)
+    return node.at if node else block.at

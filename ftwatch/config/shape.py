@@ -1,0 +1,217 @@
+"""The file as it is written: one dataclass a block, one field a key. What it becomes stands in `model`.
+
+A reader that needs more than a type (a match, a rate) is named in the field's metadata, and describes itself
+to `schema` there too.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field as Limits
+
+from ftwatch.config import values
+from ftwatch.config.report import Desk
+from ftwatch.config.routing import read_match, read_watch
+from ftwatch.config.yaml import Node
+from ftwatch.core.event import Severity
+from ftwatch.core.route import Match
+from ftwatch.plugins import Duration
+
+__all__ = [
+    "LATER",
+    "Client",
+    "Log",
+    "Notifier",
+    "Provider",
+    "Retry",
+    "Route",
+    "Rules",
+    "Silence",
+    "Store",
+    "Stuck",
+]
+
+# The keys that the design names and this version does not have yet.
+LATER: dict[str, tuple[str, ...]] = {
+    "file": ("web", "people", "templates", "plots"),
+    "store": ("url", "url_file"),
+    "provider": ("webhook_secret", "webhook_secret_file", "webhook_secret_credential"),
+    "notifier": ("quiet_hours", "digest", "throttle", "timezone", "template"),
+    "route": ("group", "remind", "template", "mention", "max_age"),
+    "rules": ("late", "diverging"),
+}
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h)")
+_PER = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_ZONED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d)?(\.\d+)?([Zz]|[-+]\d\d:?\d\d)")
+
+MATCH_SCHEMA = {
+    "type": ["object", "string", "array"],
+    "description": "a value, a glob, re:… or a list of these for each key; or Alertmanager's words",
+}
+
+
+def _duration(least: float, most: float = 10 * 365 * 86400.0) -> Callable[[str, Node, Desk], float]:
+    def read(key: str, node: Node, desk: Desk) -> float:
+        seconds: float = values.value(key, Duration, node, desk).total_seconds()
+        if seconds < least:
+            raise desk.error(node.at, f"{key} should be at least {least:g}s")
+        if seconds > most:
+            raise desk.error(node.at, f"{key} is longer than ten years")
+        return seconds
+
+    return read
+
+
+def _rate(key: str, node: Node, desk: Desk) -> float:
+    text = values.text(key, node, desk)
+    found = _RATE.fullmatch(text)
+    if found is None or not float(found[1]):
+        raise desk.error(node.at, f"{key}: {text!r} is no rate: write 10/s, 600/min or 1000/h")
+    return float(found[1]) / _PER[found[2]]
+
+
+def _moment(key: str, node: Node, desk: Desk) -> float:
+    text = values.text(key, node, desk)
+    try:
+        if not _ZONED.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise desk.error(
+            node.at, f"{key}: {text!r} is no moment: write 2027-01-01T00:00:00Z, with its zone"
+        ) from None
+
+
+def _limit(key: str, node: Node, desk: Desk) -> float | None:
+    said = values.value(key, Duration | Literal[False] | None, node, desk)
+    return said.total_seconds() if isinstance(said, Duration) else None
+
+
+def _span(default: str, least: float = 0.0) -> Any:
+    seconds = Duration.parse(default).total_seconds()
+    return field(default=seconds, metadata={"read": _duration(least), "type": Duration, "shown": default})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """What every provider has beside the options of its kind."""
+
+    kind: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    poll: float = _span("30s", 1.0)
+    discover: float = _span("2m", 1.0)
+    rate: float = field(
+        default=10.0,
+        metadata={
+            "read": _rate,
+            "schema": {"type": "string", "pattern": rf"^{_RATE.pattern}$", "default": "600/min"},
+        },
+    )
+    baseline: Literal["silent", "summary", "all"] = "summary"
+    watch: tuple[Match | None, float | None] | None = field(
+        default=None, metadata={"read": read_watch, "schema": MATCH_SCHEMA}
+    )
+    degraded_after: float = _span("5m", 1.0)
+    settle: float = _span("2m")
+    was: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often a notifier tries again; what is left out stays as its kind has it."""
+
+    waits: Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=100)] | None = None
+    jitter: Annotated[float, Limits(ge=0, le=1)] | None = None
+    throttle: float | None = field(
+        default=None, metadata={"read": _duration(0.0), "type": Duration, "shown": None}
+    )
+    drain: float | None = field(
+        default=None,
+        metadata={"read": _rate, "schema": {"type": "string", "pattern": rf"^{_RATE.pattern}$"}},
+    )
+    span: float | None = field(
+        default=None, metadata={"read": _duration(1.0), "type": Duration, "shown": None}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notifier:
+    """What every notifier has beside the options of its kind."""
+
+    kind: str | None = None
+    retry: Retry | None = None
+    closure: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One entry of `routes`."""
+
+    match: Match | None = field(default=None, metadata={"read": read_match, "schema": MATCH_SCHEMA})
+    except_: Match | None = field(
+        default=None, metadata={"key": "except", "read": read_match, "schema": MATCH_SCHEMA}
+    )
+    min_severity: Literal["detail", "info", "notice", "warning", "error"] | None = None
+    notify: Annotated[list[str], Limits(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """One entry of `silences`."""
+
+    match: Match = field(metadata={"read": read_match, "schema": MATCH_SCHEMA})
+    until: float | None = field(
+        default=None,
+        metadata={"read": _moment, "schema": {"type": "string", "format": "date-time"}},
+    )
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stuck:
+    """`rules.stuck`: how long a job may wait in a state; false: for ever."""
+
+    severity: Severity = Severity.WARNING
+    queued: float | None = field(default=None, metadata={"read": _limit, "type": Duration, "shown": "12h"})
+    validating_files: float | None = field(
+        default=None, metadata={"read": _limit, "type": Duration, "shown": "2h"}
+    )
+    cancelling: float | None = field(default=None, metadata={"read": _limit, "type": Duration, "shown": "1h"})
+    paused: float | None = field(default=None, metadata={"read": _limit, "type": Duration, "shown": "24h"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """`rules`, each on with its figures unless it is false."""
+
+    stuck: Stuck | bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """`store`."""
+
+    path: str | None = None
+    retention: float = _span("90d", 3600.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """`client`. The proxy's URL may hold a password."""
+
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: list[str] = field(default_factory=list)
+    ca_file: str | None = None
+    network: Literal["open", "strict"] = "open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """`log`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
