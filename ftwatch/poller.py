@@ -118,12 +118,13 @@ class Poller:
                 await self._poked.wait()
             self._poked = anyio.Event()
 
-    def poke(self, id: str | None = None) -> None:
-        """Asks for a look now: at one job, or at the listing."""
+    def poke(self, id: str | None = None, *, deep: bool = False) -> None:
+        """Asks for a look now: at one job, at the head of the listing, or (`deep`) at all of it."""
         if id is not None:
             self._wanted.setdefault(id, None)
         else:
             self._walk_at = 0.0
+            self._deep_at = 0.0 if deep else self._deep_at
         self._poked.set()
 
     async def poll_once(self) -> bool:
