@@ -77,6 +77,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
         else:
             hint = did_you_mean(key, SECTIONS) or f"; it knows {', '.join(SECTIONS)}, and x-… for your own"
             desk.error(written.at, f"a config has no key {key!r}{hint}")
+    desk.providers = guests.names_of(root.get("providers"))
     providers = guests.providers(root.get("providers"), desk)
     notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)
     names = guests.names_of(root.get("notifiers"))
@@ -101,7 +102,22 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     )
     if not guests.names_of(root.get("providers")):
         desk.warning(root.at, "no providers: nothing is watched")
+    _warn_of_unreached(root, config.routing, desk)
     return config
+
+
+def _warn_of_unreached(root: Map, routing: Routing, desk: Desk) -> None:
+    """A notifier that no job's event can reach is seldom meant."""
+    section = root.get("notifiers")
+    for recipient in routing.recipients if isinstance(section, Map) else ():
+        place = section.place(recipient.name)
+        if routing.routes is None and recipient.kind == "command":
+            desk.warning(
+                place, f"nothing reaches {recipient.name!r}: a command runs only where a route names it"
+            )
+        elif routing.routes is not None and not any(recipient.name in one.notify for one in routing.routes):
+            rest = ", except ftwatch's own events" if recipient.audience == "people" else ""
+            desk.warning(place, f"nothing reaches {recipient.name!r}: no route names it{rest}")
 
 
 def _check(desk: Desk, secrets: bool) -> None:

@@ -153,10 +153,11 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
     if kind not in installed:
         known = ", ".join(sorted(installed)) or "none"
         if written is None:
-            near = did_you_mean(kind, installed)
-            sentence = f"{name!r} is no {socket} kind{near}; give it a kind: {known}"
+            near = did_you_mean(kind, installed) or f"; give it a kind: {known}"
+            sentence = f"{name!r} is no kind of {socket}{near}"
         else:
-            sentence = f"no {socket} is of kind {kind!r}{did_you_mean(kind, installed)}; installed: {known}"
+            near = did_you_mean(kind, installed) or f"; installed: {known}"
+            sentence = f"no {socket} is of kind {kind!r}{near}"
         raise desk.error(place, sentence)
     try:
         found = load_kind(socket, kind)

@@ -21,7 +21,7 @@ class Broken(Exception):
 class Desk:
     """What the reading of one file needs: the environment, the file's folder, and where mistakes go.
 
-    `secrets` are those found so far with their places; `checks` run last, once nothing else is wrong.
+    `providers` are the names that the file defines, `secrets` are those found so far with their places; `checks` run last, once nothing else is wrong.
     """
 
     file: str
@@ -29,6 +29,7 @@ class Desk:
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     secrets: list[tuple[Secret, Place]] = field(default_factory=list)
+    providers: tuple[str, ...] = ()
     checks: list[Callable[[], None]] = field(default_factory=list)
 
     @property

@@ -1,12 +1,22 @@
 """Routes, silences and watches: from nodes to matchers, each mistake at the word that is wrong."""
 
+import re
 from collections.abc import Callable, Iterator
 
 from ftwatch.config import values
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import List, Map, Node, Scalar
 from ftwatch.core.event import Severity
-from ftwatch.core.route import JOB_KEYS, KEYS, Match, Matcher, check_key, check_value, parse_match
+from ftwatch.core.route import (
+    JOB_KEYS,
+    KEYS,
+    Match,
+    Matcher,
+    check_key,
+    check_value,
+    did_you_mean,
+    parse_match,
+)
 from ftwatch.core.route.match import make_matcher
 from ftwatch.plugins import Duration
 
@@ -44,7 +54,7 @@ def _read(key: str, node: Node, desk: Desk, keys: tuple[str, ...]) -> Match:
     if not fine:
         raise Broken
     if not matchers and floor is None:
-        raise desk.error(node.at, f"{key} is empty: say what should match, or leave it out")
+        raise desk.error(node.at, f"{key} is empty: say what should match")
     return Match(tuple(matchers), floor)
 
 
@@ -96,6 +106,7 @@ def _value(name: str, node: Node, desk: Desk) -> str:
         check_value(name, text)
     except ValueError as error:
         raise desk.error(node.at, str(error)) from None
+    _known_provider(name, text, node, desk)
     return text
 
 
@@ -109,4 +120,14 @@ def _words(key: str, _: Node, node: Node, desk: Desk, keys: tuple[str, ...]) -> 
             check_key("min_severity", keys)
     except ValueError as error:
         raise desk.error(node.at, str(error)) from None
+    for matcher in match.matchers:
+        if matcher.op in ("=", "!="):
+            _known_provider(matcher.key, matcher.values[0], node, desk)
     return match
+
+
+def _known_provider(key: str, text: str, node: Node, desk: Desk) -> None:
+    """A provider that the file does not define is a slip of the pen: nothing would ever match."""
+    if key == "provider" and text and text not in desk.providers and not re.search(r"[*?]|^re:", text):
+        hint = did_you_mean(text, desk.providers)
+        raise desk.error(node.at, f"there is no provider {text!r}{hint}")

@@ -52,7 +52,11 @@ def diagnose(text: str, error: Any) -> Slip:
     if "flow" in context:
         bracket = text[start : start + 1]
         if at >= len(text.rstrip()):
-            return Slip(start, f"this {bracket} is never closed")
+            line = text[start : text.find("\n", start) % (len(text) + 1)]
+            hint = (
+                "; # starts a comment, so quote what begins with it" if re.search(r"[\s,:\[{]#", line) else ""
+            )
+            return Slip(start, f"this {bracket} is never closed{hint}")
         return Slip(at, f"a comma is missing before this, or the closing bracket of the {bracket} further up")
     if "could not find expected ':'" in problem:
         return Slip(start, "a key needs a colon and a space after it")

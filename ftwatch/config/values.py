@@ -218,7 +218,7 @@ def _what(node: Node) -> str:
 def _shown(node: Node, secret: bool) -> str:
     """What was given, as far as it may be shown."""
     if not isinstance(node, Scalar):
-        return _what(node)
+        return "an empty list" if isinstance(node, List) and not node.items else _what(node)
     if _has_variables(node):
         return f"what {node.text[:LONGEST_SHOWN]!r} stands for"
     if secret:

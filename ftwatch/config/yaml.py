@@ -8,7 +8,7 @@ columns stay true) and read on, so that one slip does not hide the next.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import yaml
@@ -26,6 +26,8 @@ MAX_REPAIRS = 50
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
+# A comment right where a value should be; one that begins with a space is meant as one.
+_COMMENT = re.compile(r"[ \t]*:?[ \t]*(#[^\s#][^\n]*)")
 _NULL = re.compile(r"~|null|Null|NULL")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,20}")
@@ -219,22 +221,29 @@ class _Composer:
     def _scalar(self, event: Any, at: Place, broken: bool) -> Scalar:
         start, end = event.start_mark.index, event.end_mark.index
         inside = bisect_right(self._broken, end) - bisect_right(self._broken, start - 1)
-        plain = bool(event.implicit[0]) and event.style is None
-        hint = ""
-        if plain and event.value == "":
-            rest = self._text[start : self._text.find("\n", start) % (len(self._text) + 1)]
-            if comment := re.match(r"\s*(#\S.*)", rest):
-                hint = f'; # starts a comment: write "{comment[1].rstrip(" ]}")}"'
-            elif event.anchor:
-                hint = f'; & starts an anchor: write "&{event.anchor}"'
-        return Scalar(at, event.value, plain, broken or bool(inside), hint)
+        plain = not event.style
+        node = Scalar(at, event.value, plain, broken or bool(inside))
+        if plain and event.anchor and event.value == "":
+            return replace(node, hint=f'; & starts an anchor: as text, quote it: "&{event.anchor}"')
+        return node
+
+    def _blank(self, node: Node, after: int, at: Place) -> Node:
+        """A value that is not there gets the place of the comment that swallowed it, else `at`."""
+        if not (isinstance(node, Scalar) and node.is_blank) or node.hint or node.broken:
+            return node
+        comment = _COMMENT.match(self._text, after)
+        if comment is None:
+            return replace(node, at=at)
+        place, said = self._lines.place(comment.start(1)), comment[1].rstrip(" ]},")
+        return replace(node, at=place, hint=f'; # starts a comment: as text, quote it: "{said}"')
 
     def _list(self, at: Place, depth: int) -> List:
         items, size = [], 1
         for event in self._events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
-            items.append(self._node(event, depth + 1))
+            item = self._node(event, depth + 1)
+            items.append(self._blank(item, event.start_mark.index, self._place(event)))
             size += items[-1].size
         return List(at, items, size)
 
@@ -246,7 +255,7 @@ class _Composer:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             key = self._node(event, depth + 1)
-            value = self._node(next(self._events), depth + 1)
+            value = self._blank(self._node(next(self._events), depth + 1), event.end_mark.index, key.at)
             size += value.size + 1
             if not isinstance(key, Scalar):
                 self.problems.append((key.at, "a key is a word, not a list or a mapping"))
