@@ -10,7 +10,7 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
@@ -21,8 +21,9 @@ import httpx2
 
 from ftwatch import __version__
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
+from ftwatch.core.pace import Budget
 
-__all__ = ["Client", "Response", "Unreachable", "outcome_of", "retry_after", "shown"]
+__all__ = ["Account", "Client", "Response", "Unreachable", "outcome_of", "retry_after", "shown"]
 
 CONNECT_TIMEOUT = 5.0
 MIB = 1024 * 1024
@@ -134,6 +135,47 @@ class Client:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             timeout = isinstance(error, httpx2.TimeoutException)
             raise Unreachable(_sentence(error), timeout=timeout) from None
+
+
+class Account:
+    """A client within one account's rate budget: waits for its turn, and learns from every answer."""
+
+    def __init__(
+        self,
+        client: Client,
+        budget: Budget,
+        *,
+        at_once: int = 8,
+        ticks: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._client = client
+        self._budget = budget
+        self._gate = anyio.CapacityLimiter(at_once)
+        self._ticks = ticks
+        self._sleep = sleep
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        deadline: float = 20.0,
+        cap: int = 10 * MIB,
+    ) -> Response:
+        """As `Client.request`; the wait for the budget is not part of the deadline."""
+        async with self._gate:
+            wait = self._budget.reserve(self._ticks())
+            if wait > 0:
+                await self._sleep(wait)
+            response = await self._client.request(
+                method, url, headers=headers, content=content, deadline=deadline, cap=cap
+            )
+        wish = retry_after(response.headers)
+        self._budget.learn(response.status, response.headers, self._ticks(), wish)
+        return response
 
 
 def _sentence(error: BaseException) -> str:
