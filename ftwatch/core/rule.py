@@ -37,7 +37,11 @@ class Rule(Protocol):
     """A rule of the config's `rules:` block: its options are its fields."""
 
     name: ClassVar[str]
-    severity: Severity
+
+    @property
+    def severity(self) -> Severity:
+        """How much its alert matters."""
+        ...
 
     def judge(self, facts: Facts, now: float) -> Finding:
         """What this rule says about a job at this moment."""

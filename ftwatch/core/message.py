@@ -1,0 +1,258 @@
+"""What do we say? The service-neutral text of an event; each notifier dresses it for its service.
+
+Strings from a provider are strangers' words: here they lose what no reader should ever meet (control
+characters, tricks with writing direction, endless length). Markup is not looked at: every notifier escapes.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from ftwatch.core import event as events
+from ftwatch.core.diff import Change, is_volatile
+from ftwatch.core.event import Event, Severity
+from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.span import span
+
+__all__ = ["Fact", "Message", "Tone", "clean", "compose"]
+
+TITLE, VALUE, QUOTE = 150, 300, 1000
+# So many changed fields are named; the rest is counted.
+CHANGES = 6
+
+# Characters that reorder or hide what follows them, and lone surrogates, which no encoder takes.
+_TRICKS = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
+class Tone(StrEnum):
+    """How a message feels: notifiers pick a colour by it."""
+
+    GOOD = "good"
+    BAD = "bad"
+    WARN = "warn"
+    NEUTRAL = "neutral"
+
+
+class Fact(Struct, frozen=True):
+    """One line of a message: a label and its value."""
+
+    label: str
+    value: str
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What to say about an event, without any markup.
+
+    `title` is what a phone shows: icon, which job, what happened. `quote` is the provider's own sentence,
+    `thread` names what belongs together (a job), `link` is a text and a URL.
+    """
+
+    title: str
+    tone: Tone
+    quote: str | None = None
+    facts: tuple[Fact, ...] = ()
+    link: tuple[str, str] | None = None
+    thread: str | None = None
+    footer: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole message as plain lines."""
+        lines = [self.title]
+        if self.quote:
+            lines.append(f"“{self.quote}”")
+        lines += [f"{fact.label}: {fact.value}" for fact in self.facts]
+        if self.link:
+            lines.append(f"{self.link[0]}: {self.link[1]}")
+        if self.footer:
+            lines.append(self.footer)
+        return "\n".join(lines)
+
+
+def clean(text: object, limit: int = VALUE) -> str:
+    """A stranger's text as one short line: nothing invisible, nothing that moves the cursor or the reader."""
+    line = _TRICKS.sub("", str(text)[: limit * 4])
+    line = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in line)
+    line = " ".join(line.split())
+    if len(line) <= limit:
+        return line
+    end = limit - 1
+    while end > 0 and unicodedata.combining(line[end]):
+        end -= 1
+    return line[:end].rstrip() + "…"
+
+
+_STATUS = {
+    Status.VALIDATING_FILES: ("🔎", "is validating its files", Tone.NEUTRAL),
+    Status.QUEUED: ("⏳", "is queued", Tone.NEUTRAL),
+    Status.RUNNING: ("▶️", "is running", Tone.NEUTRAL),
+    Status.PAUSING: ("⏸️", "is pausing", Tone.WARN),
+    Status.PAUSED: ("⏸️", "is paused", Tone.WARN),
+    Status.CANCELLING: ("🛑", "is being cancelled", Tone.NEUTRAL),
+    Status.SUCCEEDED: ("✅", "succeeded", Tone.GOOD),
+    Status.FAILED: ("❌", "failed", Tone.BAD),
+    Status.CANCELLED: ("🛑", "was cancelled", Tone.NEUTRAL),
+    Status.UNKNOWN: ("❓", "has a status nobody knows", Tone.WARN),
+}
+
+_OWN = {
+    events.WATCHING: ("👀", "is being watched", Tone.NEUTRAL),
+    events.DEGRADED: ("⚠️", "cannot be watched", Tone.WARN),
+    events.RECOVERED: ("✅", "can be watched again", Tone.GOOD),
+    events.UNREADABLE: ("⚠️", "sent something unreadable", Tone.WARN),
+    events.DRIFT: ("⚠️", "has changed its interface", Tone.WARN),
+    events.DEAD: ("📭", "did not take a message", Tone.BAD),
+    events.DISABLED: ("🔕", "wants no more messages", Tone.BAD),
+    events.ENABLED: ("✅", "takes messages again", Tone.GOOD),
+    events.REJECTED: ("⚠️", "has mistakes: the old one stays in force", Tone.BAD),
+    events.ACCEPTED: ("✅", "is in force again", Tone.GOOD),
+}
+
+_SEVERITY = {
+    Severity.DETAIL: Tone.NEUTRAL,
+    Severity.INFO: Tone.NEUTRAL,
+    Severity.NOTICE: Tone.GOOD,
+    Severity.WARNING: Tone.WARN,
+    Severity.ERROR: Tone.BAD,
+}
+
+
+def compose(event: Event) -> Message:
+    """The message that tells a person of this event."""
+    job = event.job
+    return _about_job(event, job) if job else _about_ourselves(event)
+
+
+def _about_job(event: Event, job: Snapshot) -> Message:
+    icon, said, tone = _headline(event, job)
+    error = job.error if event.status is Status.FAILED or event.status is Status.CANCELLED else None
+    return Message(
+        title=f"{icon} {clean(job.title, 80)} {said}",
+        tone=tone,
+        quote=clean(error.message, QUOTE) if error and error.message else None,
+        facts=tuple(_facts(event, job)),
+        link=("Open the job", job.url) if job.url else None,
+        thread=str(job.key),
+        footer=_footer(event, job),
+    )
+
+
+def _headline(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
+    type, status = event.type, event.status
+    if type.startswith(events.ALERT):
+        rule = clean(type.removeprefix(events.ALERT), 40)
+        if rule.endswith(".resolved"):
+            return "✅", f"is no longer {rule.removesuffix('.resolved')}", Tone.GOOD
+        return "⚠️", f"is {rule}: {clean(event.note or '', 80)}", _SEVERITY[event.severity]
+    if type == events.CREATED:
+        return "🆕", _STATUS[status][1] if status else "was found", Tone.NEUTRAL
+    if type == events.GONE:
+        return "👻", "is gone: the provider no longer knows it", Tone.WARN
+    if type == events.RETURNED:
+        return "↩️", f"is back, and {_STATUS[job.status][1]}", Tone.NEUTRAL
+    if type == events.UPDATED or status is None:
+        names = list(dict.fromkeys(change.field.rpartition(".")[2] for change in event.changes))
+        what = ", ".join(clean(name, 40) for name in names[:3]) + (" …" if len(names) > 3 else "")
+        return "✏️", f"changed: {what}" if what else "changed", _SEVERITY[event.severity]
+    icon, said, tone = _STATUS[status]
+    if status is Status.UNKNOWN:
+        said = f"{said}: {clean(job.raw_status or '?', 40)}"
+    if event.data.incomplete:
+        said = f"{said}, but its model has not arrived"
+        tone = Tone.WARN
+    return icon, said, tone
+
+
+def _facts(event: Event, job: Snapshot) -> Iterator[Fact]:
+    if job.fine_tuned_model and event.status is Status.SUCCEEDED:
+        yield Fact("Model", clean(job.fine_tuned_model))
+        yield Fact("Base model", clean(job.model or "?"))
+    elif job.model:
+        yield Fact("Model", clean(job.model))
+    error = job.error
+    if error and event.status in (Status.FAILED, Status.CANCELLED):
+        where = [clean(part, 80) for part in (error.code, error.param and f"in {error.param}") if part]
+        if where:
+            yield Fact("Error", " ".join(where))
+    if job.status.is_terminal and job.created_at and job.finished_at:
+        yield Fact("Duration", span(job.finished_at - job.created_at))
+    if job.status.is_terminal and job.trained_tokens:
+        yield Fact("Trained tokens", f"{job.trained_tokens:,}")
+    if not job.status.is_terminal and job.progress:
+        yield from _progress(job, event.data.observed_at)
+    yield from _changes(event.changes, job)
+    if job.labels:
+        labels = ", ".join(f"{clean(k, 40)}={clean(v, 60)}" for k, v in sorted(job.labels.items())[:5])
+        yield Fact("Labels", labels)
+
+
+def _progress(job: Snapshot, now: int) -> Iterator[Fact]:
+    progress = job.progress
+    assert progress is not None
+    parts = []
+    if progress.step is not None:
+        parts.append(
+            f"step {progress.step}" + (f" of {progress.total_steps}" if progress.total_steps else "")
+        )
+    if progress.percent is not None:
+        parts.append(f"{progress.percent:g} %")
+    if job.estimated_finish and job.estimated_finish > now:
+        parts.append(f"about {span(job.estimated_finish - now)} left")
+    if parts:
+        yield Fact("Progress", ", ".join(parts))
+
+
+def _changes(changes: Iterable[Change], job: Snapshot) -> Iterator[Fact]:
+    """The changed fields that no other line tells of."""
+    told = {"status", "fine_tuned_model", "finished_at", "trained_tokens", "error", "started_at"}
+    changes = tuple(changes)
+    # Metadata counts as labels, too: one line is enough for both.
+    told |= {f"labels.{c.field.partition('.')[2]}" for c in changes if c.field.startswith("metadata.")}
+    news = [
+        change
+        for change in changes
+        if not ({change.field, change.field.partition(".")[0]} & told) and not is_volatile(change, job.status)
+    ]
+    for change in news[:CHANGES]:
+        yield Fact(clean(change.field, 80), f"{_value(change.before)} → {_value(change.after)}")
+    if len(news) > CHANGES:
+        yield Fact("And", f"{len(news) - CHANGES} more changed fields")
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case list():
+            return clean(", ".join(str(item) for item in value) or "none", 120)
+    return clean(value, 120)
+
+
+def _footer(event: Event, job: Snapshot) -> str:
+    parts = [clean(job.provider, 64), clean(job.id, 80)]
+    if event.data.skipped is True:
+        parts.append("seen only afterwards")
+    return " · ".join(parts)
+
+
+def _about_ourselves(event: Event) -> Message:
+    about = clean(event.data.id, 80)
+    icon, said, tone = _OWN.get(event.type, ("✉️", clean(event.type, 80), _SEVERITY[event.severity]))
+    if event.type == events.TEST:
+        title, tone = "👋 ftwatch can reach you", Tone.GOOD
+    elif event.type in (events.REJECTED, events.ACCEPTED):
+        title = f"{icon} The config {said}"
+    else:
+        title = f"{icon} {about} {said}"
+    lines = [clean(line, QUOTE) for line in (event.note or "").splitlines() if line.strip()]
+    return Message(
+        title=title,
+        tone=tone,
+        quote=" / ".join(lines[:5]) or None,
+        thread=event.data.provider or event.data.notifier or None,
+        footer="ftwatch",
+    )

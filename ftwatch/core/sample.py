@@ -1,0 +1,155 @@
+"""What would it look like? One event of every sort, made by the same code that makes the real ones."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from ftwatch.core import announce
+from ftwatch.core import event as events
+from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.decide import GONE_AFTER, Known, Look, Policy, decide
+from ftwatch.core.event import Event, Severity
+from ftwatch.core.job import JobError, Progress, Snapshot, Status
+from ftwatch.core.route import Routing
+from ftwatch.core.rule import Stuck
+from ftwatch.core.span import HOUR, MINUTE
+
+__all__ = ["SAMPLES", "sample"]
+
+NOW = 1_795_387_800
+STARTED = NOW - 2 * HOUR
+NOBODY = Routing()
+
+_JOB = Snapshot(
+    id="ftjob-sample4w9Zq2",
+    provider="openai-prod",
+    kind="openai",
+    created_at=STARTED,
+    status=Status.QUEUED,
+    raw_status="queued",
+    model="gpt-4.1-mini-2025-04-14",
+    name="support-bot-v7",
+    organization_id="org-sample",
+    training_file="file-sampleTrain",
+    validation_file="file-sampleValid",
+    hyperparameters={"n_epochs": "auto", "batch_size": "auto"},
+    seed=42,
+    metadata={"team": "search"},
+    labels={"env": "prod", "team": "search"},
+    url="https://platform.openai.com/finetune/ftjob-sample4w9Zq2",
+)
+_RUNNING = replace(
+    _JOB,
+    status=Status.RUNNING,
+    hyperparameters={"n_epochs": 3, "batch_size": 4},
+    progress=Progress(step=120, total_steps=600, percent=20.0),
+    estimated_finish=NOW + 40 * MINUTE,
+)
+_OVER: dict[str, Any] = {"finished_at": NOW - 12, "estimated_finish": None, "progress": None}
+_ENDS = {
+    "succeeded": replace(
+        _RUNNING,
+        status=Status.SUCCEEDED,
+        fine_tuned_model="ft:gpt-4.1-mini-2025-04-14:acme:support-bot-v7:9aBcDeFg",
+        trained_tokens=5_768_000,
+        result_files=("file-sampleResult",),
+        **_OVER,
+    ),
+    "failed": replace(
+        _RUNNING,
+        status=Status.FAILED,
+        error=JobError(
+            code="invalid_training_file",
+            message="The job failed due to an invalid training file: line 17 is not valid JSON.",
+            param="training_file",
+        ),
+        **_OVER,
+    ),
+    "cancelled": replace(_RUNNING, status=Status.CANCELLED, **_OVER),
+    "paused": replace(_RUNNING, status=Status.PAUSED),
+    "pausing": replace(_RUNNING, status=Status.PAUSING),
+    "cancelling": replace(_RUNNING, status=Status.CANCELLING),
+    "unknown": replace(_RUNNING, status=Status.UNKNOWN, raw_status="defrosting"),
+    "updated": replace(_RUNNING, metadata={"team": "ads"}, labels={"env": "prod", "team": "ads"}),
+}
+
+
+def _look(known: Known | None, snapshot: Snapshot | None, at: float = NOW, settle: float = 0) -> list[Event]:
+    policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle)
+    look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=snapshot)
+    return list(decide(known, look, policy, at).events)
+
+
+def _known(snapshot: Snapshot, **more: Any) -> Known:
+    return Known(snapshot=snapshot, sequence=3, link="evt_sample", status_since=NOW - HOUR, **more)
+
+
+def _became(name: str) -> Event:
+    return _look(_known(_RUNNING), _ENDS[name])[-1]
+
+
+def _stuck() -> tuple[Known, Event]:
+    known = _known(_JOB, wake_at=NOW)
+    decision = decide(known, None, Policy(routing=NOBODY, rules=(Stuck(queued=HOUR),)), NOW)
+    assert decision.known is not None
+    return decision.known, decision.events[0]
+
+
+_STATE = ProviderState(name="openai-prod")
+_BAD = replace(_STATE, degraded_at=NOW - HOUR, reason="HTTP 401: Incorrect API key provided")
+
+
+def _own(said: Announcement) -> Event:
+    return said.events[0]
+
+
+_MAKERS: dict[str, Callable[[], Event]] = {
+    "created": lambda: _look(None, _JOB, at=STARTED + 5)[0],
+    "queued": lambda: _look(_known(replace(_JOB, status=Status.VALIDATING_FILES)), _JOB)[0],
+    "running": lambda: _look(_known(_JOB), _RUNNING)[0],
+    **{name: (lambda name=name: _became(name)) for name in _ENDS},  # type: ignore[misc]
+    "incomplete": lambda: _look(_known(_RUNNING), replace(_ENDS["succeeded"], fine_tuned_model=None))[0],
+    "gone": lambda: _look(_known(_RUNNING, missing_at=NOW - GONE_AFTER), None)[0],
+    "returned": lambda: _look(_known(_RUNNING, gone=True), _RUNNING)[0],
+    "stuck": lambda: _stuck()[1],
+    "stuck-resolved": lambda: _look(_stuck()[0], _RUNNING)[-1],
+    "watching": lambda: _own(announce.watching(_STATE, "openai", 3, 41, NOBODY, NOW, tell=True)),
+    "degraded": lambda: _own(announce.degraded(_STATE, "openai", _BAD.reason, NOBODY, NOW)),
+    "recovered": lambda: _own(announce.recovered(_BAD, "openai", NOBODY, NOW)),
+    "unreadable": lambda: _own(
+        announce.unreadable(_STATE, "openai", {"f": "an entry without an id"}, NOBODY, NOW)
+    ),
+    "drift": lambda: _own(announce.drifted(_STATE, "openai", "HTTP 404: Not Found", NOBODY, NOW)),
+    "dead": lambda: _notice(
+        events.DEAD, "fine_tuning.job.failed of support-bot-v7 did not arrive after 12 tries: HTTP 500"
+    ),
+    "disabled": lambda: _notice(events.DISABLED, "HTTP 410: the receiver is gone for good"),
+    "rejected": lambda: _config(
+        events.REJECTED, Severity.ERROR, "ftwatch.yaml:7:3: error: unknown key 'polll'"
+    ),
+    "accepted": lambda: _config(events.ACCEPTED, Severity.NOTICE, "ftwatch.yaml is in force again"),
+    "test": lambda: _own(
+        announce.about_notifier(
+            "oncall", events.TEST, Severity.INFO, "A test message: all is well.", NOBODY, NOW, link="test"
+        )
+    ),
+}
+
+
+def _notice(kind: str, note: str) -> Event:
+    return _own(announce.about_notifier("oncall", kind, Severity.ERROR, note, NOBODY, NOW, link="sample"))
+
+
+def _config(kind: str, severity: Severity, note: str) -> Event:
+    return _own(announce.about_config(kind, severity, note, "sample", NOBODY, NOW))
+
+
+SAMPLES: tuple[str, ...] = tuple(_MAKERS)
+
+
+def sample(name: str) -> Event:
+    """The sample event of this name, one of `SAMPLES`. Raises LookupError that lists them."""
+    if name not in _MAKERS:
+        raise LookupError(f"no sample is called {name!r}; there are: {', '.join(SAMPLES)}")
+    return _MAKERS[name]()
