@@ -1,0 +1,118 @@
+"""Anything that Apprise reaches. The library is loaded by the first message, in a thread of our own few.
+
+Apprise itself never retries here (the outbox does), keeps nothing on disk, and its log stays silent: it would
+show whole URLs, and those hold passwords.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import anyio
+import anyio.to_thread
+
+from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
+from ftwatch.core.event import Event
+from ftwatch.core.message import Message, Tone, compose
+from ftwatch.core.span import DAY
+from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
+
+__all__ = ["AppriseNotifier"]
+
+# Threads for all Apprise notifiers together: a service that hangs may take one of these, never the store's.
+_THREADS = 8
+_limiter: anyio.CapacityLimiter | None = None
+
+_TYPES = {Tone.GOOD: "success", Tone.BAD: "failure", Tone.WARN: "warning", Tone.NEUTRAL: "info"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `kind: apprise` can be told: one URL in Apprise's way of writing, or several."""
+
+    url: Secret | tuple[Secret, ...]
+    timeout: Duration = Duration(seconds=60)
+
+
+class AppriseNotifier:
+    """One or several Apprise URLs that all get the same message."""
+
+    Options: ClassVar[type] = Options
+    audience: ClassVar[Audience] = "people"
+    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0)
+    concurrency: ClassVar[int] = 1
+
+    def __init__(self, spec: NotifierSpec) -> None:
+        self._options: Options = spec.options
+        self.timeout = self._options.timeout.total_seconds()
+
+    def freeze(self, event: Event) -> None:
+        """Nothing: a message is rendered when it is sent."""
+
+    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+        """Sends to every URL that has not taken this event yet; `memory` holds which have."""
+        global _limiter
+        if _limiter is None:
+            _limiter = anyio.CapacityLimiter(_THREADS)
+        (event,) = events
+        given = self._options.url
+        try:
+            urls = [secret.reveal() for secret in (given if isinstance(given, tuple) else (given,))]
+        except LookupError as error:
+            return Result(Rejected(str(error)))
+        taken = list(memory.get("taken", ())) if memory.get("event") == event.id else []
+        message = compose(event)
+        for place, url in enumerate(urls):
+            if place in taken:
+                continue
+            outcome = await anyio.to_thread.run_sync(
+                _notify, url, message, limiter=_limiter, abandon_on_cancel=True
+            )
+            if not isinstance(outcome, Sent):
+                which = f"URL {place + 1}: " if len(urls) > 1 else ""
+                failed = _with_place(outcome, which)
+                return Result(failed, {"event": event.id, "taken": taken} if taken else None)
+            taken.append(place)
+        return Result(Sent())
+
+    def render(self, event: Event) -> str:
+        """Title and text, for `ftwatch render`."""
+        message = compose(event)
+        return f"{message.title}\n\n{_body(message)}"
+
+
+def _with_place(outcome: Outcome, which: str) -> Outcome:
+    if isinstance(outcome, Retry):
+        return Retry(which + outcome.reason, unreachable=outcome.unreachable)
+    if isinstance(outcome, Rejected):
+        return Rejected(which + outcome.reason, final=outcome.final)
+    return outcome
+
+
+def _body(message: Message) -> str:
+    return message.text.partition("\n")[2] or message.title
+
+
+def _notify(url: str, message: Message) -> Outcome:
+    """Runs in a thread. Apprise tells no more than whether it worked."""
+    library = _library()
+    service = library.Apprise(asset=library.AppriseAsset(async_mode=False, storage_mode="memory"))
+    if not service.add(url):
+        return Rejected("no URL that Apprise knows, or its service needs a package that is not installed")
+    done = service.notify(
+        title=message.title,
+        body=_body(message),
+        body_format=library.NotifyFormat.TEXT,
+        notify_type=library.NotifyType(_TYPES[message.tone]),
+        interpret_escapes=False,
+    )
+    return Sent() if done else Retry("the service did not take it (Apprise does not say why)")
+
+
+def _library() -> Any:
+    """Apprise, with its log switched off before it can say anything."""
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    import apprise
+
+    return apprise

@@ -1,0 +1,93 @@
+"""A signed webhook: the event's wire form, posted by the Standard Webhooks specification."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ftwatch.client import Unreachable, failure_of, outcome_of
+from ftwatch.core.delivery import Rejected, RetryPolicy
+from ftwatch.core.event import Event, encode
+from ftwatch.core.signature import BadSecret, message_id, sign, signing_key
+from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
+
+__all__ = ["Webhook"]
+
+# A receiver's answer is only looked at for its status and a few words.
+LARGEST_ANSWER = 64 * 1024
+RESERVED = ("webhook-", "content-", "host", "transfer-encoding", "connection")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `kind: webhook` can be told.
+
+    `secret` is `whsec_` and base64 of 24 to 64 bytes; several of them sign at once, for a changeover.
+    `headers` go along with every request.
+    """
+
+    url: Secret
+    secret: Secret | tuple[Secret, ...]
+    headers: dict[str, str] = field(default_factory=dict)
+    timeout: Duration = Duration(seconds=20)
+
+    def __post_init__(self) -> None:
+        for name in self.headers:
+            if name.lower().startswith(RESERVED):
+                raise ValueError(f"the header {name!r} is set by ftwatch itself")
+            if any(not c.isprintable() for c in name + self.headers[name]):
+                raise ValueError(f"the header {name!r} holds characters that no header may")
+
+
+class Webhook:
+    """One receiver of webhooks."""
+
+    Options: ClassVar[type] = Options
+    audience: ClassVar[Audience] = "machines"
+    retry: ClassVar[RetryPolicy] = RetryPolicy()
+    concurrency: ClassVar[int] = 16
+
+    def __init__(self, spec: NotifierSpec) -> None:
+        self._spec = spec
+        self._options: Options = spec.options
+        self.timeout = self._options.timeout.total_seconds()
+
+    def freeze(self, event: Event) -> bytes:
+        """The wire form itself."""
+        return encode(event)
+
+    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+        """Posts one event; every try has its own timestamp, and the same id and bytes."""
+        (event,) = events
+        content = body if body is not None else self.freeze(event)
+        try:
+            url, headers = self._options.url.reveal(), self._headers(event, content)
+        except (LookupError, BadSecret) as error:
+            return Result(Rejected(str(error)))
+        try:
+            response = await self._spec.client.request(
+                "POST", url, headers=headers, content=content, deadline=self.timeout, cap=LARGEST_ANSWER
+            )
+        except Unreachable as error:
+            return Result(failure_of(error))
+        return Result(outcome_of(response))
+
+    def render(self, event: Event) -> str:
+        """The request as it would be sent, for `ftwatch render`."""
+        content = self.freeze(event)
+        head = "\n".join(f"{name}: {value}" for name, value in self._headers(event, content).items())
+        return f"{head}\n\n{content.decode()}"
+
+    def _headers(self, event: Event, content: bytes) -> dict[str, str]:
+        given = self._options.secret
+        secrets = [secret.reveal() for secret in (given if isinstance(given, tuple) else (given,))]
+        for secret in secrets:
+            signing_key(secret)
+        id, now = message_id(self._spec.name, event.id), int(time.time())
+        return {
+            **self._options.headers,
+            "content-type": "application/json",
+            "webhook-id": id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": sign(secrets, id, now, content),
+        }
