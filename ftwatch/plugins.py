@@ -58,6 +58,10 @@ class Secret:
         """The value itself. Raises LookupError, with a sentence, where it cannot be had."""
         if callable(self._source):
             self._source = self._source()
+        # A secret in use must never show in the log; imported late, since logging is not cheap to load.
+        from ftwatch.log import hide
+
+        hide(self._source)
         return self._source
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """E-mail over SMTP: plain text and HTML, one thread a job.
 
-A header is only ever set through the standard library's policy, and every word of a stranger has lost its line
-breaks before (`core.message.clean`), so that no name can add a header or a recipient.
+A header is only ever set through the standard library's policy, and every word of a stranger has lost its
+line breaks before (`core.message.clean`), so that no name can add a header or a recipient.
 """
 
 import smtplib
@@ -227,15 +227,16 @@ def _html(message: Message) -> str:
         text, url = message.link
         if url.startswith(("https://", "http://")):
             parts.append(
-                f'<p style="margin:16px 0 0"><a href="{escape(url)}" style="display:inline-block;padding:8px 14px;'
-                f'border-radius:6px;background:{colour};color:#fff;text-decoration:none">{escape(text)}</a></p>'
+                f'<p style="margin:16px 0 0"><a href="{escape(url)}" style="display:inline-block;'
+                f"padding:8px 14px;border-radius:6px;background:{colour};color:#fff;text-decoration:none"
+                f'">{escape(text)}</a></p>'
             )
     if message.footer:
         parts.append(f'<p style="margin:16px 0 0;font-size:12px;opacity:.6">{escape(message.footer)}</p>')
     return (
         '<!doctype html><html><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
         '<meta name="viewport" content="width=device-width"></head>'
-        '<body style="margin:0;padding:16px;font:15px/1.5 system-ui,-apple-system,Segoe UI,Roboto,sans-serif">'
+        '<body style="margin:0;padding:16px;font:15px/1.5 system-ui,-apple-system,Roboto,sans-serif">'
         f'<div style="max-width:560px;border-top:4px solid {colour};padding-top:14px">{"".join(parts)}</div>'
         "</body></html>\n"
     )

@@ -1,0 +1,146 @@
+"""How ftwatch speaks to its operator: structlog, to stderr; a console for people, JSON for journals.
+
+What goes through here is shown to others, so secrets are struck out by value and by shape, and what strangers
+wrote cannot move a terminal's cursor.
+"""
+
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+__all__ = ["configure", "hide", "redacted"]
+
+HIDDEN = "••••"
+# Shorter values stand for themselves in too many innocent words.
+SHORTEST_SECRET = 6
+
+_secrets: set[str] = set()
+_lock = threading.Lock()
+
+_SHAPES = [
+    (re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"), f"whsec_{HIDDEN}"),
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), f"sk-{HIDDEN}"),
+    (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}"), f"xox-{HIDDEN}"),
+    (re.compile(r"(hooks\.slack\.com/services/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
+    (
+        re.compile(r"(?i)\b(authorization\W{1,4}(?:bearer|basic)|bearer)\s+[A-Za-z0-9._~+/=-]{6,}"),
+        rf"\1 {HIDDEN}",
+    ),
+    (
+        re.compile(r"(?i)([?&](?:token|key|api_key|apikey|secret|password|sig|signature)=)[^&\s\"']+"),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@"), rf"\1{HIDDEN}@"),
+]
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+Event = MutableMapping[str, Any]
+
+
+def hide(secret: str) -> None:
+    """Strikes this value out of everything that is logged from now on."""
+    if len(secret) >= SHORTEST_SECRET:
+        with _lock:
+            _secrets.add(secret)
+
+
+def redacted(text: str) -> str:
+    """A text without any secret in it: known ones by value, others by their shape."""
+    with _lock:
+        known = sorted(_secrets, key=len, reverse=True)
+    for secret in known:
+        text = text.replace(secret, HIDDEN)
+    for shape, instead in _SHAPES:
+        text = shape.sub(instead, text)
+    return text
+
+
+def _safe(value: Any, depth: int = 0) -> Any:
+    match value:
+        case str():
+            return _UNPRINTABLE.sub(lambda match: f"\\x{ord(match[0]):02x}", redacted(value))
+        case bool() | int() | float() | None:
+            return value
+        case Mapping() if depth < 4:
+            return {str(key): _safe(item, depth + 1) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset() if depth < 4:
+            return [_safe(item, depth + 1) for item in value]
+    return _safe(str(value))
+
+
+def _redact(logger: Any, method: str, event: Event) -> Event:
+    return {key: _safe(value) for key, value in event.items()}
+
+
+def _priority(logger: Any, method: str, event: Event) -> Event:
+    """The level as the journal's `<N>`, put before the line by `_journal`."""
+    event["_priority"] = {"debug": 7, "info": 6, "warning": 4, "error": 3}.get(method, 3)
+    return event
+
+
+class _Journal:
+    """Renders JSON, with the priority that the journal reads off the beginning of a line."""
+
+    def __init__(self) -> None:
+        self._json = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+    def __call__(self, logger: Any, method: str, event: Event) -> str:
+        priority = event.pop("_priority", 6)
+        return f"<{priority}>{self._json(logger, method, event)!s}"
+
+
+def configure(
+    level: str = "info", format: Literal["auto", "console", "json"] = "auto", *, stream: TextIO | None = None
+) -> None:
+    """Sets structlog up for this process; the standard library's logging goes the same way, from warning on.
+
+    `auto`: a console on a terminal, JSON otherwise. Under the journal each line begins with its priority.
+    """
+    out = stream if stream is not None else sys.stderr
+    is_terminal = out.isatty()
+    console = format == "console" or (format == "auto" and is_terminal)
+    journal = not console and "JOURNAL_STREAM" in os.environ
+    renderer: Any
+    if console:
+        colours = is_terminal and not os.environ.get("NO_COLOR")
+        # Rich would show local variables in tracebacks, and those hold keys.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=colours, exception_formatter=structlog.dev.plain_traceback
+        )
+    else:
+        renderer = _Journal() if journal else structlog.processors.JSONRenderer(ensure_ascii=False)
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        stamp,
+        structlog.processors.format_exc_info,
+        _redact,
+    ]
+    if journal:
+        shared.append(_priority)
+    threshold = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
