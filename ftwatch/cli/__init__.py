@@ -1,0 +1,137 @@
+"""The commands; thin. What a command needs is imported when it runs, so that `ftwatch --help` costs nothing.
+
+Exit codes: 0 fine; 1 a negative answer; 2 usage or config; 3 nothing matched; 4 somebody could not be reached;
+75 try later; 124 time-out; 130 interrupted.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from ftwatch import __version__
+
+__all__ = ["Exit", "main"]
+
+
+class Exit:
+    """What a command's exit code means."""
+
+    OK = 0
+    NO = 1
+    USAGE = 2
+    NOTHING = 3
+    UNREACHABLE = 4
+    LATER = 75
+    TIMEOUT = 124
+    INTERRUPTED = 130
+
+
+# Every command: the module it lives in and its one line of help, so that the list needs no import.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "Watch and tell, until stopped."),
+    "once": ("run", "One round of everything, for cron."),
+    "demo": ("run", "See it work: a simulated provider, the real daemon."),
+    "init": ("init", "Find keys, list jobs, write a first config."),
+    "check": ("check", "Say what is wrong with the config, and who gets what."),
+    "status": ("jobs", "One screen: can I trust it?"),
+    "jobs": ("jobs", "List the jobs."),
+    "show": ("jobs", "Everything about one job."),
+    "events": ("jobs", "What happened, as it happened."),
+    "wait": ("wait", "Wait until jobs have ended; exit 0 if all succeeded."),
+    "notify": ("notify", "Try a notifier."),
+    "render": ("notify", "Show what a notifier would send."),
+    "route": ("check", "Who gets which events, and why."),
+    "outbox": ("outbox", "Deliveries that wait or died: list, retry, drop."),
+    "reload": ("run", "Make the daemon read its config anew."),
+    "schema": ("check", "The config's JSON Schema, for editors."),
+    "completion": ("completion", "Shell completion."),
+}
+
+# Promised, and not built yet.
+LATER = frozenset({"replay", "silence", "ack", "why", "backtest", "backup", "service", "doctor"})
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in LATER:
+            raise click.UsageError(f"`{name}` is not in this version")
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ftwatch.cli.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            if near and "No such command" in error.message:
+                raise click.UsageError(f"no command {args[0]!r}: did you mean {near[0]!r}?") from None
+            raise
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "--config", "config", metavar="FILE", help="The config file.")
+@click.version_option(__version__, "-V", "--version", prog_name="ftwatch")
+@click.pass_context
+def cli(context: click.Context, config: str | None) -> None:
+    """Watches fine-tuning jobs and tells people and programs, losing nothing."""
+    context.obj = config
+
+
+def main(args: list[str] | None = None) -> None:
+    """The entry point: runs a command, and turns what it may expect to go wrong into a sentence and a code."""
+    try:
+        code: Any = cli.main(args, prog_name="ftwatch", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = Exit.INTERRUPTED
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        code = Exit.OK
+    except Exception as error:
+        found = _explained(error)
+        if found is None:
+            raise
+        text, code = found
+        click.echo(text, err=True)
+    sys.exit(code if isinstance(code, int) else Exit.OK)
+
+
+def _explained(error: Exception) -> tuple[str, int] | None:
+    """The sentence and the exit code of a failure that is nobody's bug."""
+    from ftwatch.config import ConfigError
+    from ftwatch.control import NoDaemon, Refused
+    from ftwatch.store import Full, Locked, StoreError
+
+    match error:
+        case ConfigError():
+            return str(error), Exit.USAGE
+        case Locked() | Full():
+            return f"error: {error}", Exit.LATER
+        case StoreError() | Refused():
+            return f"error: {error}", Exit.NO
+        case NoDaemon():
+            return f"error: {error}", Exit.UNREACHABLE
+    return None
