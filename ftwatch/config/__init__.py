@@ -1,8 +1,8 @@
 """YAML in, a typed and frozen `Config` out; every mistake with its file, line and column, all at once.
 
 `model` says what a config is, `yaml` reads text into nodes that know their place, `interpolate` fills in
-`${VAR}`, `build` checks nodes against dataclasses, `sections` and `routing` make the model of them, `schema`
-describes the file to editors. Pydantic and PyYAML are imported by the first `load`, not before.
+`${VAR}`, `build` checks nodes against dataclasses, `guests`, `sections` and `routing` make the model of
+them, `describe` tells editors. Pydantic and PyYAML are imported by the first `load`, not before.
 """
 
 from collections.abc import Mapping
@@ -64,6 +64,6 @@ def fingerprint(path: Path) -> str:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the whole file, with the options of every installed kind."""
-    from ftwatch.config.schema import schema
+    from ftwatch.config import describe
 
-    return schema()
+    return describe.schema()

@@ -37,6 +37,12 @@ class Field:
         """Whether it is a block of its own."""
         return any(map(dataclasses.is_dataclass, values.members(self.hint)))
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether one word may stand for a block, as `false` does."""
+        others = [part for part in values.members(self.hint) if not dataclasses.is_dataclass(part)]
+        return others not in ([], [type(None)])
+
 
 @lru_cache(maxsize=256)
 def fields(shape: type) -> tuple[Field, ...]:
@@ -139,7 +145,7 @@ def _read(field: Field, form: str, block: Map, desk: Desk) -> Any:
         return read(text, desk, node.at)
     if "read" in field.meta:
         return field.meta["read"](form, node, desk)
-    if field.is_block and not isinstance(node, Scalar):
+    if field.is_block and not (field.is_switch and isinstance(node, Scalar)):
         shape: Any = next(part for part in values.members(field.hint) if dataclasses.is_dataclass(part))
         return build(shape, mapping(node, desk, form), block.place(form), desk, form)
     return values.value(form, field.hint, node, desk)

@@ -57,9 +57,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None, *, secrets: bool)
         case Scalar(broken=True) | None:
             pass
         case other:
-            desk.error(
-                other.at, "a config is a mapping: providers:, notifiers: … (with a space after each colon)"
-            )
+            desk.error(other.at, "a config is a mapping: providers: …, with a space after each colon")
     if not desk.has_errors:
         _check(desk, secrets)
     if config is None or desk.has_errors:
@@ -109,15 +107,15 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
 def _warn_of_unreached(root: Map, routing: Routing, desk: Desk) -> None:
     """A notifier that no job's event can reach is seldom meant."""
     section = root.get("notifiers")
-    for recipient in routing.recipients if isinstance(section, Map) else ():
-        place = section.place(recipient.name)
+    if not isinstance(section, Map):
+        return
+    for recipient in routing.recipients:
+        name, place = recipient.name, section.place(recipient.name)
         if routing.routes is None and recipient.kind == "command":
-            desk.warning(
-                place, f"nothing reaches {recipient.name!r}: a command runs only where a route names it"
-            )
-        elif routing.routes is not None and not any(recipient.name in one.notify for one in routing.routes):
+            desk.warning(place, f"nothing reaches {name!r}: a command runs only where a route names it")
+        elif routing.routes is not None and not any(name in one.notify for one in routing.routes):
             rest = ", except ftwatch's own events" if recipient.audience == "people" else ""
-            desk.warning(place, f"nothing reaches {recipient.name!r}: no route names it{rest}")
+            desk.warning(place, f"nothing reaches {name!r}: no route names it{rest}")
 
 
 def _check(desk: Desk, secrets: bool) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from ftwatch import plugins
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, fields, mapping
 from ftwatch.config.model import NotifierConfig, ProviderConfig
@@ -15,7 +16,7 @@ from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
 from ftwatch.core.route import Recipient, did_you_mean
-from ftwatch.plugins import Audience, kinds, load_kind
+from ftwatch.plugins import Audience
 
 __all__ = ["names_of", "notifiers", "providers"]
 
@@ -149,7 +150,7 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
     kind, place = name, at
     if written is not None:
         kind, place = values.value("kind", str, written, desk), written.at
-    installed = kinds(socket)
+    installed = plugins.kinds(socket)
     if kind not in installed:
         known = ", ".join(sorted(installed)) or "none"
         if written is None:
@@ -160,7 +161,7 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
             sentence = f"no {socket} is of kind {kind!r}{near}"
         raise desk.error(place, sentence)
     try:
-        found = load_kind(socket, kind)
+        found = plugins.load_kind(socket, kind)
         audience: Audience = found.audience if socket == "notifier" else "people"
         return _Kind(kind, found.Options, getattr(found, "retry", RetryPolicy()), audience)
     except Exception as error:  # a guest's module may fail in any way

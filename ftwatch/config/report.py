@@ -13,6 +13,10 @@ from ftwatch.plugins import Secret
 __all__ = ["Broken", "Desk"]
 
 
+# What is shorter is no secret, and would only garble sentences.
+SHORTEST_HIDDEN = 4
+
+
 class Broken(Exception):
     """A value cannot be used; its mistake has been reported already."""
 
@@ -21,7 +25,8 @@ class Broken(Exception):
 class Desk:
     """What the reading of one file needs: the environment, the file's folder, and where mistakes go.
 
-    `providers` are the names that the file defines, `secrets` are those found so far with their places; `checks` run last, once nothing else is wrong.
+    `hidden` maps what may not be told to what is told instead; `providers` are the names that the file
+    defines, `secrets` those found so far with their places; `checks` run last, once nothing else is wrong.
     """
 
     file: str
@@ -29,6 +34,7 @@ class Desk:
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     secrets: list[tuple[Secret, Place]] = field(default_factory=list)
+    hidden: dict[str, str] = field(default_factory=dict)
     providers: tuple[str, ...] = ()
     checks: list[Callable[[], None]] = field(default_factory=list)
 
@@ -36,6 +42,12 @@ class Desk:
     def has_errors(self) -> bool:
         """Whether anything said so far forbids using the file."""
         return any(problem.severity == "error" for problem in self.problems)
+
+    def hide(self, value: str, name: str) -> None:
+        """From now on sentences have `name` where they would tell `value`, what a variable holds."""
+        if len(value) >= SHORTEST_HIDDEN:
+            self.hidden[value] = name
+            self.hidden[repr(value)[1:-1]] = name
 
     def error(self, place: Place, sentence: str) -> Broken:
         """Reports a mistake; the result may be raised."""
@@ -59,4 +71,6 @@ class Desk:
         return Path(os.path.normpath(self.folder / text))
 
     def _add(self, place: Place, severity: Literal["error", "warning"], sentence: str) -> None:
+        for value, name in self.hidden.items():
+            sentence = sentence.replace(value, name)
         self.problems.append(Problem(self.file, place.line, place.column, severity, sentence))

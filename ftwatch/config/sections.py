@@ -25,8 +25,8 @@ def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route
         what = f"route {number}"
         try:
             block = mapping(item, desk, what)
-            said = build(shape.Route, block, block.at, desk, what, later=shape.LATER["route"])
             _known(block.get("notify"), names, desk)
+            said = build(shape.Route, block, block.at, desk, what, later=shape.LATER["route"])
         except Broken:
             continue
         match = said.match or Match()

@@ -4,6 +4,7 @@ A reader that needs more than a type (a match, a rate) is named in the field's m
 to `schema` there too.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ def _duration(least: float, most: float = 10 * 365 * 86400.0) -> Callable[[str, 
 def _rate(key: str, node: Node, desk: Desk) -> float:
     text = values.text(key, node, desk)
     found = _RATE.fullmatch(text)
-    if found is None or not float(found[1]):
+    if found is None or not 0 < float(found[1]) < math.inf:
         raise desk.error(node.at, f"{key}: {text!r} is no rate: write 10/s, 600/min or 1000/h")
     return float(found[1]) / _PER[found[2]]
 

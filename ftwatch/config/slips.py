@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 __all__ = ["Slip", "diagnose"]
 
 _VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
+_COMMENT = re.compile(r"[\s,:\[{]#")
 _RESERVED = {"@": "nothing may begin with @", "`": "nothing may begin with a backtick"}
 
 
@@ -50,16 +51,9 @@ def diagnose(text: str, error: Any) -> Slip:
     if "mapping values" in problem:
         return _second_colon(text, at)
     if "flow" in context:
-        bracket = text[start : start + 1]
-        if at >= len(text.rstrip()):
-            line = text[start : text.find("\n", start) % (len(text) + 1)]
-            hint = (
-                "; # starts a comment, so quote what begins with it" if re.search(r"[\s,:\[{]#", line) else ""
-            )
-            return Slip(start, f"this {bracket} is never closed{hint}")
-        return Slip(at, f"a comma is missing before this, or the closing bracket of the {bracket} further up")
+        return _bracket(text, start, at)
     if "could not find expected ':'" in problem:
-        return Slip(start, "a key needs a colon and a space after it")
+        return _joined(text, start) or Slip(start, "a key needs a colon and a space after it")
     if here in ("]", "}"):
         return Slip(at, f"this {here} closes nothing")
     if "block" in context:
@@ -86,13 +80,26 @@ def _marker(text: str, at: int, what: str) -> Slip:
     )
 
 
+def _bracket(text: str, start: int, at: int) -> Slip:
+    if text[start : start + 1] not in ("[", "{"):
+        start = max(text.rfind("[", 0, at), text.rfind("{", 0, at), 0)
+    bracket, line = text[start], text[start:at].partition("\n")[0]
+    if at < len(text.rstrip()) and "\n" not in text[start:at]:
+        return Slip(at, f"a comma is missing before this, or the end of the {bracket}")
+    hint = "; # starts a comment, quote what begins with it" if _COMMENT.search(line) else ""
+    return Slip(start, f"this {bracket} is never closed{hint}")
+
+
 def _second_colon(text: str, at: int) -> Slip:
     begin = text.rfind("\n", 0, at) + 1
-    before = text[begin:at]
-    if re.search(r":\s", before):
+    if re.search(r":\s", text[begin:at]):
         return Slip(at, "a second colon; quote the value if it belongs to it", _blank(text, (at, at + 1)))
-    above = text[:begin].rstrip("\n").rpartition("\n")[2]
-    if joined := re.match(r"\s*(?:- )?([\w.-]+):\S", above):
-        offset = text.rfind(above, 0, begin) + joined.end() - 2
-        return Slip(offset, f"a space is missing after the colon of {joined[1]!r}")
-    return Slip(at, "no key may stand here: look at the indentation of this line and the one above")
+    above = text.rfind("\n", 0, max(begin - 1, 0)) + 1
+    sentence = "no key may stand here: look at the indentation of this line and the one above"
+    return _joined(text, above) or Slip(at, sentence)
+
+
+def _joined(text: str, start: int) -> Slip | None:
+    """`key:value` in the line at `start`, where `key: value` was meant."""
+    found = re.compile(r"\s*(?:- )?([\w.-]+):[^\s:]").match(text, start)
+    return Slip(found.end() - 2, f"a space is missing after the colon of {found[1]!r}") if found else None

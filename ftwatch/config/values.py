@@ -33,6 +33,7 @@ _WANTED = {
     "set": "a list",
     "frozen": "a list",
     "dict": "a mapping",
+    "dataclass": "a mapping",
     "path": "a path",
     "none": "null",
 }
@@ -57,6 +58,8 @@ def value(key: str, hint: Any, node: Node, desk: Desk) -> Any:
     except ValidationError as error:
         _explain(key, hint, node, error, desk, secret)
         raise Broken from None
+    except (OverflowError, RecursionError):
+        raise desk.error(node.at, f"{key} is too large") from None
     _must_be_same(key, node, result, desk)
     if secret and str not in members(hint) and literals(result):
         desk.warning(
@@ -135,6 +138,8 @@ def _template(node: Scalar, desk: Desk) -> interpolate.Template:
 
 def _filled(node: Scalar, desk: Desk) -> str:
     template = _template(node, desk)
+    for name in template.names:
+        desk.hide(desk.environ.get(name, ""), f"${{{name}}}")
     try:
         return template.resolve(desk.environ)
     except LookupError as error:
@@ -175,7 +180,7 @@ def _locate(key: str, node: Node, loc: tuple[str | int, ...]) -> tuple[str, Node
 
 
 def _sentence(key: str, hint: Any, node: Node, details: list[Any], secret: bool) -> str:
-    custom = [detail["ctx"]["error"] for detail in details if detail["type"] == "value_error"]
+    custom = [detail["ctx"]["error"] for detail in details if _is_custom(detail)]
     if custom and (len(details) == 1 or isinstance(node, Scalar)):
         return f"{key}: {_hushed(str(custom[0]), node, secret)}"
     wanted = list(dict.fromkeys(_wanted(detail) for detail in details))
@@ -184,7 +189,7 @@ def _sentence(key: str, hint: Any, node: Node, details: list[Any], secret: bool)
         said = node.value
         words = [word for word in choices(hint) if isinstance(word, str)]
         if "text" in wanted and isinstance(said, int | float):
-            hints = f'; quote it: "{node.text}"'
+            hints = "; quote it" if secret else f'; quote it: "{node.text}"'
         elif {"a number", "a whole number"} & {*wanted} and not node.plain:
             hints = "; leave the quotes out" if Scalar(node.at, node.text).value != node.text else ""
         elif {"a list"} & {*wanted} and not secret:
@@ -198,15 +203,20 @@ def _wanted(detail: Any) -> str:
     kind, context = detail["type"], detail.get("ctx") or {}
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
-        return words.format(context.get(name))
+        return words.format(f"{context.get(name):g}")
     if kind in ("literal_error", "enum"):
         return str(context["expected"])
     if kind == "value_error":
-        return str(context["error"])
+        return str(context["error"]) if _is_custom(detail) else "text"
     words = _WANTED.get(kind.partition("_")[0], "")
     if words and kind.endswith(("_type", "_parsing", "_from_float", "_number", "_required")):
         return words
     return f"something else ({detail['msg']})"
+
+
+def _is_custom(detail: Any) -> bool:
+    """Whether a type of its own complains; what a secret says comes down to text."""
+    return detail["type"] == "value_error" and "a secret is" not in str(detail["ctx"]["error"])
 
 
 def _what(node: Node) -> str:
@@ -230,11 +240,9 @@ def _shown(node: Node, secret: bool) -> str:
 
 
 def _hushed(sentence: str, node: Node, secret: bool) -> str:
-    """A type's own sentence, unless it could tell what a variable or a secret holds."""
+    """A type's own sentence, unless it tells a secret."""
     if secret and isinstance(node, Scalar) and node.text and node.text in sentence:
         return "this is not what it should be"
-    if isinstance(node, Scalar) and _has_variables(node):
-        return f"{node.text[:LONGEST_SHOWN]!r} does not stand for what this should be"
     return sentence
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from ftwatch import plugins
 from ftwatch.config import shape
 from ftwatch.config.build import Field, fields
 from ftwatch.config.values import members
-from ftwatch.plugins import kinds, load_kind
 
 __all__ = ["schema"]
 
@@ -47,9 +47,10 @@ def schema() -> Schema:
 def _guests(socket: Any, common: type, definitions: Schema) -> Schema:
     """A section of named blocks, each of which has its kind's options; the name is the kind by default."""
     found = []
-    for kind in sorted(kinds(socket)):
+    for kind in sorted(plugins.kinds(socket)):
         try:
-            definitions[f"{socket}.{kind}"] = _block(common, load_kind(socket, kind).Options, kind=kind)
+            options = plugins.load_kind(socket, kind).Options
+            definitions[f"{socket}.{kind}"] = _block(common, options, kind=kind)
         except Exception:  # a guest's module may fail in any way; the others are described all the same
             continue
         found.append(kind)
