@@ -1,4 +1,4 @@
-"""The commands; thin. What a command needs is imported when it runs, so that `ftwatch --help` costs nothing.
+"""The commands; thin. What one needs is imported when it runs, so that `ftwatch --help` costs nothing.
 
 Exit codes: 0 fine; 1 a negative answer; 2 usage or config; 3 nothing matched; 4 somebody could not be reached;
 75 try later; 124 time-out; 130 interrupted.
@@ -66,7 +66,7 @@ class _Lazy(click.Group):
             return None
         module = importlib.import_module(f"ftwatch.cli.{COMMANDS[name][0]}")
         command: click.Command = getattr(module, name)
-        return command
+        return _with_config(command)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -86,6 +86,28 @@ class _Lazy(click.Group):
             raise
 
 
+def _with_config(command: click.Command) -> click.Command:
+    """Gives a command, and those below it, the option that stands everywhere: `-c FILE`."""
+    if not any(parameter.name == "config" for parameter in command.params):
+        option = click.Option(
+            ["-c", "--config"],
+            metavar="FILE",
+            help="The config file.",
+            expose_value=False,
+            callback=_take_config,
+        )
+        command.params.append(option)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _with_config(below)
+    return command
+
+
+def _take_config(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.obj = value
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-c", "--config", "config", metavar="FILE", help="The config file.")
 @click.version_option(__version__, "-V", "--version", prog_name="ftwatch")
@@ -96,7 +118,7 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """The entry point: runs a command, and turns what it may expect to go wrong into a sentence and a code."""
+    """The entry point: runs a command; what may be expected to go wrong becomes a sentence and a code."""
     try:
         code: Any = cli.main(args, prog_name="ftwatch", standalone_mode=False)
     except click.ClickException as error:
