@@ -67,7 +67,7 @@ def _items(section: str, node: Node, desk: Desk) -> list[Node]:
 
 def _known(node: Node | None, names: tuple[str, ...], desk: Desk) -> None:
     for item in node.items if isinstance(node, List) else []:
-        if isinstance(item, Scalar) and not item.broken:
+        if isinstance(item, Scalar) and not item.broken and isinstance(item.value, str):
             name = values.text("notify", item, desk)
             if name not in names:
                 desk.error(item.at, f"there is no notifier {name!r}{did_you_mean(name, names)}")
