@@ -4,6 +4,7 @@ Nothing here reads one: each becomes a `Secret` that reads when it is asked.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ __all__ = ["CREDENTIAL", "FILE", "SUFFIXES", "from_credential", "from_file", "fr
 FILE, CREDENTIAL = "_file", "_credential"
 SUFFIXES = (FILE, CREDENTIAL)
 MAX_BYTES = 64 * 1024
+
+_ADDRESS = re.compile(r"https?://[^\s/@?#]+(?:/[^\s/@?#]{0,16})*")
 
 
 def from_template(template: Template, desk: Desk, place: Place) -> Secret:
@@ -63,10 +66,13 @@ def from_credential(name: str, desk: Desk, place: Place) -> Secret:
 
 
 def literals(value: Any) -> bool:
-    """Whether a secret somewhere in an option's value was written into the YAML."""
+    """Whether a secret somewhere in an option's value was written into the YAML.
+
+    A web address without anything like a token in it is none, even where it might have been.
+    """
     match value:
         case Secret():
-            return value.origin == "literal"
+            return value.origin == "literal" and not _ADDRESS.fullmatch(value.reveal())
         case list() | tuple():
             return any(map(literals, value))
         case dict():

@@ -375,8 +375,22 @@ def test_a_literal_secret_is_a_warning(load: Load) -> None:
     assert [(one.line, one.column, one.severity) for one in made.warnings] == [(3, 14, "warning")]
     assert PASSWORD not in made.warnings[0].sentence
     assert made.providers["openai"].options.api_key.reveal() == PASSWORD
-    # A URL that may be a secret need not be one.
-    assert load("notifiers: {webhook: {url: 'https://x.example'}}\n" + SMALL).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("https://ci.example.com/hooks/fine-tuning", False),
+        ("http://127.0.0.1:8080", False),
+        ("https://hooks.slack.com/services/T0001/B0001/abcdefghijklmnopqrstuvwx", True),
+        ("https://user:pw@ci.example.com/", True),
+        ("https://ci.example.com/?token=x", True),
+        ("ntfy://topic", True),
+    ],
+)
+def test_an_address_is_a_secret_only_if_it_looks_like_one(load: Load, url: str, warned: bool) -> None:
+    made = load(SMALL + f"notifiers:\n  slack: {{webhook_url: {url!r}}}\n")
+    assert bool(made.warnings) is warned
 
 
 def test_several_secrets(load: Load, refused: Refused) -> None:

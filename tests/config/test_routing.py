@@ -219,6 +219,6 @@ def test_several_mistakes_in_one_match(refused: Refused) -> None:
         "3:33",
         "3:44",
         "3:52",
-        "3:88",
-        "3:91",
+        "3:87",
+        "3:90",
     ]

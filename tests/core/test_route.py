@@ -90,18 +90,21 @@ FOREIGN = Event(
 )
 
 
+def policy(routes: tuple[Route, ...], silences: tuple[Silence, ...], plain: bool) -> Routing:
+    return Routing(recipients=ALL, routes=None if plain else routes, silences=silences)
+
+
 def selected(
     event: Event, *routes: Route, silences: tuple[Silence, ...] = (), plain: bool = False
 ) -> dict[str, str]:
-    routing = Routing(recipients=ALL, routes=None if plain else routes, silences=silences)
-    return dict(route(event, routing, NOW).selected)
+    return dict(route(event, policy(routes, silences, plain), NOW).selected)
 
 
 def refused(
     event: Event, *routes: Route, silences: tuple[Silence, ...] = (), plain: bool = False
 ) -> dict[str, str]:
-    routing = Routing(recipients=ALL, routes=None if plain else routes, silences=silences)
-    return {verdict.notifier: verdict.reason for verdict in route(event, routing, NOW).verdicts}
+    verdicts = route(event, policy(routes, silences, plain), NOW).verdicts
+    return {verdict.notifier: verdict.reason for verdict in verdicts}
 
 
 # --------------------------------------------------------------------------------------- without routes
@@ -502,11 +505,10 @@ def test_every_recipient_is_selected_once_or_has_one_verdict(seed: int) -> None:
         )
         for _ in range(luck.randint(0, 4))
     )
-    policy = routing(routes, (), plain=luck.random() < 0.2)
+    made = policy(routes, (), plain=luck.random() < 0.2)
     for one in (event(), own(), own(id="slack", notifier="slack"), FOREIGN):
-        routed = route(one, routing, NOW)
-        assert sorted(
-            [name for name, _ in routed.selected] + [v.notifier for v in routed.verdicts]
-        ) == sorted(names)
+        routed = route(one, made, NOW)
+        told = [name for name, _ in routed.selected] + [verdict.notifier for verdict in routed.verdicts]
+        assert sorted(told) == sorted(names)
         assert all(reason for _, reason in routed.selected)
         assert all(verdict.reason for verdict in routed.verdicts)
