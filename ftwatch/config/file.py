@@ -1,8 +1,10 @@
 """The file: where it is, its bytes, and from there to a `Config` or to everything that is wrong with it."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ftwatch.config import guests, sections, shape, yaml
@@ -62,8 +64,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None, *, secrets: bool)
         _check(desk, secrets)
     if config is None or desk.has_errors:
         raise ConfigError(desk.sorted())
-    object.__setattr__(config, "warnings", desk.sorted())
-    return config
+    return dataclasses.replace(config, warnings=desk.sorted())
 
 
 def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
@@ -120,6 +121,10 @@ def _warn_of_unreached(root: Map, routing: Routing, desk: Desk) -> None:
 
 def _check(desk: Desk, secrets: bool) -> None:
     """What can only be said of a file that is right so far."""
+    # A plug-in that has an objection has seen the secrets, and may quote them.
+    for secret, _ in desk.secrets if desk.checks else ():
+        with suppress(LookupError):
+            desk.hide(secret.reveal(), "••••")
     for check in desk.checks:
         check()
     for secret, place in desk.secrets if secrets else ():

@@ -169,7 +169,8 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
 
 
 def _guest(kind: str, error: Exception, desk: Desk, at: Place) -> Broken:
-    return desk.error(at, f"the plug-in of kind {kind!r} cannot be used: {type(error).__name__}: {error}")
+    reason = f"{type(error).__name__}: {error}"[:200]
+    return desk.error(at, f"the plug-in of kind {kind!r} cannot be used: {reason}")
 
 
 def _ask(options: Any, kind: _Kind, block: Map, at: Place, desk: Desk) -> None:

@@ -73,4 +73,6 @@ class Desk:
     def _add(self, place: Place, severity: Literal["error", "warning"], sentence: str) -> None:
         for value, name in self.hidden.items():
             sentence = sentence.replace(value, name)
+        # A file may hold anything, and a terminal would obey some of it.
+        sentence = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence)
         self.problems.append(Problem(self.file, place.line, place.column, severity, sentence))

@@ -20,6 +20,8 @@ from ftwatch.plugins import Secret
 __all__ = ["admits", "choices", "members", "text", "value"]
 
 LONGEST_SHOWN = 40
+# A literal of this length where a secret may stand is told nowhere, not even by a plug-in's own sentence.
+SHORTEST_SECRET = 8
 
 # What pydantic's complaints come down to. The rest is said in its own words.
 _WANTED = {
@@ -122,6 +124,8 @@ def _plain(key: str, node: Node, desk: Desk, hint: Any, secret: bool) -> Any:
         return said
     template = _template(node, desk)
     if not template.names:
+        if secret and len(said) >= SHORTEST_SECRET:
+            desk.hide(said, "••••")
         return template.resolve({})
     if secret:
         return from_template(template, desk, node.at)

@@ -105,6 +105,20 @@ class Explosive:
             raise RuntimeError("boom")
 
 
+class Talker:
+    """Tells its secret to whoever listens."""
+
+    audience = "people"
+    retry = RetryPolicy()
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        token: Secret
+
+        def problems(self) -> Iterator[tuple[str, str]]:
+            yield "token", f"{self.token.reveal()!r} is no token"
+
+
 KINDS: dict[str, dict[str, Any]] = {
     "provider": {"openai": OpenAI},
     "notifier": {
@@ -114,6 +128,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "command": Command,
         "untyped": Untyped,
         "explosive": Explosive,
+        "talker": Talker,
         "missing": None,
     },
 }

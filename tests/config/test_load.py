@@ -419,6 +419,8 @@ SECRETS = [
     f'notifiers: {{webhook: {{url: ["{PASSWORD}"]}}}}',
     'notifiers: {webhook: {url: u, secret: "${KEY}"}}',
     'log: {level: "${KEY}"}',
+    'notifiers: {talker: {token: "${KEY}"}}',
+    f'notifiers: {{talker: {{token: "{PASSWORD}"}}}}',
 ]
 
 
@@ -428,6 +430,11 @@ def test_no_message_tells_a_secret(load: Load, text: str) -> None:
         load(text, {"KEY": PASSWORD}, secrets=True)
     assert PASSWORD not in str(caught.value)
     assert PASSWORD not in repr(caught.value)
+
+
+def test_no_message_obeys_a_terminal(refused: Refused) -> None:
+    told = refused('notifiers: {n: {kind: command, argv: "\\e[31m\\u202e\\n"}}')
+    assert told == [r"1:38 argv should be a list, not '\x1b[31m\u202e\n'; write [\x1b[31m\u202e\n]"]
 
 
 def test_no_repr_tells_a_secret(load: Load) -> None:
