@@ -68,7 +68,7 @@ def ours(base: str, changed: int) -> dict[str, list[float]]:
             path = Path(folder) / "ftwatch.yaml"
             path.write_text(
                 "providers:\n"
-                f"  bench: {{kind: openai, base_url: '{base}', api_key: sk-bench, rate: 1000000/min, poll: 1s}}\n"
+                f"  bench: {{kind: openai, base_url: '{base}', rate: 1000000/min, poll: 1s}}\n"
                 "notifiers:\n"
                 "  hook: {kind: webhook, url: 'http://127.0.0.1:9/', secret: "
                 "'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo='}\n"

@@ -1,6 +1,6 @@
 """The commands; thin. What one needs is imported when it runs, so that `ftwatch --help` costs nothing.
 
-Exit codes: 0 fine; 1 a negative answer; 2 usage or config; 3 nothing matched; 4 somebody could not be reached;
+Exit codes: 0 fine; 1 a negative answer; 2 usage or config; 3 nothing matched; 4 somebody was out of reach;
 75 try later; 124 time-out; 130 interrupted.
 """
 
