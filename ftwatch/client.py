@@ -23,10 +23,23 @@ from ftwatch import __version__
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
 from ftwatch.core.pace import Budget
 
-__all__ = ["Account", "Client", "Response", "Unreachable", "outcome_of", "retry_after", "shown"]
+__all__ = [
+    "MIB",
+    "Account",
+    "Client",
+    "Paced",
+    "Response",
+    "Unreachable",
+    "failure_of",
+    "outcome_of",
+    "retry_after",
+    "shown",
+]
 
 CONNECT_TIMEOUT = 5.0
 MIB = 1024 * 1024
+# Who asks through an account never hangs for longer than this on its budget; it is told to come back.
+LONGEST_PAUSE = 30.0
 
 # The library logs whole URLs, and a Slack URL is a secret.
 for _name in ("httpx2", "httpcore2"):
@@ -40,6 +53,14 @@ class Unreachable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.timeout = timeout
+
+
+class Paced(Unreachable):
+    """Nothing was asked: the account's rate budget allows no request for another `wait` seconds."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(f"the rate limit leaves no request for another {math.ceil(wait)} s")
+        self.wait = wait
 
 
 class Response:
@@ -138,22 +159,25 @@ class Client:
 
 
 class Account:
-    """A client within one account's rate budget: waits for its turn, and learns from every answer."""
+    """A client with one account's rate budget: asks no faster than that, learns from every answer.
+
+    `clock` gives monotonic seconds. At most `concurrency` requests of one account are under way at once.
+    """
 
     def __init__(
         self,
         client: Client,
         budget: Budget,
         *,
-        at_once: int = 8,
-        ticks: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        concurrency: int = 8,
     ) -> None:
         self._client = client
         self._budget = budget
-        self._gate = anyio.CapacityLimiter(at_once)
-        self._ticks = ticks
+        self._clock = clock
         self._sleep = sleep
+        self._slots = anyio.CapacityLimiter(concurrency)
 
     async def request(
         self,
@@ -165,17 +189,25 @@ class Account:
         deadline: float = 20.0,
         cap: int = 10 * MIB,
     ) -> Response:
-        """As `Client.request`; the wait for the budget is not part of the deadline."""
-        async with self._gate:
-            wait = self._budget.reserve(self._ticks())
-            if wait > 0:
-                await self._sleep(wait)
-            response = await self._client.request(
+        """As `Client.request`, when the budget allows it; `deadline` counts from then.
+
+        Raises Paced, without asking, where that would take longer than half a minute.
+        """
+        async with self._slots:
+            pause = self._budget.delay(self._clock())
+            if pause <= LONGEST_PAUSE:
+                pause = self._budget.wait(self._clock())
+            while pause > 0:
+                if pause > LONGEST_PAUSE:
+                    raise Paced(pause)
+                await self._sleep(pause)
+                # Another request may have met the wall meanwhile.
+                pause = self._budget.blocked(self._clock())
+            answer = await self._client.request(
                 method, url, headers=headers, content=content, deadline=deadline, cap=cap
             )
-        wish = retry_after(response.headers)
-        self._budget.learn(response.status, response.headers, self._ticks(), wish)
-        return response
+            self._budget.learn(answer.status, answer.headers, self._clock())
+            return answer
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,78 +1,147 @@
-"""How fast may we ask? One rate budget per account, and how long to leave a failing one alone.
+"""How fast may we ask? A rate budget for one account, and how long to wait after failures.
 
-Seconds are the caller's monotonic seconds; nothing here reads a clock.
+The budget belongs to one account and is told the time (monotonic seconds); it never reads a clock. It slows
+down as the server's own figures shrink, so that the wall is met seldom, and obeys it when it is met.
 """
 
+import math
 import re
 from collections.abc import Mapping
 
-__all__ = ["Budget", "backoff"]
+from ftwatch.core.span import HOUR, MINUTE
 
-SHORTEST, LONGEST = 1.0, 300.0
-# Below this share of what the provider allows, asking slows down before the wall is hit.
-LOW = 0.2
+__all__ = ["Budget", "backoff", "span_of"]
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_BLOCK = HOUR
+LONGEST_BACKOFF = 5 * MINUTE
+# After a refusal without a word on how long, wait this long.
+SHORTEST_BLOCK = 1.0
+# How slow a budget gets by refusals alone, and how fast it recovers with each good answer.
+SLOWEST = 1 / 32
+RECOVERY = 1.05
 
 
 def backoff(failures: int, luck: float) -> float:
-    """Seconds to wait after so many failures in a row: 1 s, doubling to 5 min, each up to a quarter less."""
-    wait = min(SHORTEST * 2.0 ** min(max(failures, 1) - 1, 20), LONGEST)
-    return wait * (1 - luck / 4)
+    """Seconds to wait after so many failures in a row (1, 2, …): 1 s doubling to 5 min.
+
+    `luck` in [0, 1) takes up to half of it away, so that many clients do not come back together.
+    """
+    whole = min(LONGEST_BACKOFF, 2.0 ** min(max(failures, 1) - 1, 20))
+    return whole * (1 - luck / 2)
 
 
 class Budget:
-    """A token bucket of `rate` requests a second that learns what the provider really allows."""
+    """A token bucket: `rate` requests per second in the long run, `burst` at once after a rest.
+
+    Every method takes `now`, monotonic seconds. Time that jumps back counts as no time gone by.
+    """
 
     def __init__(self, rate: float, burst: float | None = None) -> None:
-        self.rate = rate
-        self._burst = burst if burst is not None else max(1.0, rate)
-        self._tokens = self._burst
-        self._at: float | None = None
-        self._closed_until = 0.0
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError("a rate is a number above 0")
+        self._rate = rate
+        burst = max(1.0, min(rate, 10.0)) if burst is None else max(1.0, burst)
+        # How far a request may run ahead of an even pace.
+        self._ahead = (burst - 1) / rate
+        self._even_at = -math.inf
+        self._blocked_until = -math.inf
+        self._factor = 1.0
+        self._spread = 0.0
+        self._spread_until = -math.inf
+        self._now = -math.inf
 
-    def reserve(self, now: float) -> float:
-        """Takes one request from the budget and says how long to wait (seconds) before it may leave."""
-        if self._at is not None:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
-        self._at = now
-        self._tokens -= 1
-        wait = max(0.0, -self._tokens / self.rate)
-        return max(wait, self._closed_until - now)
+    def wait(self, now: float) -> float:
+        """Takes one token; the seconds to wait before it may be used."""
+        start = self._start(now)
+        self._even_at = max(self._even_at, start) + self._interval(start)
+        return start - now
 
-    def learn(self, status: int, headers: Mapping[str, str], now: float, retry_after: float | None) -> None:
-        """Obeys an answer: `retry_after` seconds of a refusal, and `x-ratelimit-*` before one comes."""
-        if status in (429, 503) and retry_after is not None:
-            self._close(now + min(retry_after, LONGEST))
-            return
-        limit = _number(headers.get("x-ratelimit-limit-requests"))
-        left = _number(headers.get("x-ratelimit-remaining-requests"))
-        reset = _span(headers.get("x-ratelimit-reset-requests"))
-        if left is None or reset is None or not limit:
-            return
-        if left <= 0:
-            self._close(now + min(reset, LONGEST))
-        elif left < limit * LOW:
-            # What is left is spread over what remains of the provider's own window.
-            self._close(now + min(reset / left, LONGEST))
+    def delay(self, now: float) -> float:
+        """The seconds that `wait` would say, taking nothing."""
+        return self._start(now) - now
 
-    def _close(self, until: float) -> None:
-        self._closed_until = max(self._closed_until, until)
+    def blocked(self, now: float) -> float:
+        """The seconds for which the server wants no request at all."""
+        self._turn_to(now)
+        return max(0.0, self._blocked_until - now)
+
+    def learn(self, status: int, headers: Mapping[str, str], now: float) -> None:
+        """What an answer says about the pace. Header names in lower case; nonsense is passed over."""
+        self._turn_to(now)
+        remaining = _number(headers.get("x-ratelimit-remaining-requests"))
+        reset = span_of(headers.get("x-ratelimit-reset-requests", ""))
+        if remaining is not None and reset is not None and reset > 0:
+            # What is left, spread over the time until there is more. A bucket that refills settles at half.
+            self._spread = min(reset / max(remaining, 1.0), LONGEST_BLOCK)
+            self._spread_until = now + reset
+            if remaining < 1:
+                self._block(now, reset)
+        wish = _wish(headers)
+        if status == 429:
+            self._factor = max(SLOWEST, self._factor / 2)
+            self._block(now, wish or SHORTEST_BLOCK / self._factor)
+        elif status == 503 and wish:
+            self._block(now, wish)
+        elif status < 400:
+            self._factor = min(1.0, self._factor * RECOVERY)
+
+    def _block(self, now: float, seconds: float) -> None:
+        """No request before `seconds` are over, and no burst then."""
+        until = now + min(seconds, LONGEST_BLOCK)
+        if until > self._blocked_until:
+            self._blocked_until = until
+            self._even_at = max(self._even_at, until + self._ahead)
+
+    def _start(self, now: float) -> float:
+        self._turn_to(now)
+        return max(now, self._blocked_until, self._even_at - self._ahead)
+
+    def _interval(self, at: float) -> float:
+        even = 1 / (self._rate * self._factor)
+        return max(even, self._spread) if at < self._spread_until else even
+
+    def _turn_to(self, now: float) -> None:
+        """Where time jumped back, everything that waits for a moment waits as long as before."""
+        back = self._now - now
+        if back > 0 and math.isfinite(back):
+            self._even_at -= back
+            self._blocked_until -= back
+            self._spread_until -= back
+        self._now = now
+
+
+_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(h|ms|µs|μs|us|ns|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+
+
+def span_of(text: str) -> float | None:
+    """Seconds in a Go duration (`1s`, `6m0s`, `20ms`) or a plain number of seconds; None for anything else.
+
+    A number that can only be a date (years of seconds) says nothing either.
+    """
+    text = text.strip()
+    parts = _PART.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    else:
+        plain = _number(text)
+        if plain is None:
+            return None
+        seconds = plain
+    return seconds if seconds <= 366 * 86400 else None
+
+
+def _wish(headers: Mapping[str, str]) -> float | None:
+    """Seconds by `retry-after-ms` or `retry-after`; a date needs a wall clock and is left to the caller."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    seconds = _number(headers.get("retry-after")) if milliseconds is None else milliseconds / 1000
+    return seconds if seconds and seconds <= 366 * 86400 else None
 
 
 def _number(text: str | None) -> float | None:
+    """A finite number from 0 up."""
     try:
-        return float(text) if text is not None else None
+        value = float(text) if text else math.nan
     except ValueError:
         return None
-
-
-def _span(text: str | None) -> float | None:
-    """Seconds in `6m0s`, `20ms`, `1.5`; None where it is neither."""
-    if text is None:
-        return None
-    parts = _SPAN.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
-    return _number(text)
+    return value if math.isfinite(value) and value >= 0 else None

@@ -1,1 +1,5 @@
-"""One file a kind of provider: bytes to Snapshot. Found by name through entry points, imported by nobody."""
+"""Kinds of provider, one file each: how to ask a fine-tuning service, and what its bytes mean.
+
+A kind imports `ftwatch.client`, `ftwatch.plugins`, `ftwatch.wire` and `ftwatch.core`; nothing imports a kind:
+each is found by its entry point.
+"""

@@ -1,0 +1,80 @@
+"""Where do the parts of a JSON text begin and end? For texts that a strict parser refuses as a whole.
+
+One entry with a lone surrogate, a NaN or ten thousand brackets must not hide its neighbours, so this finds
+the members of a container by its brackets alone. What stands in a part is not judged here.
+"""
+
+import re
+from collections.abc import Iterator
+
+__all__ = ["elements", "members"]
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+_BLANK = re.compile(rb"[ \t\r\n]*")
+_CLOSER = {b"[": b"]", b"{": b"}"}
+
+
+def elements(text: bytes) -> list[bytes]:
+    """The elements of an array, each as it stands. Raises ValueError where `text` is no whole array."""
+    return [value for _, value in _parts(text, b"[")]
+
+
+def members(text: bytes) -> dict[bytes, bytes]:
+    """The members of an object by key (with its quotes). Raises ValueError where it is no whole object."""
+    found = {}
+    for key, value in _parts(text, b"{"):
+        if key is None:
+            raise ValueError("a member without a key")
+        found[key] = value
+    return found
+
+
+def _parts(text: bytes, opener: bytes) -> Iterator[tuple[bytes | None, bytes]]:
+    """Each member of the container that `text` is: its key, if it has one, and its value."""
+    closers: list[bytes] = []
+    key: bytes | None = None
+    start = end = at = 0
+    parts = 0
+    done = False
+    while True:
+        at = _skip(text, at)
+        if at == len(text):
+            break
+        token = _TOKEN.match(text, at)
+        if token is None or done:
+            raise ValueError("no JSON")
+        word = token.group()
+        if not closers:
+            if word != opener:
+                raise ValueError("another container")
+            closers.append(_CLOSER[opener])
+            start = end = at = token.end()
+            continue
+        at = token.end()
+        outermost = len(closers) == 1
+        if outermost and word in (b",", closers[0]):
+            done = word == closers[0]
+            if end > start:
+                parts += 1
+                yield key, text[_skip(text, start) : end]
+            elif parts or not done or key is not None:
+                raise ValueError("a member is missing")
+            key, start, end = None, at, at
+            continue
+        if outermost and word == b":":
+            if key is not None or opener == b"[":
+                raise ValueError("a colon too many")
+            key, start, end = text[_skip(text, start) : end], at, at
+            continue
+        if word in _CLOSER:
+            closers.append(_CLOSER[word])
+        elif word in (b"]", b"}") and closers.pop() != word:
+            raise ValueError("brackets do not match")
+        end = at
+    if not done:
+        raise ValueError("the text breaks off")
+
+
+def _skip(text: bytes, at: int) -> int:
+    blank = _BLANK.match(text, at)
+    return blank.end() if blank else at
