@@ -92,7 +92,7 @@ class World:
     def step(self) -> None:
         """Something happens: a job is created, or one moves on."""
         open_jobs = [id for id, life in self.lives.items() if life]
-        if not open_jobs or (len(open_jobs) < 30 and self.luck.random() < 0.3):
+        if not self.calm and (not open_jobs or (len(open_jobs) < 30 and self.luck.random() < 0.3)):
             self.create()
         else:
             self.move(self.luck.choice(open_jobs))
@@ -193,7 +193,7 @@ async def main(kills: int, seed: int) -> dict[str, Any]:
         async def live() -> None:
             while True:
                 world.step()
-                await asyncio.sleep(luck.uniform(0.02, 0.12))
+                await asyncio.sleep(luck.uniform(0.05, 0.3))
 
         async def start() -> asyncio.subprocess.Process:
             return await asyncio.create_subprocess_exec(*command)
