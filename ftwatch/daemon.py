@@ -226,7 +226,7 @@ class Daemon:
     async def _reload(self) -> list[str]:
         problems: list[str] = []
         try:
-            config = await anyio.to_thread.run_sync(load, self.path)
+            config = await anyio.to_thread.run_sync(_load, self.path)
             for key in ("store.path", "socket"):
                 old, new = (_at(self.config, key), _at(config, key))
                 if old != new:
@@ -343,6 +343,11 @@ def _at(config: Config, key: str) -> Path:
     return config.socket if key == "socket" else config.store.path
 
 
+def _load(path: Path) -> Config:
+    """The config with its secrets: what cannot be had is found out now, not at three in the morning."""
+    return load(path, secrets=True)
+
+
 def _open(config: Config, wait: float) -> Store:
     """Opens the store, waiting up to `wait` seconds for another process to let go of it."""
     until = time.monotonic() + wait
@@ -357,7 +362,7 @@ def _open(config: Config, wait: float) -> Store:
 
 def serve(path: Path, *, wait_lock: float = 0.0) -> int:
     """`ftwatch run`: serves until a signal ends it. Raises ConfigError, StoreError."""
-    config = load(path)
+    config = _load(path)
     logs.configure(config.log.level, config.log.format)
     for warning in config.warnings:
         log.warning("config", problem=str(warning))
@@ -381,7 +386,7 @@ def once(path: Path, *, wait_lock: float = 0.0, dry_run: bool = False) -> Round:
 
     Raises ConfigError, StoreError.
     """
-    config = load(path)
+    config = _load(path)
     logs.configure(config.log.level, config.log.format)
     with ExitStack() as stack:
         if dry_run:

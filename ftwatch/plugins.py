@@ -99,7 +99,10 @@ class Duration(timedelta):
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text)
         if not parts or "".join(number + unit for number, unit in parts) != text.strip():
             raise ValueError(f"{text!r} is no duration: write 30s, 5m, 2h or 30d")
-        return cls(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+        try:
+            return cls(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+        except OverflowError:
+            raise ValueError(f"{text[:40]!r} is longer than anything lasts") from None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":

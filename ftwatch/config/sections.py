@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ftwatch.config import shape, values
 from ftwatch.config.build import NOT_YET, build, mapping
@@ -79,10 +79,10 @@ def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:
     if said.stuck is False:
         return ()
     if said.stuck is True:
-        return (cast(Rule, Stuck()),)
+        return (Stuck(),)
     block = node.get("stuck") if isinstance(node, Map) else None
     given = block.entries if isinstance(block, Map) else {}
-    return (cast(Rule, Stuck(**{key: getattr(said.stuck, key) for key in given})),)
+    return (Stuck(**{key: getattr(said.stuck, key) for key in given}),)
 
 
 def store(node: Node | None, desk: Desk) -> StoreConfig:

@@ -61,9 +61,9 @@ class Options:
 
 def _address(text: str) -> Address:
     """One address with or without a name. Raises ValueError with a sentence."""
-    ((name, spec),) = getaddresses([text], strict=True)
     try:
-        if not spec or "@" not in spec:
+        ((name, spec),) = getaddresses([text])
+        if not spec or "@" not in spec or not text.isprintable():
             raise ValueError
         return Address(display_name=name, addr_spec=spec)
     except (ValueError, IndexError):

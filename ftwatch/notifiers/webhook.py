@@ -1,14 +1,15 @@
 """A signed webhook: the event's wire form, posted by the Standard Webhooks specification."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ftwatch.client import Unreachable, failure_of, outcome_of
 from ftwatch.core.delivery import Rejected, RetryPolicy
 from ftwatch.core.event import Event, encode
-from ftwatch.core.signature import BadSecret, message_id, sign, signing_key
+from ftwatch.core.signature import BadSecret, fresh_secret, message_id, sign, signing_key
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["Webhook"]
@@ -28,15 +29,34 @@ class Options:
 
     url: Secret
     secret: Secret | tuple[Secret, ...]
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str | Secret] = field(default_factory=dict)
     timeout: Duration = Duration(seconds=20)
 
     def __post_init__(self) -> None:
         for name in self.headers:
             if name.lower().startswith(RESERVED):
                 raise ValueError(f"the header {name!r} is set by ftwatch itself")
-            if any(not c.isprintable() for c in name + self.headers[name]):
-                raise ValueError(f"the header {name!r} holds characters that no header may")
+            if not name.isprintable() or ":" in name or " " in name:
+                raise ValueError(f"{name!r} is no name of a header")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with values that only show once secrets are had: (field, sentence)."""
+        for secret in _tuple(self.secret):
+            try:
+                signing_key(secret.reveal())
+            except BadSecret as error:
+                yield "secret", f"{error}; here is a fresh one: {fresh_secret(os.urandom(32))}"
+        for name, value in self.headers.items():
+            if not _shown(value).isprintable():
+                yield "headers", f"the header {name!r} holds characters that no header may"
+
+
+def _tuple(given: Secret | tuple[Secret, ...]) -> tuple[Secret, ...]:
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _shown(value: str | Secret) -> str:
+    return value if isinstance(value, str) else value.reveal()
 
 
 class Webhook:
@@ -79,13 +99,12 @@ class Webhook:
         return f"{head}\n\n{content.decode()}"
 
     def _headers(self, event: Event, content: bytes) -> dict[str, str]:
-        given = self._options.secret
-        secrets = [secret.reveal() for secret in (given if isinstance(given, tuple) else (given,))]
+        secrets = [secret.reveal() for secret in _tuple(self._options.secret)]
         for secret in secrets:
             signing_key(secret)
         id, now = message_id(self._spec.name, event.id), int(time.time())
         return {
-            **self._options.headers,
+            **{name: _shown(value) for name, value in self._options.headers.items()},
             "content-type": "application/json",
             "webhook-id": id,
             "webhook-timestamp": str(now),

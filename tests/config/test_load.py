@@ -223,7 +223,7 @@ MISTAKES = [
     (provider("poll: §30 seconds"), "poll: '30 seconds' is no duration: write 30s, 5m, 2h or 30d"),
     (provider("poll: §500ms"), "poll should be at least 1s"),
     (provider("settle: §99999999d"), "settle is longer than ten years"),
-    (provider("settle: §" + "9" * 400 + "d"), "settle is too large"),
+    (provider("settle: §" + "9" * 400 + "d"), "settle: '9999999999"),
     (provider("rate: §600"), "rate: '600' is no rate: write 10/s, 600/min or 1000/h"),
     (provider("rate: §0/s"), "rate: '0/s' is no rate: write 10/s, 600/min or 1000/h"),
     (provider("rate: §" + "9" * 400 + "/s"), "rate: '9999"),
