@@ -8,6 +8,7 @@ because a URL can be a secret. What a status means for a delivery is said here, 
 import email.utils
 import logging
 import math
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -96,10 +97,13 @@ class Client:
         connections: int = 100,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context()
+        if ca_file is not None:
+            # As well as the system's: a company's own authority does not sign the public services.
+            context.load_verify_locations(cafile=ca_file)
         mounts: dict[str, httpx2.AsyncBaseTransport | None] = {}
         if proxy and transport is None:
-            mounts = {f"all://{host}": None for host in no_proxy}
+            mounts = {_pattern(host): None for host in no_proxy if host.strip()}
         self._http = httpx2.AsyncClient(
             verify=context,
             trust_env=False,
@@ -142,20 +146,38 @@ class Client:
 
         Raises Unreachable. A body over the cap is Unreachable too: a truncated answer is no answer.
         """
-        try:
-            with anyio.fail_after(deadline):
+        with anyio.move_on_after(deadline):
+            try:
                 async with self._http.stream(method, url, headers=headers, content=content) as answer:
                     body = bytearray()
+                    # Inflated in pieces of at most 1 MiB, so that a bomb goes off at the cap.
                     async for chunk in answer.aiter_bytes():
                         body += chunk
                         if len(body) > cap:
                             raise Unreachable(f"the answer is larger than {cap:,} bytes")
                     return Response(answer.status_code, answer.headers, bytes(body))
-        except TimeoutError:
-            raise Unreachable(f"no complete answer within {deadline:g} s", timeout=True) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-            timeout = isinstance(error, httpx2.TimeoutException)
-            raise Unreachable(_sentence(error), timeout=timeout) from None
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+                timeout = isinstance(error, httpx2.TimeoutException | TimeoutError)
+                raise Unreachable(_sentence(error), timeout=timeout) from None
+            except ValueError:
+                # A header or host that cannot be encoded; the library's sentence would quote it.
+                raise Unreachable("the request holds a character that cannot be sent") from None
+        raise Unreachable(f"no complete answer within {deadline:g} s", timeout=True)
+
+
+def _pattern(host: str) -> str:
+    """What the library calls hosts that are reached without the proxy: a name and all below it, or a network.
+
+    Raises ValueError for what is neither.
+    """
+    host = host.strip().removeprefix("*").removeprefix(".")
+    if not host:
+        return "all://"
+    if host.count(":") > 1 and not host.startswith("["):
+        address, slash, bits = host.partition("/")
+        host = f"[{address}]{slash}{bits}"
+    is_name = not host.startswith("[") and not re.fullmatch(r"[\d.:/]+", host)
+    return f"all://*{host}" if is_name else f"all://{host}"
 
 
 class Account:

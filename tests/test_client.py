@@ -1,0 +1,477 @@
+"""The client against a server that is a raw socket: what a library's own server would never do."""
+
+import asyncio
+import gzip
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ftwatch.client import (
+    LONGEST_PAUSE,
+    MIB,
+    Account,
+    Client,
+    Paced,
+    Response,
+    Unreachable,
+    failure_of,
+    outcome_of,
+    retry_after,
+    shown,
+)
+from ftwatch.core.delivery import Rejected, Retry, Sent
+from ftwatch.core.pace import Budget
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+CONTEXT = ssl.create_default_context()
+
+
+@pytest.fixture(autouse=True)
+def _one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the system's certificates takes longer than everything else in these tests."""
+    monkeypatch.setattr(ssl, "create_default_context", lambda: CONTEXT)
+
+
+class Server:
+    """Reads the head of each request, then does as `answer` says."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.heads: list[str] = []
+        self.connections = 0
+        self.port = 0
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head.decode("latin-1"))
+                await self._answer(writer)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+
+@asynccontextmanager
+async def serving(answer: Answer | bytes) -> AsyncIterator[Server]:
+    """A server on loopback for as long as the block lasts."""
+
+    async def say(writer: asyncio.StreamWriter) -> None:
+        assert isinstance(answer, bytes)
+        writer.write(answer)
+        await writer.drain()
+        if b"close" in answer[:200]:
+            writer.close()
+
+    server = Server(say if isinstance(answer, bytes) else answer)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(server._meet(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    listener = await asyncio.start_server(meet, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    head = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers))
+    return f"{head}\r\n".encode() + body
+
+
+async def ask(answer: Answer | bytes, *, deadline: float = 10.0, cap: int = MIB) -> Response:
+    async with serving(answer) as server, Client() as client:
+        return await client.request("GET", server.url, deadline=deadline, cap=cap)
+
+
+# ------------------------------------------------------------------------------------------- fine answers
+
+
+async def test_an_answer_is_read_whole() -> None:
+    response = await ask(http(b'{"a": 1}', "X-Request-Id: 7", status="201 Created"))
+    assert (response.status, response.ok, response.body) == (201, True, b'{"a": 1}')
+    assert response.headers["x-request-id"] == "7"
+
+
+async def test_a_compressed_answer_is_inflated() -> None:
+    response = await ask(http(gzip.compress(b"x" * 5000), "Content-Encoding: gzip"))
+    assert response.body == b"x" * 5000
+
+
+async def test_redirects_are_answers_and_cookies_are_not_kept() -> None:
+    location = http(b"", "Location: http://127.0.0.1:9/", "Set-Cookie: s=1; Path=/", status="302 Found")
+    async with serving(location) as server, Client() as client:
+        assert (await client.request("GET", server.url)).status == 302
+        await client.request("GET", server.url)
+    assert "cookie" not in server.heads[1].lower()
+    assert server.connections == 1, "a connection is used again"
+
+
+async def test_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert (await ask(http(b"ok"))).body == b"ok"
+
+
+# ------------------------------------------------------------------------------------- answers that hurt
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def drip_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X-A: b\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def promise_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("answer", [drip, drip_headers, promise_for_ever, silence])
+async def test_one_deadline_holds_for_everything(answer: Answer) -> None:
+    with pytest.raises(Unreachable, match=r"no complete answer within 0\.2 s") as caught:
+        await ask(answer, deadline=0.2)
+    assert caught.value.timeout
+
+
+async def flood(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        await writer.drain()
+
+
+async def flood_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X-A: " + b"b" * 1000 + b"\r\n")
+        await writer.drain()
+
+
+def bomb(size: int, layers: int = 1) -> bytes:
+    body = b"0" * size
+    for _ in range(layers):
+        body = gzip.compress(body)
+    return http(body, "Content-Encoding: " + ", ".join(["gzip"] * layers))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (flood, "larger than 1,048,576 bytes"),
+        (bomb(64 * MIB), "larger than 1,048,576 bytes"),
+        (bomb(64 * MIB, 2), "larger than 1,048,576 bytes"),
+        (flood_headers, "broke off or is no HTTP"),
+        (b"", "broke off"),
+        (b"garbage\r\n\r\n", "no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "broke off"),
+        (http(b"no gzip at all", "Content-Encoding: gzip"), "encoding is broken"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "no HTTP"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "bytes"),
+)
+async def test_what_is_no_whole_answer_is_none(answer: Answer | bytes, sentence: str) -> None:
+    async def close(writer: asyncio.StreamWriter) -> None:
+        assert isinstance(answer, bytes)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    with pytest.raises(Unreachable, match=sentence):
+        await ask(close if isinstance(answer, bytes) else answer)
+
+
+async def test_a_body_of_exactly_the_cap_is_fine() -> None:
+    assert len((await ask(http(b"x" * 1000), cap=1000)).body) == 1000
+    with pytest.raises(Unreachable, match="larger"):
+        await ask(http(b"x" * 1001), cap=1000)
+
+
+async def test_after_a_failure_the_client_works_on() -> None:
+    answers = [http(b"x" * 5000), http(b"fine")]
+
+    async def next_one(writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    async with serving(next_one) as server, Client(connections=1) as client:
+        with pytest.raises(Unreachable):
+            await client.request("GET", server.url, cap=100)
+        assert (await client.request("GET", server.url)).body == b"fine"
+
+
+async def test_a_cancelled_request_leaves_its_connection_behind() -> None:
+    answers: list[Answer] = [silence]
+
+    async def next_one(writer: asyncio.StreamWriter) -> None:
+        if answers:
+            await answers.pop()(writer)
+        writer.write(http(b"fine"))
+
+    async with serving(next_one) as server, Client(connections=1) as client:
+        with anyio.move_on_after(0.1) as scope:
+            await client.request("GET", server.url)
+        assert scope.cancelled_caught, "cancelling is not the client's to swallow"
+        assert (await client.request("GET", server.url)).body == b"fine"
+
+
+async def test_no_sentence_tells_the_address() -> None:
+    async with serving(http(b"")) as server:
+        port = server.port
+    async with Client() as client:
+        for url in (
+            f"http://127.0.0.1:{port}/services/SECRET",
+            "ftp://SECRET/",
+            "http://SECRET.invalid:99999999/",
+            "no url but a SECRET",
+            "http://[SECRET/",
+            "https://" + "SECRET" * 50 + ".invalid/",
+        ):
+            with pytest.raises(Unreachable) as caught:
+                await client.request("GET", url, deadline=5)
+            assert "SECRET" not in caught.value.reason
+            assert caught.value.reason
+            assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", ["line\nbreak", "é\u2028", "nul\0"])
+async def test_a_header_that_cannot_be_sent_is_not_quoted(value: str) -> None:
+    async with serving(http(b"")) as server, Client() as client:
+        with pytest.raises(Unreachable) as caught:
+            await client.request("GET", server.url, headers={"authorization": f"Bearer SECRET{value}"})
+        assert "SECRET" not in caught.value.reason
+    assert not any("SECRET" in head for head in server.heads)
+
+
+async def test_refused_is_said_in_words() -> None:
+    async with serving(http(b"")) as server:
+        url = server.url
+    async with Client() as client:
+        with pytest.raises(Unreachable, match="connection refused"):
+            await client.request("GET", url)
+
+
+async def test_plain_http_where_tls_is_expected() -> None:
+    async with serving(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server, Client() as client:
+        with pytest.raises(Unreachable):
+            await client.request("GET", server.url.replace("http:", "https:"))
+
+
+def test_an_authority_file_is_added_to_the_systems_own(tmp_path: Path) -> None:
+    empty = tmp_path / "none.pem"
+    empty.write_text("no certificate")
+    with pytest.raises(ssl.SSLError):
+        Client(ca_file=str(empty))
+
+
+# -------------------------------------------------------------------------------------------- the proxy
+
+
+@pytest.mark.parametrize(
+    ("exempt", "asked", "by_proxy"),
+    [
+        ([], "http://jobs.example.test/", True),
+        (["other.test"], "http://jobs.example.test/", True),
+        (["127.0.0.1"], "http://127.0.0.1:{port}/", False),
+        (["127.0.0.0/8"], "http://127.0.0.1:{port}/", False),
+        (["10.0.0.0/8", "::1", "*.corp.test"], "http://127.0.0.1:{port}/", True),
+        (["localhost"], "http://localhost:{port}/", False),
+        ([".localhost"], "http://localhost:{port}/", False),
+        (["*"], "http://127.0.0.1:{port}/", False),
+    ],
+)
+async def test_hosts_are_reached_past_the_proxy(exempt: list[str], asked: str, by_proxy: bool) -> None:
+    async with (
+        serving(http(b"proxy")) as proxy,
+        serving(http(b"direct")) as direct,
+        Client(proxy=proxy.url, no_proxy=tuple(exempt)) as client,
+    ):
+        answer = await client.request("GET", asked.format(port=direct.port))
+    assert answer.body == (b"proxy" if by_proxy else b"direct")
+
+
+# ----------------------------------------------------------------------------------------- the account
+
+
+class Hand:
+    """A clock moved by its own sleeps, and a client that answers from a list."""
+
+    def __init__(self, *answers: Response) -> None:
+        self.time = 100.0
+        self.answers = list(answers)
+        self.asked: list[float] = []
+
+    def clock(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    async def request(self, method: str, url: str, **more: object) -> Response:
+        self.asked.append(round(self.time - 100.0, 3))
+        return self.answers.pop(0) if self.answers else Response(200, {}, b"")
+
+    def account(self, budget: Budget) -> Account:
+        return Account(self, budget, clock=self.clock, sleep=self.sleep)  # type: ignore[arg-type]
+
+
+async def test_an_account_asks_no_faster_than_its_budget() -> None:
+    hand = Hand()
+    account = hand.account(Budget(2, burst=2))
+    for _ in range(5):
+        await account.request("GET", "u")
+    assert hand.asked == [0, 0, 0.5, 1.0, 1.5]
+
+
+async def test_an_account_waits_out_a_refusal() -> None:
+    hand = Hand(Response(429, {"Retry-After": "7"}, b""))
+    account = hand.account(Budget(10))
+    assert (await account.request("GET", "u")).status == 429
+    await account.request("GET", "u")
+    assert hand.asked == [0, 7]
+
+
+async def test_who_would_wait_for_long_is_told_instead() -> None:
+    hand = Hand(Response(429, {"retry-after": "300"}, b""))
+    account = hand.account(Budget(10))
+    await account.request("GET", "u")
+    with pytest.raises(Paced, match="another 300 s") as caught:
+        await account.request("GET", "u")
+    assert caught.value.wait == 300
+    assert hand.asked == [0]
+    hand.time += 300
+    assert (await account.request("GET", "u")).ok
+    assert LONGEST_PAUSE < 60, "a watchdog must not bite meanwhile"
+
+
+async def test_at_most_so_many_at_once_and_a_cancelled_one_gives_its_place_back() -> None:
+    busy = peak = 0
+    gate = anyio.Event()
+
+    class Slow:
+        async def request(self, *_: object, **__: object) -> Response:
+            nonlocal busy, peak
+            busy += 1
+            peak = max(peak, busy)
+            try:
+                await gate.wait()
+            finally:
+                busy -= 1
+            return Response(200, {}, b"")
+
+    account = Account(Slow(), Budget(1000, burst=100), concurrency=3)  # type: ignore[arg-type]
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(account.request, "GET", "u")
+        await anyio.wait_all_tasks_blocked()
+        assert peak == 3
+        group.cancel_scope.cancel()
+    gate.set()
+    assert (await account.request("GET", "u")).ok
+
+
+async def test_a_failure_passes_through_the_account() -> None:
+    async with Client() as client:
+        with pytest.raises(Unreachable):
+            await Account(client, Budget(10)).request("GET", "ftp://x/")
+
+
+# ------------------------------------------------------------------------------------ what answers mean
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "5"}, 5),
+        ({"retry-after": "0.04"}, 0.1),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.3),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 60),
+        ({"retry-after": "Wed, 21 Oct 2015 07:26:00 GMT"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "99999999999"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after-ms": "x"}, None),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, now=lambda: 1_445_412_420.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "outcome"),
+    [
+        (204, {}, Sent("HTTP 204")),
+        (301, {}, Rejected("HTTP 301: redirects are not followed, update the URL")),
+        (410, {}, Rejected("HTTP 410: the receiver is gone for good", disable=True)),
+        (404, {}, Rejected("HTTP 404: oops")),
+        (429, {"retry-after": "9"}, Retry("HTTP 429: oops", after=9, throttled=True)),
+        (502, {"retry-after": "9"}, Retry("HTTP 502: oops", after=60)),
+        (503, {"retry-after": "9"}, Retry("HTTP 503: oops", after=9)),
+        (599, {}, Retry("HTTP 599: oops")),
+    ],
+)
+def test_what_an_answer_means_for_a_delivery(status: int, headers: dict[str, str], outcome: object) -> None:
+    assert outcome_of(Response(status, headers, b" oops\r\n")) == outcome
+
+
+def test_no_answer_at_all_is_a_retry() -> None:
+    assert failure_of(Unreachable("x", timeout=True)) == Retry("x", after=60, unreachable=True)
+    assert failure_of(Unreachable("x")) == Retry("x", unreachable=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://hooks.example.com/services/T/B/secret", "https://hooks.example.com/…"),
+        ("https://user:secret@example.com:8443/?k=secret", "https://example.com:8443/…"),
+        ("https://example.com:secret/", "https://example.com/…"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, safe: str) -> None:
+    assert shown(url) == safe
+
+
+def test_the_beginning_of_an_answer_is_one_printable_line() -> None:
+    assert Response(200, {}, b"a\r\n\x1b[31mb\xff  c" + b"d" * 999).text(12) == "a [31mb\ufffd cdd"
