@@ -289,9 +289,16 @@ async def test_refused_is_said_in_words() -> None:
 
 
 async def test_plain_http_where_tls_is_expected() -> None:
-    async with serving(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server, Client() as client:
-        with pytest.raises(Unreachable):
-            await client.request("GET", server.url.replace("http:", "https:"))
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with listener, Client() as client:
+        with pytest.raises(Unreachable, match="TLS"):
+            await client.request("GET", f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
 
 
 def test_an_authority_file_is_added_to_the_systems_own(tmp_path: Path) -> None:
