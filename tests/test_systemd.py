@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,16 @@ UNIT = Path(__file__).parents[1] / "systemd" / "ftwatch.service"
 
 
 @pytest.fixture(params=["a path", "an abstract name"])
-def ears(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+def ears(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[socket.socket]:
     """A datagram socket that listens as systemd does."""
-    ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    request.addfinalizer(ear.close)
     name = str(tmp_path / "notify") if request.param == "a path" else f"@ftwatch-test-{os.getpid()}"
-    ear.bind("\0" + name[1:] if name.startswith("@") else name)
-    ear.settimeout(5)
     monkeypatch.setenv("NOTIFY_SOCKET", name)
-    return ear
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind("\0" + name[1:] if name.startswith("@") else name)
+        ear.settimeout(5)
+        yield ear
 
 
 def test_every_state_is_said_in_systemds_words(ears: socket.socket) -> None:
