@@ -239,7 +239,7 @@ def _sentence(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
-            return f"TLS: {cause.reason or 'handshake failed'}".replace("_", " ").lower()
+            return f"TLS: {(cause.reason or 'handshake failed').replace('_', ' ').lower()}"
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
         if isinstance(cause, OSError) and cause.strerror:

@@ -297,7 +297,7 @@ async def test_plain_http_where_tls_is_expected() -> None:
 
     listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
     async with listener, Client() as client:
-        with pytest.raises(Unreachable, match="TLS"):
+        with pytest.raises(Unreachable, match="TLS: wrong version number"):
             await client.request("GET", f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
 
 
