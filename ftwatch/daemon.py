@@ -4,6 +4,7 @@ A *generation* is what one config builds: a client, pollers, dispatchers. A relo
 next over the same store, which is why it can neither lose nor repeat anything.
 """
 
+import os
 import random
 import signal
 import tempfile
@@ -139,6 +140,7 @@ class Daemon:
         self.config = config
         self.store = store
         self.started_at = time.time()
+        self.generation = 0
         self._clock = WallClock()
         self._run = threaded()
         self._pulse = Pulse()
@@ -173,6 +175,7 @@ class Daemon:
                 async with anyio.create_task_group() as polling:
                     for name, poller in self._pollers.items():
                         polling.start_soon(poller.run, self._pulse.of(f"poller {name}"))
+                    self.generation += 1
                     systemd.notify(ready=True, status=self._summary())
                     log.info("running", providers=len(self._pollers), notifiers=len(self._dispatchers))
                     await self._ending.wait()
@@ -289,7 +292,13 @@ class Daemon:
         }
 
     async def _ping(self) -> dict[str, Any]:
-        return {"version": __version__, "since": self.started_at, "config": str(self.path)}
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": self.started_at,
+            "config": str(self.path),
+            "generation": self.generation,
+        }
 
     async def _op_reload(self) -> dict[str, Any]:
         problems = await self.reload()
