@@ -478,7 +478,9 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return value if _whole(value) is not None else str(value)[:40] if value.bit_length() < 4096 else None
+        if _whole(value) is not None:
+            return value
+        return str(value) if value.bit_length() < 256 else None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if depth >= DEEPEST:

@@ -7,24 +7,28 @@ the members of a container by its brackets alone. What stands in a part is not j
 import re
 from collections.abc import Iterator
 
-__all__ = ["elements", "members"]
+__all__ = ["Broken", "elements", "members"]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _CLOSER = {b"[": b"]", b"{": b"}"}
 
 
+class Broken(ValueError):
+    """The text is not the whole of such a container."""
+
+
 def elements(text: bytes) -> list[bytes]:
-    """The elements of an array, each as it stands. Raises ValueError where `text` is no whole array."""
+    """The elements of an array, each as it stands. Raises Broken where `text` is no whole array."""
     return [value for _, value in _parts(text, b"[")]
 
 
 def members(text: bytes) -> dict[bytes, bytes]:
-    """The members of an object by key (with its quotes). Raises ValueError where it is no whole object."""
+    """The members of an object by key (with its quotes). Raises Broken where it is no whole object."""
     found = {}
     for key, value in _parts(text, b"{"):
         if key is None:
-            raise ValueError("a member without a key")
+            raise Broken("a member without a key")
         found[key] = value
     return found
 
@@ -42,11 +46,11 @@ def _parts(text: bytes, opener: bytes) -> Iterator[tuple[bytes | None, bytes]]:
             break
         token = _TOKEN.match(text, at)
         if token is None or done:
-            raise ValueError("no JSON")
+            raise Broken("no JSON")
         word = token.group()
         if not closers:
             if word != opener:
-                raise ValueError("another container")
+                raise Broken("another container")
             closers.append(_CLOSER[opener])
             start = end = at = token.end()
             continue
@@ -58,21 +62,21 @@ def _parts(text: bytes, opener: bytes) -> Iterator[tuple[bytes | None, bytes]]:
                 parts += 1
                 yield key, text[_skip(text, start) : end]
             elif parts or not done or key is not None:
-                raise ValueError("a member is missing")
+                raise Broken("a member is missing")
             key, start, end = None, at, at
             continue
         if outermost and word == b":":
             if key is not None or opener == b"[":
-                raise ValueError("a colon too many")
+                raise Broken("a colon too many")
             key, start, end = text[_skip(text, start) : end], at, at
             continue
         if word in _CLOSER:
             closers.append(_CLOSER[word])
         elif word in (b"]", b"}") and closers.pop() != word:
-            raise ValueError("brackets do not match")
+            raise Broken("brackets do not match")
         end = at
     if not done:
-        raise ValueError("the text breaks off")
+        raise Broken("the text breaks off")
 
 
 def _skip(text: bytes, at: int) -> int:

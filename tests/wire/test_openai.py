@@ -177,7 +177,103 @@ def test_what_is_no_job_is_unreadable(raw: bytes) -> None:
         read(raw)
 
 
+def test_the_operators_labels_stand_above_the_jobs() -> None:
+    job = read(WHOLE, metadata={"env": "sandbox", "team": "search"})
+    assert job.labels == {"env": "prod", "team": "search"}
+    assert job.metadata["env"] == "sandbox"
+
+
+def test_an_entry_is_the_same_whichever_reader_had_to_read_it() -> None:
+    assert read(WHOLE, trained_tokens="4500", created_at="1790000000", seed=42.0) == read(WHOLE)
+    assert read(WHOLE, integrations=[None, *WHOLE["integrations"]], result_files=[{"id": "file-r"}]) == read(
+        WHOLE
+    )
+
+
+def test_numbers_that_no_database_holds_are_none() -> None:
+    job = read(WHOLE, seed=2**70, trained_tokens=-1, hyperparameters={"n_epochs": 10**400, "b": 2**70})
+    assert (job.seed, job.trained_tokens) == (None, None)
+    assert job.hyperparameters == {"n_epochs": None, "b": str(2**70)}
+
+
+def test_texts_and_depths_are_bounded() -> None:
+    deep: Any = 1
+    for _ in range(200):
+        deep = {"a": deep}
+    job = read(WHOLE, user_provided_suffix="x" * 10**6, hyperparameters={"deep": deep})
+    assert job.name is not None
+    assert len(job.name) == wire.LONGEST_TEXT
+    assert len(json.dumps(job.hyperparameters)) < 1000
+
+
+@pytest.mark.parametrize("method", ["dpo", {"type": "dpo"}, {"dpo": {"beta": 1}, "type": None}])
+def test_a_method_is_found_in_several_forms(method: Any) -> None:
+    found = read(WHOLE, method=method).method
+    assert found is not None
+    assert found.type == "dpo"
+
+
+@pytest.mark.parametrize(
+    "id", ["a" * 513, "a\nb", "\x1b[31m", "..", ".", " ", "a\u202eb", None, [], {}, True, 1.5]
+)
+def test_an_id_can_stand_in_an_address_and_a_log_line(id: Any) -> None:
+    raw = json.dumps({**WHOLE, "id": id}).encode()
+    for reader in (wire.identify, read):
+        with pytest.raises(Unreadable) as caught:
+            reader(raw)
+        assert str(caught.value).isprintable()
+
+
 # ------------------------------------------------------------------------------------------------- lists
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"id": "odd", "suffix": "\\ud800"}',
+        b'{"id": "odd", "seed": NaN}',
+        b'{"id": "odd", "suffix": "\xff"}',
+        b'{"id": "odd", "hyperparameters": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"id": "odd", "seed": ' + b"9" * 5000 + b"}",
+        b"{oops}",
+        b"null",
+        b'"text"',
+    ],
+    ids=range(8),
+)
+def test_one_odd_entry_never_hides_the_others(odd: bytes) -> None:
+    first, last = b'{"id": "first", "status": "queued"}', b'{"id":"last","status":"running"}'
+    page = wire.split(b'{"data": [' + first + b", " + odd + b", " + last + b'], "has_more": true}')
+    assert page.entries == (first, odd, last), "each as it came, so that its fingerprint holds"
+    assert page.next == "last"
+    assert [read(raw).id for raw in (first, last)] == ["first", "last"]
+
+
+def test_a_page_that_leads_on_but_holds_no_id_decides_nothing() -> None:
+    with pytest.raises(ProviderError, match="no way to the next page"):
+        wire.split(b'{"data": [{}, null], "has_more": true}')
+    assert wire.split(b'{"data": [{}], "has_more": "true", "last_id": "z"}').next == "z"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b" <!doctype html><p>hi", "an HTML page"),
+        (b"", "empty"),
+        (b"ok", "something else"),
+        (b'{"data": null}', "`data` of the listing is no list"),
+        (b'{"data": "x"}', "`data` of the listing is no list"),
+        (b"{}", "has no `data`"),
+        (b'{"error": {"message": "busy\\u001b[31m", "code": 1}}', r"no listing: busy \[31m$"),
+        (b'{"data": [{"id": "a"}], "has_mo', "no whole JSON"),
+        (b'{"data": [{"id": "a"}]', "no whole JSON"),
+        (b'{"data": [{"id": "a"}]} {}', "no whole JSON"),
+        (b'[{"id": "a"}', "no whole JSON"),
+    ],
+)
+def test_what_is_no_listing_is_said(body: bytes, sentence: str) -> None:
+    with pytest.raises(ProviderError, match=sentence):
+        wire.split(body)
 
 
 def test_a_page_is_split_without_being_decoded() -> None:
