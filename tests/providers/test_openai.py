@@ -1,0 +1,337 @@
+"""The openai kind over real HTTP, against a server that answers what a test tells it to."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from ftwatch.client import Account, Client, Paced
+from ftwatch.core.job import Status
+from ftwatch.core.pace import Budget
+from ftwatch.plugins import NotFound, ProviderError, ProviderSpec, Secret
+from ftwatch.providers.openai import OpenAI, Options
+
+CONTEXT = ssl.create_default_context()
+KEY = "sk-proj-0123456789abcdef"
+JOB = {"id": "ftjob-1", "object": "fine_tuning.job", "status": "running", "created_at": 1_790_000_000}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key from outside; the system's certificates are read once."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: CONTEXT)
+
+
+class Service:
+    """What it answers next, and the heads of what it was asked."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.headers = 200, b"", {}
+        self.asked: list[str] = []
+        self.url = ""
+
+    def say(self, status: int, body: Any, **headers: str) -> None:
+        self.status, self.headers = status, headers
+        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            lines = [f"HTTP/1.1 {self.status} X", f"Content-Length: {len(self.body)}", "Connection: close"]
+            lines += [f"{name.replace('_', '-')}: {value}" for name, value in self.headers.items()]
+            writer.write("\r\n".join([*lines, "", ""]).encode() + self.body)
+            await writer.drain()
+        finally:
+            writer.close()
+
+    @property
+    def line(self) -> str:
+        return self.asked[-1].splitlines()[0]
+
+    def header(self, name: str) -> str | None:
+        found = [line for line in self.asked[-1].splitlines() if line.lower().startswith(f"{name}:")]
+        return found[0].partition(":")[2].strip() if found else None
+
+
+@asynccontextmanager
+async def account(**options: Any) -> AsyncIterator[tuple[OpenAI, Service]]:
+    """An account on a service, both on loopback."""
+    service = Service()
+    listener = await asyncio.start_server(service.meet, "127.0.0.1", 0)
+    service.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    given = {"base_url": service.url, "api_key": Secret(KEY), **options}
+    async with listener, Client() as client:
+        yield provider(client=Account(client, Budget(1000)), **given), service
+
+
+def provider(client: Any = None, **options: Any) -> OpenAI:
+    spec = ProviderSpec(
+        name="p", kind="openai", labels={"env": "prod"}, options=Options(**options), client=client
+    )
+    return OpenAI(spec)
+
+
+# ----------------------------------------------------------------------------------------------- asking
+
+
+async def test_a_page_is_asked_for_and_comes_as_it_is() -> None:
+    body = b'{"object": "list", "data": [{"id": "ftjob-1"}], "has_more": true}'
+    async with account(metadata={"team": "a&b"}, organization="org-1", project="proj-1") as (openai, service):
+        service.say(200, body)
+        assert await openai.page(None) == body
+        assert service.line == "GET /v1/fine_tuning/jobs?limit=100&metadata%5Bteam%5D=a%26b HTTP/1.1"
+        assert service.header("authorization") == f"Bearer {KEY}"
+        assert service.header("openai-organization") == "org-1"
+        assert service.header("openai-project") == "proj-1"
+        following = openai.split(body).next
+        await openai.page(following)
+        assert "limit=100&after=ftjob-1&" in service.line
+
+
+async def test_a_job_is_asked_for_and_read() -> None:
+    async with account() as (openai, service):
+        service.say(200, JOB)
+        job = openai.read(await openai.retrieve("ftjob-1"))
+        assert service.line == "GET /v1/fine_tuning/jobs/ftjob-1 HTTP/1.1"
+    assert (job.provider, job.kind, job.id, job.status) == ("p", "openai", "ftjob-1", Status.RUNNING)
+    assert (job.labels, job.url) == ({"env": "prod"}, None)
+
+
+async def test_an_id_is_one_part_of_the_path_whatever_it_holds() -> None:
+    id = "a/../b?c#d%2e é"
+    async with account() as (openai, service):
+        service.say(200, {**JOB, "id": id})
+        await openai.retrieve(id)
+        assert service.line == "GET /v1/fine_tuning/jobs/a%2F..%2Fb%3Fc%23d%252e%20%C3%A9 HTTP/1.1"
+
+
+async def test_a_base_url_keeps_its_query() -> None:
+    async with account() as (_, service):
+        async with Client() as client:
+            openai = provider(
+                client, base_url=service.url + "/?api-version=preview", api_key=Secret(KEY), metadata={}
+            )
+            service.say(200, {"data": []})
+            await openai.page("x")
+        assert service.line == "GET /v1/fine_tuning/jobs?api-version=preview&limit=100&after=x HTTP/1.1"
+
+
+def test_a_job_on_the_platform_has_an_address_for_people() -> None:
+    job = provider().read(json.dumps(JOB).encode())
+    assert job.url == "https://platform.openai.com/finetune/ftjob-1"
+
+
+# ---------------------------------------------------------------------------------------------- the key
+
+
+async def test_a_server_of_ones_own_needs_no_key_and_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    async with account(api_key=None) as (openai, service):
+        service.say(401, {"detail": "who are you?"})
+        with pytest.raises(ProviderError, match=r"who are you.*: set the option api_key") as caught:
+            await openai.page(None)
+        assert caught.value.denied
+        assert service.header("authorization") is None
+
+
+async def test_openai_gets_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorder:
+        headers: dict[str, str]
+
+        async def request(self, method: str, url: str, *, headers: dict[str, str], **_: Any) -> Any:
+            self.headers = headers
+            raise Paced(7)
+
+    recorder = Recorder()
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
+    with pytest.raises(ProviderError) as caught:
+        await provider(recorder).page(None)
+    assert recorder.headers["authorization"] == f"Bearer {KEY}"
+    assert (caught.value.throttled, caught.value.retry_after) == (True, 7)
+
+
+@pytest.mark.parametrize("base_url", ["https://api.openai.com/v1", "https://api.openai.com/v1/"])
+async def test_without_a_key_openai_is_not_asked(base_url: str) -> None:
+    with pytest.raises(ProviderError, match="no API key: set OPENAI_API_KEY") as caught:
+        await provider(base_url=base_url).page(None)
+    assert caught.value.denied
+
+
+async def test_a_key_that_cannot_be_had_is_said() -> None:
+    def gone() -> str:
+        raise LookupError("the variable TEAM_KEY is not set")
+
+    with pytest.raises(
+        ProviderError, match="there is no API key: the variable TEAM_KEY is not set"
+    ) as caught:
+        await provider(api_key=Secret(gone)).retrieve("x")
+    assert caught.value.denied
+
+
+@pytest.mark.parametrize("key", ["two\nlines-SECRET", "SECRETé"])
+async def test_a_key_that_no_header_can_carry_is_said_not_shown(key: str) -> None:
+    with pytest.raises(ProviderError, match="no header can carry") as caught:
+        await provider(api_key=Secret(key)).page(None)
+    assert caught.value.denied
+    assert "SECRET" not in caught.value.reason
+
+
+# -------------------------------------------------------------------------------------------- refusals
+
+ERROR = {"error": {"message": "No such thing.", "type": "invalid_request_error", "code": None}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "expected"),
+    [
+        (401, ERROR, {}, {"denied": True}),
+        (403, ERROR, {}, {"denied": True}),
+        (404, ERROR, {}, {"missing": True}),
+        (404, b"<html>nginx</html>", {}, {"missing": True}),
+        (400, ERROR, {}, {}),
+        (400, {"error": {"message": "Given after argument was not found in items."}}, {}, {"missing": True}),
+        (429, ERROR, {"retry_after": "12"}, {"throttled": True, "retry_after": 12}),
+        (429, ERROR, {"retry_after_ms": "500"}, {"throttled": True, "retry_after": 0.5}),
+        (503, b"", {"retry_after": "3"}, {"retry_after": 3}),
+        (500, b"<html>" + b"x" * 9999, {}, {}),
+        (302, b"", {"location": "https://login.example.com/?t=SECRET"}, {}),
+        (204, b"", {}, {}),
+        (206, b'{"data": []}', {}, {}),
+    ],
+)
+async def test_what_a_refusal_means(
+    status: int, body: Any, headers: dict[str, str], expected: dict[str, Any]
+) -> None:
+    async with account() as (openai, service):
+        service.say(status, body, **headers)
+        with pytest.raises(ProviderError) as caught:
+            await openai.page("ftjob-9")
+    error = caught.value
+    said = {
+        "denied": error.denied,
+        "missing": error.missing,
+        "throttled": error.throttled,
+        "retry_after": error.retry_after,
+    }
+    assert said == {"denied": False, "missing": False, "throttled": False, "retry_after": None, **expected}
+    assert error.reason.startswith(f"HTTP {status}")
+    assert len(error.reason) < 400
+    assert "SECRET" not in error.reason
+
+
+async def test_a_word_about_after_on_the_first_page_is_no_lost_anchor() -> None:
+    async with account() as (openai, service):
+        service.say(400, {"error": {"message": "Try again after lunch."}})
+        with pytest.raises(ProviderError) as caught:
+            await openai.page(None)
+    assert not caught.value.missing
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "Could not find fine tune: ftjob-1", "code": "fine_tune_not_found"}},
+        {"error": "job ftjob-1 does not exist"},
+        {"detail": "Job not found"},
+    ],
+)
+async def test_a_job_is_missing_where_the_api_says_so(body: Any) -> None:
+    async with account() as (openai, service):
+        service.say(404, body)
+        with pytest.raises(NotFound):
+            await openai.retrieve("ftjob-1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><h1>404 Not Found</h1></html>",
+        b"404 page not found",
+        {"detail": "Not Found"},
+        {"error": "Not Found", "status": 404},
+        {"error": {"message": "Invalid URL (GET /fine_tuning/jobs/ftjob-1)", "code": None}},
+        {"error": {"code": "404", "message": "Resource not found"}},
+        {"error": None},
+        {"error": {}},
+        [],
+    ],
+)
+async def test_a_404_that_is_not_the_apis_own_says_nothing_about_the_job(body: Any) -> None:
+    async with account() as (openai, service):
+        service.say(404, body)
+        with pytest.raises(ProviderError, match="HTTP 404"):
+            await openai.retrieve("ftjob-1")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"<html>log in</html>", "the answer is no job"),
+        (b"", "the answer is no job"),
+        (json.dumps(JOB).encode()[:-10], "the answer is no job"),
+        ({"data": [JOB]}, "the answer is no job"),
+        ({"error": {"message": "overloaded"}}, "the answer is no job: overloaded"),
+        ({**JOB, "id": "ftjob-2"}, "asked for job ftjob-1, and was told about ftjob-2"),
+    ],
+)
+async def test_an_answer_that_is_not_about_the_job_decides_nothing(body: Any, sentence: str) -> None:
+    async with account() as (openai, service):
+        service.say(200, body)
+        with pytest.raises(ProviderError, match=sentence):
+            await openai.retrieve("ftjob-1")
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 500])
+@pytest.mark.parametrize(
+    "form", ['{{"error": {{"message": "Incorrect API key provided: {key}."}}}}', "bad key {key}"]
+)
+async def test_no_reason_repeats_a_key(status: int, form: str) -> None:
+    other = "sk-someoneelses-abcdef0123456789"
+    async with account(api_key=Secret("opaque~key~value")) as (openai, service):
+        for key in ("opaque~key~value", other, "Bearer " + other):
+            service.say(status, form.format(key=key).encode())
+            for ask in (openai.page(None), openai.retrieve("ftjob-1")):
+                with pytest.raises((ProviderError, NotFound)) as caught:
+                    openai.split(await ask)
+                assert "opaque" not in str(caught.value)
+                assert "someoneelses" not in str(caught.value)
+
+
+async def test_no_answer_is_a_reason() -> None:
+    async with account() as (_, service):
+        pass
+    async with Client() as client:
+        openai = provider(client, base_url=service.url)
+        with pytest.raises(ProviderError, match="connection refused") as caught:
+            await openai.page(None)
+    assert not caught.value.denied
+
+
+# --------------------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"base_url": "api.openai.com/v1"}, "base_url"),
+        ({"base_url": "ftp://x/"}, "base_url"),
+        ({"base_url": "https://"}, "base_url"),
+        ({"base_url": "https://x:port/"}, "base_url"),
+        ({"base_url": "https://user:pass@x/"}, "base_url"),
+        ({"organization": "a\nb"}, "organization"),
+        ({"project": "é"}, "project"),
+    ],
+)
+def test_options_that_cannot_work_are_named(options: dict[str, Any], option: str) -> None:
+    assert [name for name, _ in Options(**options).problems()] == [option]
+
+
+def test_options_that_work_have_no_problems() -> None:
+    assert list(Options().problems()) == []
+    assert list(Options(base_url="http://[::1]:8000", organization="org-1", project="p").problems()) == []
