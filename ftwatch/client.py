@@ -228,7 +228,11 @@ class Account:
             answer = await self._client.request(
                 method, url, headers=headers, content=content, deadline=deadline, cap=cap
             )
-            self._budget.learn(answer.status, answer.headers, self._clock())
+            headers = answer.headers
+            if (wish := retry_after(headers)) is not None:
+                # It may be a date, and the budget has no calendar.
+                headers = {**headers, "retry-after-ms": str(wish * 1000)}
+            self._budget.learn(answer.status, headers, self._clock())
             return answer
 
 

@@ -1,8 +1,10 @@
 """The client against a server that is a raw socket: what a library's own server would never do."""
 
 import asyncio
+import email.utils
 import gzip
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -373,6 +375,16 @@ async def test_an_account_waits_out_a_refusal() -> None:
     assert (await account.request("GET", "u")).status == 429
     await account.request("GET", "u")
     assert hand.asked == [0, 7]
+
+
+async def test_an_account_understands_a_date() -> None:
+    date = email.utils.formatdate(time.time() + 3000, usegmt=True)
+    hand = Hand(Response(429, {"retry-after": date}, b""))
+    account = hand.account(Budget(10))
+    await account.request("GET", "u")
+    with pytest.raises(Paced) as caught:
+        await account.request("GET", "u")
+    assert 1000 < caught.value.wait <= 3000
 
 
 async def test_who_would_wait_for_long_is_told_instead() -> None:
