@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix build clean
+.PHONY: install demo test check fix bench build clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -27,6 +27,14 @@ check: install
 fix: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/python bench/compare.py
+	$(BIN)/python bench/idle.py
+	$(BIN)/python bench/kills.py --kills 30
+
+demo: install
+	$(BIN)/ftwatch demo
 
 build: install
 	$(BIN)/python -m build --no-isolation
