@@ -15,16 +15,16 @@ from msgspec.structs import replace
 
 from ftwatch.config import ProviderConfig
 from ftwatch.core import announce
-from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
-from ftwatch.core.decide import Decision, Known, Look, Policy, decide
-from ftwatch.core.event import digest
+from ftwatch.core.decide import Look
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.pace import backoff
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
 from ftwatch.plugins import NotFound, Page, Provider, ProviderError, Unreadable
-from ftwatch.store import Batch, Runner, Store, StoreError
+from ftwatch.poller.ledger import Ledger
+from ftwatch.store import Runner, Store, StoreError
 
 __all__ = ["Poller"]
 
@@ -42,8 +42,6 @@ CROWD = 50
 ROUND, AT_ONCE = 32, 8
 # So many jobs vanishing together, and more than half, are no vanished jobs but a broken account.
 MANY_MISSING = 5
-# A lost race is decided again; more often than this means a bug, not a race.
-RACES = 5
 LONGEST_NAP = 60.0
 PAGES = 100_000
 CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
@@ -74,19 +72,13 @@ class Poller:
     ) -> None:
         self.config = config
         self.problem: str | None = None
+        self._ledger = Ledger(config, store, run, routing=routing, rules=rules, clock=clock, bell=bell)
         self._provider = provider
-        self._store = store
-        self._run = run
-        self._routing = routing
-        self._rules = rules
         self._clock = clock
-        self._bell = bell
         self._log = log.bind(provider=config.name)
         self._poked = anyio.Event()
 
-        self._state: ProviderState | None = None
         self._asked = 0
-        self._active: dict[str, Known] = {}
         self._look_at: dict[str, float] = {}
         self._wanted: dict[str, bytes | None] = {}
         self._contradicted: set[str] = set()
@@ -107,7 +99,8 @@ class Poller:
                 again = await self.poll_once()
             except StoreError as error:
                 self._log.error("the store refused; trying again", error=str(error))
-                self._state, again = None, False
+                self._ledger.close()
+                again = False
                 self._blocked_until = self._clock.ticks() + 5
             if again:
                 beat(LONGEST_NAP * 5)
@@ -129,8 +122,11 @@ class Poller:
 
     async def poll_once(self) -> bool:
         """One round: what is due of the listing, then what is due of single jobs. True: go again at once."""
-        if self._state is None:
-            await self._remember()
+        if not self._ledger.is_open:
+            self._asked = await self._ledger.open()
+            self._windows.clear()
+            self._passed.clear()
+        await self._wake()
         if self._clock.ticks() < self._blocked_until:
             return False
         try:
@@ -145,45 +141,22 @@ class Poller:
             self._log.exception("the provider raised")
             await self._failed(ProviderError(f"{type(error).__name__} in the code of {self.config.kind!r}"))
             return False
-        await self._wake()
         await self._well()
         return again or self._next_due() <= self._clock.ticks()
-
-    @property
-    def _known(self) -> ProviderState:
-        assert self._state is not None
-        return self._state
-
-    async def _remember(self) -> None:
-        """Reads what was known before this process began; a wider `watch` makes a new baseline."""
-        name = self.config.name
-        if self.config.was:
-            await self._run(self._store.jobs.rename, self.config.was, name)
-        state = await self._run(self._store.jobs.provider, name)
-        scope = digest(repr(self.config.watch), self.config.since)
-        if state.scope != scope:
-            state = replace(state, scope=scope, baseline_at=None, cursor=None)
-        self._active = await self._run(self._store.jobs.active, name)
-        self._asked = await self._run(self._store.jobs.last_asked, name)
-        self._state = state
-        self._windows.clear()
-        self._passed.clear()
 
     def _next_due(self) -> float:
         """When (ticks) something is to be done next."""
         now, ticks = self._clock.now(), self._clock.ticks()
-        due = [self._walk_at, *self._look_at.values()]
-        if self._wanted:
-            due.append(ticks)
-        due += [ticks + known.wake_at - now for known in self._active.values() if known.wake_at is not None]
-        return max(min(due), self._blocked_until)
+        asks = ticks if self._wanted else min([self._walk_at, *self._look_at.values()])
+        wakes = (known.wake_at for known in self._ledger.active.values() if known.wake_at is not None)
+        return min([max(asks, self._blocked_until), *(ticks + wake - now for wake in wakes)])
 
     # ------------------------------------------------------------------------------------- the listing
 
     async def _walk(self) -> bool:
         """Looks at the listing where that is due. True: the baseline is not complete yet."""
         ticks = self._clock.ticks()
-        if self._known.baseline_at is None:
+        if self._ledger.state.baseline_at is None:
             return await self._baseline()
         if ticks < self._walk_at:
             return False
@@ -197,33 +170,33 @@ class Poller:
 
     async def _baseline(self) -> bool:
         """One page more of the first complete listing; its place survives a restart."""
-        state = self._known
+        state = self._ledger.state
         try:
             page, _ = await self._page(state.cursor)
         except ProviderError as error:
             if error.missing and state.cursor is not None:
-                self._state = await self._announce(Announcement(state=replace(state, cursor=None)))
+                await self._ledger.announce(Announcement(state=replace(state, cursor=None)))
                 return True
             raise
         ended = await self._take(page, baseline=True)
-        state = self._known
+        state = self._ledger.state
         if not ended and page.next is not None:
             if page.next in self._passed:
                 raise ProviderError(CIRCLE)
             self._passed.add(page.next)
-            self._state = await self._announce(Announcement(state=replace(state, cursor=page.next)))
+            await self._ledger.announce(Announcement(state=replace(state, cursor=page.next)))
             return True
-        active, finished = await self._run(self._store.jobs.counts, self.config.name)
+        active, finished = await self._ledger.run(self._ledger.store.jobs.counts, self.config.name)
         said = announce.watching(
             state,
             self.config.kind,
             active,
             finished,
-            self._routing,
+            self._ledger.routing,
             self._clock.now(),
             tell=self.config.baseline == "summary",
         )
-        self._state = await self._announce(said)
+        await self._ledger.announce(said)
         self._log.info("watching", active=active, finished=finished)
         self._deep_at = self._clock.ticks() + DEEP
         self._walk_at = self._clock.ticks() + self._jittered(self.config.discover)
@@ -232,7 +205,7 @@ class Poller:
     async def _sweep(self, *, deep: bool) -> None:
         """Walks the listing from its head until nothing more is to be learned, or to its end (`deep`)."""
         anchor: str | None = None
-        missed = set(self._active)
+        missed = set(self._ledger.active)
         seen: set[str | None] = set()
         try:
             while anchor not in seen:
@@ -278,7 +251,7 @@ class Poller:
     async def _meet(self, anchor: str | None, page: Page, missed: set[str]) -> bool:
         """Deals with a page whose bytes are new. True when it held a job never seen before."""
         ids = self._identified(page.entries)
-        known = await self._run(self._store.jobs.fingerprints, self.config.name, list(ids))
+        known = await self._ledger.run(self._ledger.store.jobs.fingerprints, self.config.name, list(ids))
         fresh = {id: raw for id, raw in ids.items() if id not in known}
         ended = await self._take_new(fresh, baseline=False)
         changed = {
@@ -296,14 +269,14 @@ class Poller:
             fixed = (id for id in reversed(ids) if id in self._windows and id != anchor)
             following = next(fixed, following)
         window = self._windows[anchor or ""]
-        active = frozenset(ids.keys() & self._active.keys())
+        active = frozenset(ids.keys() & self._ledger.active.keys())
         self._windows[anchor or ""] = _Window(window.fingerprint, following, active)
         return bool(fresh) and not ended
 
     async def _take(self, page: Page, *, baseline: bool) -> bool:
         """Takes the unknown jobs of a baseline page. True when the watched range ends on it."""
         ids = self._identified(page.entries)
-        known = await self._run(self._store.jobs.load, self.config.name, list(ids))
+        known = await self._ledger.run(self._ledger.store.jobs.load, self.config.name, list(ids))
         # Under a wider watch, what was ignored so far is looked at again, as part of the baseline.
         fresh = {id: raw for id, raw in ids.items() if id not in known or known[id].ignored}
         ended = await self._take_new(fresh, baseline=baseline and self.config.baseline != "all")
@@ -362,17 +335,17 @@ class Poller:
     @property
     def _is_crowded(self) -> bool:
         """Whether the active jobs are so many that pages are the cheaper way to watch them."""
-        return len(self._active) > max(1, min(FEW, self.config.rate * self.config.poll / 2))
+        return len(self._ledger.active) > max(1, min(FEW, self.config.rate * self.config.poll / 2))
 
     async def _ask(self) -> bool:
         """Asks for every single job that is due. True when more are waiting."""
         ticks = self._clock.ticks()
         pace = NOW_AND_AGAIN if self._is_crowded else self.config.poll
-        for id in self._look_at.keys() - self._active.keys():
+        for id in self._look_at.keys() - self._ledger.active.keys():
             del self._look_at[id]
-        for id in self._active.keys() - self._look_at.keys():
+        for id in self._ledger.active.keys() - self._look_at.keys():
             self._look_at[id] = ticks + (self._clock.luck() * pace if self._is_crowded else 0.0)
-        held = [id for id, known in self._active.items() if known.held is not None]
+        held = [id for id, known in self._ledger.active.items() if known.held is not None]
         for id in held:
             self._look_at[id] = min(self._look_at[id], ticks + self.config.poll)
         late = sorted((id for id, at in self._look_at.items() if at <= ticks), key=self._look_at.__getitem__)
@@ -401,14 +374,14 @@ class Poller:
             self._look_at[id] = self._clock.ticks() + self._jittered(pace)
             if id not in errors:
                 self._wanted.pop(id, None)
-        missing = {id for id, look in answers.items() if look.snapshot is None and id in self._active}
+        missing = {id for id, look in answers.items() if look.snapshot is None and id in self._ledger.active}
         self._missing = (self._missing - answers.keys()) | missing
-        implausible = len(self._missing) >= MANY_MISSING and len(self._missing) * 2 > len(self._active)
+        implausible = len(self._missing) >= MANY_MISSING and len(self._missing) * 2 > len(self._ledger.active)
         believed = [look for id, look in answers.items() if not (implausible and id in missing)]
         await self._integrate(believed)
         if implausible:
             raise ProviderError(
-                f"{len(self._missing)} of {len(self._active)} active jobs vanished together:"
+                f"{len(self._missing)} of {len(self._ledger.active)} active jobs vanished together:"
                 " is this still the right key, project and base URL?",
                 denied=True,
             )
@@ -451,88 +424,21 @@ class Poller:
         now = self._clock.now()
         awake = [
             known.snapshot.id
-            for known in self._active.values()
+            for known in self._ledger.active.values()
             if known.wake_at is not None and known.wake_at <= now
         ]
         if awake:
-            await self._commit(dict.fromkeys(awake), baseline=False)
-
-    # ------------------------------------------------------------------------------------- committing
+            await self._ledger.take(dict.fromkeys(awake))
 
     async def _integrate(self, looks: Sequence[Look], *, baseline: bool = False) -> None:
-        if looks:
-            await self._commit({look.key.id: look for look in looks}, baseline=baseline)
-
-    async def _commit(self, looks: dict[str, Look | None], *, baseline: bool) -> None:
-        """Decides about looks and commits what follows, again for those that lost a race."""
-        decisions = await self._run(self._decide_and_commit, looks, baseline)
-        for decision in decisions:
-            known = decision.known
-            if known is None:
-                continue
-            id = known.snapshot.id
-            if known.is_active:
-                self._active[id] = known
-            else:
-                self._active.pop(id, None)
+        """Commits what these looks lead to. A job that a retrieve moved back shows that the list lies."""
+        if not looks:
+            return
+        for decision in await self._ledger.take({look.key.id: look for look in looks}, baseline=baseline):
             for event in decision.events:
                 before = event.data.previous_status or None
                 if event.status and before and before.is_terminal and not event.status.is_terminal:
-                    self._contradicted.add(id)
-                self._log.info(event.type, job=id, status=event.status, event_id=event.id)
-        words = tuple(word for decision in decisions for word in decision.words)
-        if words:
-            state = replace(self._known, words=(*self._known.words, *dict.fromkeys(words)))
-            self._state = await self._announce(Announcement(state=state))
-        if any(decision.deliveries for decision in decisions):
-            self._bell()
-
-    def _decide_and_commit(self, looks: dict[str, Look | None], baseline: bool) -> list[Decision]:
-        """Runs where the store runs, so that nothing comes between reading, deciding and writing."""
-        words = list(self._known.words)
-        policy = Policy(
-            routing=self._routing,
-            rules=self._rules,
-            settle=self.config.settle,
-            watch=self.config.watch,
-            baseline=baseline,
-            words=words,
-        )
-        done: list[Decision] = []
-        waiting = dict(looks)
-        for _ in range(RACES):
-            now = self._clock.now()
-            known = self._store.jobs.load(self.config.name, list(waiting))
-            decisions = []
-            for id, look in waiting.items():
-                decision = decide(known.get(id), look, policy, now)
-                words += decision.words
-                if decision.known is not None and not _is_same(known.get(id), decision):
-                    decisions.append(decision)
-            lost = self._store.commit(Batch(decisions=decisions), now)
-            for decision in decisions:
-                job = decision.known
-                if job is not None and job.snapshot.key not in lost:
-                    done.append(replace(decision, known=replace(job, version=job.version + 1)))
-            waiting = {key.id: waiting[key.id] for key in lost}
-            if not waiting:
-                return done
-        raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
-
-    async def _announce(self, said: Announcement) -> ProviderState:
-        """Commits a provider's new state with its events; returns the state as it is stored now."""
-        now = self._clock.now()
-
-        def commit() -> ProviderState:
-            self._store.commit(Batch(announcements=[said]), now)
-            return self._store.jobs.provider(self.config.name)
-
-        state = await self._run(commit)
-        for event in said.events:
-            self._log.info(event.type, note=event.note, event_id=event.id)
-        if said.deliveries:
-            self._bell()
-        return state
+                    self._contradicted.add(event.data.id)
 
     # ------------------------------------------------------------------------------------- health
 
@@ -545,12 +451,11 @@ class Poller:
         now, kind = self._clock.now(), self.config.kind
         if self._unreadable:
             entries, self._unreadable = self._unreadable, {}
-            said = announce.unreadable(self._known, kind, entries, self._routing, now)
-            if said.state is not None:
-                self._state = await self._announce(said)
-        if self._known.degraded_at is not None:
-            said = announce.recovered(self._known, kind, self._routing, now)
-            self._state = await self._announce(said)
+            said = announce.unreadable(self._ledger.state, kind, entries, self._ledger.routing, now)
+            await self._ledger.announce(said)
+        if self._ledger.state.degraded_at is not None:
+            said = announce.recovered(self._ledger.state, kind, self._ledger.routing, now)
+            await self._ledger.announce(said)
 
     async def _failed(self, error: ProviderError) -> None:
         """After a failed round: waits longer each time, and tells once when it lasts."""
@@ -561,24 +466,16 @@ class Poller:
         self._log.warning("no good look", error=error.reason, again_in=round(pause, 1))
         now, kind = self._clock.now(), self.config.kind
         if error.missing:
-            self._state = await self._announce(
-                announce.drifted(self._known, kind, error.reason, self._routing, now)
+            await self._ledger.announce(
+                announce.drifted(self._ledger.state, kind, error.reason, self._ledger.routing, now)
             )
         silent = self._clock.ticks() - self._last_good
-        if (error.denied or silent >= self.config.degraded_after) and self._known.degraded_at is None:
-            said = announce.degraded(self._known, kind, error.reason, self._routing, now)
-            self._state = await self._announce(said)
+        if (error.denied or silent >= self.config.degraded_after) and self._ledger.state.degraded_at is None:
+            said = announce.degraded(self._ledger.state, kind, error.reason, self._ledger.routing, now)
+            await self._ledger.announce(said)
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (0.9 + 0.2 * self._clock.luck())
-
-
-def _is_same(known: Known | None, decision: Decision) -> bool:
-    """Whether a decision only confirms what is known, so that nothing need be written."""
-    new = decision.known
-    if known is None or new is None or decision.events:
-        return False
-    return replace(new, asked=known.asked) == known
 
 
 def _fingerprint(raw: bytes) -> bytes:

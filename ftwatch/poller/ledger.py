@@ -1,0 +1,154 @@
+"""What one provider's looks lead to: decided and committed in one step, again where a race was lost.
+
+Never asks a provider for anything.
+"""
+
+from collections.abc import Callable
+
+import structlog
+from msgspec.structs import replace
+
+from ftwatch.config import ProviderConfig
+from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.clock import Clock
+from ftwatch.core.decide import Decision, Known, Look, Policy, decide
+from ftwatch.core.event import Event, digest
+from ftwatch.core.route import Routing
+from ftwatch.core.rule import Rule
+from ftwatch.store import Batch, Runner, Store, StoreError
+
+__all__ = ["Ledger"]
+
+log = structlog.get_logger("ftwatch.poller")
+
+# A lost race is decided again; more often than this means a bug, not a race.
+RACES = 5
+
+
+class Ledger:
+    """A provider's side of the store. `active` holds the jobs that must still be asked about, by id."""
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        store: Store,
+        run: Runner,
+        *,
+        routing: Routing,
+        rules: tuple[Rule, ...],
+        clock: Clock,
+        bell: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.run = run
+        self.routing = routing
+        self.active: dict[str, Known] = {}
+        self.is_open = False
+        self.state = ProviderState(name=config.name)
+        self._rules = rules
+        self._clock = clock
+        self._bell = bell
+        self._log = log.bind(provider=config.name)
+
+    async def open(self) -> int:
+        """Reads what was known before this process began; returns the highest order number of any look.
+
+        Jobs that a wider `watch` lets in are no news: a new scope means a new baseline.
+        """
+        name, jobs = self.config.name, self.store.jobs
+        if self.config.was:
+            await self.run(jobs.rename, self.config.was, name)
+        state = await self.run(jobs.provider, name)
+        scope = digest(repr(self.config.watch), self.config.since)
+        if state.scope != scope:
+            state = replace(state, scope=scope, baseline_at=None, cursor=None)
+        self.active = await self.run(jobs.active, name)
+        self.state, self.is_open = state, True
+        return await self.run(jobs.last_asked, name)
+
+    def close(self) -> None:
+        """Forgets what is in memory, after the store refused something: it is read again."""
+        self.is_open = False
+
+    async def take(self, looks: dict[str, Look | None], *, baseline: bool = False) -> list[Decision]:
+        """Decides about looks (None: only time went by) and commits what follows; returns what was new."""
+        decisions = await self.run(self._decide_and_commit, looks, baseline)
+        for decision in decisions:
+            known = decision.known
+            if known is not None and known.is_active:
+                self.active[known.snapshot.id] = known
+            elif known is not None:
+                self.active.pop(known.snapshot.id, None)
+            self._say(decision.events)
+        if any(decision.words for decision in decisions):
+            self.state = await self.run(self.store.jobs.provider, self.config.name)
+        if any(decision.deliveries for decision in decisions):
+            self._bell()
+        return decisions
+
+    async def announce(self, said: Announcement) -> None:
+        """Commits the provider's new state together with its events."""
+        now = self._clock.now()
+
+        def commit() -> ProviderState:
+            self.store.commit(Batch(announcements=[said]), now)
+            return self.store.jobs.provider(self.config.name)
+
+        if said.state is None and not said.events:
+            return
+        self.state = await self.run(commit)
+        self._say(said.events)
+        if said.deliveries:
+            self._bell()
+
+    def _decide_and_commit(self, looks: dict[str, Look | None], baseline: bool) -> list[Decision]:
+        """Runs where the store runs, so that nothing comes between reading, deciding and writing."""
+        words = list(self.state.words)
+        policy = Policy(
+            routing=self.routing,
+            rules=self._rules,
+            settle=self.config.settle,
+            watch=self.config.watch,
+            baseline=baseline,
+            words=words,
+        )
+        done: list[Decision] = []
+        waiting = dict(looks)
+        for _ in range(RACES):
+            now = self._clock.now()
+            known = self.store.jobs.load(self.config.name, list(waiting))
+            decisions = []
+            for id, look in waiting.items():
+                decision = decide(known.get(id), look, policy, now)
+                # What one job taught is known to the next one of the same batch.
+                words += decision.words
+                if not _only_confirms(known.get(id), decision):
+                    decisions.append(decision)
+            lost = self.store.commit(Batch(decisions=decisions, announcements=self._learned(words)), now)
+            for decision in decisions:
+                job = decision.known
+                if job is not None and job.snapshot.key not in lost:
+                    done.append(replace(decision, known=replace(job, version=job.version + 1)))
+            waiting = {key.id: waiting[key.id] for key in lost}
+            if not waiting:
+                return done
+        raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
+
+    def _learned(self, words: list[str]) -> list[Announcement]:
+        if len(words) == len(self.state.words):
+            return []
+        return [Announcement(state=replace(self.state, words=tuple(dict.fromkeys(words))))]
+
+    def _say(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            about = {"job": event.data.id, "status": event.status} if event.job else {"note": event.note}
+            self._log.info(event.type, event_id=event.id, **about)
+
+
+def _only_confirms(known: Known | None, decision: Decision) -> bool:
+    """Whether a decision says nothing that is not known already, so that nothing need be written."""
+    new = decision.known
+    if new is None:
+        return True
+    return known is not None and not decision.events and replace(new, asked=known.asked) == known
