@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
@@ -19,6 +20,8 @@ __all__ = ["configure", "hide", "redacted"]
 HIDDEN = "••••"
 # Shorter values stand for themselves in too many innocent words.
 SHORTEST_SECRET = 6
+# So many frames of an exception are shown, the innermost ones: a log line is no core dump.
+FRAMES = 6
 
 _secrets: set[str] = set()
 _lock = threading.Lock()
@@ -27,6 +30,7 @@ _SHAPES = [
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"), f"whsec_{HIDDEN}"),
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), f"sk-{HIDDEN}"),
     (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}"), f"xox-{HIDDEN}"),
+    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), f"hf_{HIDDEN}"),
     (re.compile(r"(hooks\.slack\.com/services/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
     (
         re.compile(r"(?i)\b(authorization\W{1,4}(?:bearer|basic)|bearer)\s+[A-Za-z0-9._~+/=-]{6,}"),
@@ -36,7 +40,8 @@ _SHAPES = [
         re.compile(r"(?i)([?&](?:token|key|api_key|apikey|secret|password|sig|signature)=)[^&\s\"']+"),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"(?i)\b((?:x-)?api-key\W{1,4})[A-Za-z0-9._~+/=-]{6,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@?#]+@"), rf"\1{HIDDEN}@"),
 ]
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -80,6 +85,18 @@ def _redact(logger: Any, method: str, event: Event) -> Event:
     return {key: _safe(value) for key, value in event.items()}
 
 
+def _on_one_line(logger: Any, method: str, event: Event) -> Event:
+    """The console quotes every value but the sentence itself, whose line break could forge a line."""
+    event["event"] = str(event.get("event", "")).replace("\n", "\\n")
+    return event
+
+
+def _briefly(exc_info: Any) -> str:
+    """An exception with its innermost frames, without any variable's value."""
+    shown = traceback.TracebackException(*exc_info, limit=-FRAMES, compact=True, capture_locals=False)
+    return "".join(shown.format(chain=True)).rstrip("\n")
+
+
 def _priority(logger: Any, method: str, event: Event) -> Event:
     """The level as the journal's `<N>`, put before the line by `_journal`."""
     event["_priority"] = {"debug": 7, "info": 6, "warning": 4, "error": 3}.get(method, 3)
@@ -117,14 +134,16 @@ def configure(
         )
     else:
         renderer = _Journal() if journal else structlog.processors.JSONRenderer(ensure_ascii=False)
-    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console)
+    stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ" if console else "iso", utc=True)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         stamp,
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_briefly),
         _redact,
     ]
+    if console:
+        shared.append(_on_one_line)
     if journal:
         shared.append(_priority)
     threshold = getattr(logging, level.upper())

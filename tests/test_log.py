@@ -59,6 +59,9 @@ def test_what_is_below_the_level_is_not_said() -> None:
         "https://hooks.slack.com/services/T000/B000/XXXXXXXX",
         "Authorization: Bearer abcdef123456",
         "https://user:hunter2222@example.com/x",
+        "HTTPS://abcdef123456@example.com/x",
+        "x-api-key: abcdef123456",
+        "hf_abcdefghijklmnop",
         "https://example.com/?token=abcdef123456",
     ],
 )
@@ -91,6 +94,34 @@ def test_what_strangers_wrote_moves_no_cursor(format: str) -> None:
     structlog.get_logger("x").info("job", name="\x1b[2J\x07evil\u202egnp.exe\x9b31m\rline", lone="\ud800")
     shown = out.getvalue()
     assert not {"\x1b", "\x07", "\u202e", "\x9b", "\r", "\ud800"} & set(shown)
+
+
+def test_a_strangers_line_break_forges_no_line() -> None:
+    out = said("console")
+    forged = "a\n2026-01-01T00:00:00Z [error] all is lost"
+    structlog.get_logger("x").info("job", name=forged)
+    structlog.get_logger("x").info(forged)
+    logging.getLogger("somebody").warning(forged)
+    assert len(out.getvalue().splitlines()) == 3
+
+
+def test_an_exception_is_short_and_shows_no_variable() -> None:
+    def deeper(left: int) -> None:
+        hidden = "the value of a variable"
+        if left == 0:
+            raise ValueError(len(hidden))
+        deeper(left - 1)
+
+    for format in ("json", "console"):
+        out = said(format)
+        try:
+            deeper(30)
+        except ValueError:
+            structlog.get_logger("x").exception("oops")
+        shown = out.getvalue()
+        assert "ValueError: 23" in shown
+        assert "the value of" not in shown.replace('hidden = "the value of a variable"', "")
+        assert shown.count("in deeper") <= logs.FRAMES
 
 
 def test_the_standard_librarys_loggers_go_the_same_way() -> None:
