@@ -222,7 +222,7 @@ class Dispatcher:
         breaker, batch, disabled = before, [], None
         for tried in tries:
             outcome = tried.result.outcome
-            breaker = trip(breaker, outcome, now)
+            breaker = trip(breaker, outcome, now, self.config.retry)
             if isinstance(outcome, Rejected) and outcome.disable:
                 disabled = outcome.reason
             batch.append(self._settled(tried, outcome, now))

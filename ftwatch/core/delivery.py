@@ -149,15 +149,18 @@ class Breaker(Struct, frozen=True, kw_only=True):
         return self.open_at is not None
 
 
-def trip(breaker: Breaker, outcome: Outcome, now: float) -> Breaker:
-    """The breaker after one more try: any answer closes it, the fifth silence in a row opens it."""
+def trip(breaker: Breaker, outcome: Outcome, now: float, policy: RetryPolicy = RetryPolicy()) -> Breaker:
+    """The breaker after one more try: any answer closes it, the fifth silence in a row opens it.
+
+    Probes leave every half minute, or as often as the policy would ever try.
+    """
     if not (isinstance(outcome, Retry) and outcome.unreachable):
         return breaker if breaker == Breaker() else Breaker()
     failures = breaker.failures + 1
     if failures < BREAKS_AFTER:
         return Breaker(failures=failures)
     opened = breaker.open_at if breaker.open_at is not None else now
-    return Breaker(failures=failures, open_at=opened, probe_at=now + PROBE_EVERY)
+    return Breaker(failures=failures, open_at=opened, probe_at=now + min(PROBE_EVERY, max(policy.waits)))
 
 
 class Settlement(Struct, frozen=True, kw_only=True):

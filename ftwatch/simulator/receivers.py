@@ -183,8 +183,8 @@ class SlackSink(_Sink):
 def _is_broken(block: Any) -> bool:
     """Whether Slack would refuse this block."""
     match block:
-        case {"type": "section", **rest}:
-            texts, fields = rest.get("text"), rest.get("fields", [])
+        case {"type": "section"}:
+            texts, fields = block.get("text"), block.get("fields", [])
             if texts is None and not fields:
                 return True
             return (

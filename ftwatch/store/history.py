@@ -173,6 +173,10 @@ class History:
         )
         return [Attempt(*row) for row in rows]
 
+    def outcomes(self) -> dict[str, int]:
+        """How many tries there were by what came of them (sent, retry, rejected)."""
+        return dict(self._db.rows("SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome"))
+
     def verdicts(self, event: str) -> list[tuple[str, str]]:
         """Which notifiers an event does not reach, and why."""
         rows = self._db.rows("SELECT notifier, reason FROM verdicts WHERE event_id = ?", event)
