@@ -60,9 +60,8 @@ def main() -> None:
         used = cpu(daemon.pid) - before
         print(f"{jobs} known jobs, {active} of them active, default pace (poll 30s, discover 2m)")
         print(f"from start to the end of the baseline: {baseline:.1f} s")
-        print(
-            f"resident: {resident(daemon.pid):.0f} MiB; CPU over {seconds} s: {used:.2f} s ({used / seconds:.2%})"
-        )
+        print(f"resident: {resident(daemon.pid):.0f} MiB")
+        print(f"CPU over {seconds} s: {used:.2f} s ({used / seconds:.2%})")
         daemon.terminate()
         daemon.wait()
         daemon.stderr.close()
