@@ -4,7 +4,9 @@ Exit codes: 0 fine; 1 a negative answer; 2 usage or config; 3 nothing matched; 4
 75 try later; 124 time-out; 130 interrupted.
 """
 
+import contextlib
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -12,7 +14,7 @@ import click
 
 from ftwatch import __version__
 
-__all__ = ["Exit", "main"]
+__all__ = ["Exit", "Span", "main"]
 
 
 class Exit:
@@ -26,6 +28,23 @@ class Exit:
     LATER = 75
     TIMEOUT = 124
     INTERRUPTED = 130
+
+
+class Span(click.ParamType):
+    """A length of time, `90s`, `5m`, `6h`; the command gets seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """Seconds."""
+        from ftwatch.plugins import Duration
+
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return Duration.parse(value).total_seconds()
+        except ValueError as error:
+            self.fail(str(error), param, context)
 
 
 # Every command: the module it lives in and its one line of help, so that the list needs no import.
@@ -67,6 +86,14 @@ class _Lazy(click.Group):
         module = importlib.import_module(f"ftwatch.cli.{COMMANDS[name][0]}")
         command: click.Command = getattr(module, name)
         return _with_config(command)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; nor may the flush at exit complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return Exit.OK
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -119,6 +146,10 @@ def cli(context: click.Context, config: str | None) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """The entry point: runs a command; what may be expected to go wrong becomes a sentence and a code."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            # A terminal that cannot show a character is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code: Any = cli.main(args, prog_name="ftwatch", standalone_mode=False)
     except click.ClickException as error:
@@ -128,10 +159,6 @@ def main(args: list[str] | None = None) -> None:
         code = Exit.INTERRUPTED
     except click.exceptions.Exit as error:
         code = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        sys.stderr.close()
-        code = Exit.OK
     except Exception as error:
         found = _explained(error)
         if found is None:

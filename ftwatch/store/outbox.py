@@ -226,7 +226,17 @@ class Outbox:
     # ---------------------------------------------------------------------------------------- by hand
 
     def retry(self, ids: Sequence[str], now: float) -> list[str]:
-        """Makes dead or waiting deliveries due now, with all their tries anew; returns which."""
+        """Makes dead or waiting deliveries due now, with all their tries anew; returns which.
+
+        Whoever asks for that believes in the receiver: a notifier that was switched off is on again.
+        """
+        with self._db.transaction():
+            for id in ids:
+                self._db.execute(
+                    "UPDATE notifiers SET disabled = NULL"
+                    " WHERE name IN (SELECT notifier FROM deliveries WHERE id = ?)",
+                    id,
+                )
         return self._change(
             "UPDATE deliveries SET state = 'pending', reason = 'retried by hand', due_at = ?, attempts = 0,"
             " throttles = 0, first_attempt_at = NULL, rejected_at = NULL, settled_at = NULL"
