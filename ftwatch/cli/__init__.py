@@ -14,7 +14,7 @@ import click
 
 from ftwatch import __version__
 
-__all__ = ["Exit", "Span", "main"]
+__all__ = ["Exit", "main"]
 
 
 class Exit:
@@ -28,23 +28,6 @@ class Exit:
     LATER = 75
     TIMEOUT = 124
     INTERRUPTED = 130
-
-
-class Span(click.ParamType):
-    """A length of time, `90s`, `5m`, `6h`; the command gets seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        """Seconds."""
-        from ftwatch.plugins import Duration
-
-        if isinstance(value, int | float):
-            return float(value)
-        try:
-            return Duration.parse(value).total_seconds()
-        except ValueError as error:
-            self.fail(str(error), param, context)
 
 
 # Every command: the module it lives in and its one line of help, so that the list needs no import.

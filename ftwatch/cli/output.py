@@ -8,50 +8,27 @@ pipe they are aligned text that no width cuts short.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import click
 
-__all__ = [
-    "Cell",
-    "ago",
-    "as_json",
-    "inert",
-    "lines",
-    "listing",
-    "moment",
-    "say",
-    "table",
-    "tell_wire",
-    "tone",
-]
+__all__ = ["ago", "as_json", "emit", "format_option", "local", "plain", "table", "tell_wire", "utc"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The colour of a word, wherever it stands.
+# The colour of a word that stands alone in a cell.
 _TONES = {
-    **dict.fromkeys(("succeeded", "delivered", "sent", "recovered", "resolved", "yes", "ok"), "green"),
-    **dict.fromkeys(("failed", "dead", "rejected", "error", "no"), "red"),
-    **dict.fromkeys(("paused", "unknown", "gone", "warning", "retry", "degraded", "pending"), "yellow"),
+    **dict.fromkeys(("succeeded", "delivered", "sent", "healthy", "answers"), "green"),
+    **dict.fromkeys(("failed", "dead", "rejected", "error"), "red"),
+    **dict.fromkeys(("paused", "unknown", "gone", "warning", "pending"), "yellow"),
     **dict.fromkeys(("running",), "cyan"),
-    **dict.fromkeys(("cancelled", "detail", "superseded", "folded"), "dim"),
+    **dict.fromkeys(("cancelled", "detail", "superseded", "folded", "nobody"), "dim"),
 }
 
 
-class Cell(NamedTuple):
-    """A cell of a table: its text, and a colour for the terminal."""
-
-    text: str
-    style: str = ""
-
-
-def tone(word: str) -> Cell:
-    """A word that has a colour of its own: a status, a state, a severity."""
-    return Cell(word, _TONES.get(word, ""))
-
-
-def listing(command: F) -> F:
+def format_option(command: F) -> F:
     """Gives a command `-o table|json`; it takes it as `output`."""
     return click.option(
         "-o",
@@ -66,61 +43,53 @@ def listing(command: F) -> F:
 # -------------------------------------------------------------------------------------------- text
 
 
-def inert(text: object) -> str:
+def plain(text: object) -> str:
     """A text that a terminal only shows: what would steer it is escaped, also a line break."""
     whole = str(text)
     if whole.isprintable():
         return whole
-    return "".join(_escaped(c) for c in whole)
-
-
-def _escaped(c: str) -> str:
-    if c.isprintable() or c == "\u00a0":
-        return c
-    return c.encode("unicode_escape").decode("ascii")
-
-
-def lines(text: str) -> str:
-    """As `inert`, but line breaks stay what they are."""
-    return "\n".join(inert(line) for line in text.splitlines())
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Writes a text of one or several lines, made inert."""
-    click.echo(lines(text), err=err)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in whole)
 
 
 # -------------------------------------------------------------------------------------------- time
 
 
-def moment(at: float | None) -> str:
-    """A time as the clock on the wall shows it; `-` for none."""
+def local(at: float | None) -> str:
+    """A time as the clock on the wall shows it; nothing for none."""
     if at is None:
-        return "-"
+        return ""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
     except (OverflowError, ValueError, OSError):
         return f"@{at:.0f}"
 
 
-def ago(at: float | None, now: float) -> str:
-    """How long ago something was: `5m ago`; `-` for never, `in 5m` for what is to come."""
+def utc(at: float | None) -> str | None:
+    """A time for programs: RFC 3339 in UTC."""
+    if at is None:
+        return None
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"@{at:.0f}"
+
+
+def ago(at: float | None) -> str:
+    """How long ago something was, as `5m ago`; `never` for what was not."""
     from ftwatch.core.span import span
 
-    if at is None:
-        return "-"
-    return f"in {span(at - now)}" if at > now + 1 else f"{span(now - at)} ago"
+    return "never" if at is None else f"{span(time.time() - at)} ago"
 
 
 # -------------------------------------------------------------------------------------------- JSON
 
 
 def as_json(value: Any) -> None:
-    """Writes one JSON document, the only thing on stdout. Structs become objects, times Unix seconds."""
+    """Writes one JSON document, the only thing on stdout. Structs become objects."""
     import msgspec
 
-    plain = msgspec.to_builtins(value, str_keys=True)
-    click.echo(_quiet(json.dumps(plain, indent=2, ensure_ascii=False)))
+    built = msgspec.to_builtins(value, str_keys=True)
+    click.echo(_quiet(json.dumps(built, indent=2, ensure_ascii=False)))
 
 
 def tell_wire(body: bytes) -> None:
@@ -140,51 +109,57 @@ def _code(c: str) -> str:
 
 # ------------------------------------------------------------------------------------------- tables
 
-Row = Sequence[str | Cell]
 
-
-def table(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Writes a table: of rich on a terminal, of spaces in a pipe. The first column is never cut."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _rich(columns, cells)
+def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: str, *, empty: str) -> None:
+    """Writes records as a table of `columns`, or whole as JSON; says `empty` where there are none."""
+    if output == "json":
+        as_json(rows)
+    elif rows:
+        table([[row[name] for name in columns] for row in rows], columns)
     else:
-        for line in _plain(columns, cells):
+        click.echo(empty, err=True)
+
+
+def table(rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
+    """Writes a table: of rich on a terminal, of spaces in a pipe. A line break within a cell is one."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _on_terminal(cells, columns)
+    else:
+        for line in _aligned(cells, columns):
             click.echo(line)
 
 
-def _cell(cell: str | Cell) -> Cell:
-    text, style = cell if isinstance(cell, Cell) else (cell, "")
-    return Cell(lines(text), style)
+def _cell(value: Any) -> str:
+    return "" if value is None else "\n".join(plain(line) for line in str(value).split("\n"))
 
 
-def _plain(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Iterable[str]:
+def _aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Iterable[str]:
     from rich.cells import cell_len
 
-    whole = [[Cell(name) for name in columns], *(row for cells in rows for row in _unfolded(cells))]
-    widths = [max(cell_len(row[i].text) for row in whole) for i in range(len(columns))]
+    whole = [[name.upper() for name in columns], *(line for row in rows for line in _unfolded(row))]
+    widths = [max(cell_len(row[place]) for row in whole) for place in range(len(columns))]
     for row in whole:
-        padded = [
-            cell.text + " " * (width - cell_len(cell.text)) for cell, width in zip(row, widths, strict=True)
-        ]
+        padded = [text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)]
         yield "  ".join(padded).rstrip()
 
 
-def _unfolded(row: Sequence[Cell]) -> Iterable[list[Cell]]:
+def _unfolded(row: Sequence[str]) -> Iterable[list[str]]:
     """A row whose cells have several lines, as several rows."""
-    parts = [cell.text.split("\n") for cell in row]
-    for i in range(max(map(len, parts))):
-        yield [Cell(part[i]) if i < len(part) else Cell("") for part in parts]
+    parts = [text.split("\n") for text in row]
+    for place in range(max(map(len, parts))):
+        yield [part[place] if place < len(part) else "" for part in parts]
 
 
-def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+def _on_terminal(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for place, name in enumerate(columns):
-        drawn.add_column(name, no_wrap=place == 0, overflow="fold")
+        # What is copied into the next command, the first column, stays in one piece.
+        drawn.add_column(name.upper(), no_wrap=place == 0, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+        drawn.add_row(*(Text(text, style=_TONES.get(text, "")) for text in row))
     Console(highlight=False, emoji=False).print(drawn)

@@ -4,13 +4,21 @@ import sys
 
 import click
 
-from ftwatch.cli import Exit, Span
+from ftwatch.cli import Exit
+
+
+def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float:
+    """The callback of an option that takes a time (`90s`, `5m`, `6h`): seconds, 0 where it is left out."""
+    from ftwatch.plugins import Duration
+
+    try:
+        return Duration.parse(value).total_seconds() if value else 0.0
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
-@click.option(
-    "--wait-lock", type=Span(), default="0s", metavar="TIME", help="Wait so long for another one to end."
-)
+@click.option("--wait-lock", callback=seconds, metavar="TIME", help="Wait so long for another one to end.")
 @click.pass_obj
 def run(config: str | None, wait_lock: float) -> int:
     """Watch and tell, until stopped."""
@@ -22,9 +30,7 @@ def run(config: str | None, wait_lock: float) -> int:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Look and decide, but remember nothing and send nothing.")
-@click.option(
-    "--wait-lock", type=Span(), default="0s", metavar="TIME", help="Wait so long for another one to end."
-)
+@click.option("--wait-lock", callback=seconds, metavar="TIME", help="Wait so long for another one to end.")
 @click.pass_obj
 def once(config: str | None, dry_run: bool, wait_lock: float) -> int:
     """One round of everything, for cron: look at every provider, tell what is new, and end."""
