@@ -9,6 +9,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from ftwatch import config, plugins
+from ftwatch.cli import COMMANDS
 from ftwatch.core import event as events
 from ftwatch.core import signature
 from ftwatch.core.event import encode
@@ -168,6 +170,17 @@ def test_code_that_is_named_exists() -> None:
             r"`((?:ftwatch|tests|config|systemd|bench|docs)/[\w./-]+\.\w+)`", (ROOT / name).read_text()
         ):
             assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_commands_that_are_named_exist() -> None:
+    text = "".join((ROOT / name).read_text() for name in NAMES)
+    named = set(re.findall(r"`ftwatch ([a-z]+)", text))
+    for block in blocks("sh"):
+        named |= set(re.findall(r"(?m)^ftwatch ([a-z]+)", block.text))
+    assert "run" in named
+    for command in named:
+        assert command in COMMANDS
+        assert find_spec(f"ftwatch.cli.{COMMANDS[command][0]}") is not None, f"ftwatch {command}"
 
 
 def test_guests_are_caught_only_where_the_architecture_says() -> None:
