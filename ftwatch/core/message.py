@@ -18,7 +18,7 @@ from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.span import span
 
-__all__ = ["Fact", "Message", "Tone", "clean", "compose"]
+__all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose"]
 
 TITLE, VALUE, QUOTE = 150, 300, 1000
 # So many changed fields are named; the rest is counted.
@@ -86,7 +86,7 @@ def clean(text: object, limit: int = VALUE) -> str:
     return line[:end].rstrip() + "…"
 
 
-_STATUS = {
+STATUS_WORDS = {
     Status.VALIDATING_FILES: ("🔎", "is validating its files", Tone.NEUTRAL),
     Status.QUEUED: ("⏳", "is queued", Tone.NEUTRAL),
     Status.RUNNING: ("▶️", "is running", Tone.NEUTRAL),
@@ -149,16 +149,16 @@ def _headline(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
             return "✅", f"is no longer {rule.removesuffix('.resolved')}", Tone.GOOD
         return "⚠️", f"is {rule}: {clean(event.note or '', 80)}", _SEVERITY[event.severity]
     if type == events.CREATED:
-        return "🆕", _STATUS[status][1] if status else "was found", Tone.NEUTRAL
+        return "🆕", STATUS_WORDS[status][1] if status else "was found", Tone.NEUTRAL
     if type == events.GONE:
         return "👻", "is gone: the provider no longer knows it", Tone.WARN
     if type == events.RETURNED:
-        return "↩️", f"is back, and {_STATUS[job.status][1]}", Tone.NEUTRAL
+        return "↩️", f"is back, and {STATUS_WORDS[job.status][1]}", Tone.NEUTRAL
     if type == events.UPDATED or status is None:
         names = list(dict.fromkeys(change.field.rpartition(".")[2] for change in event.changes))
         what = ", ".join(clean(name, 40) for name in names[:3]) + (" …" if len(names) > 3 else "")
         return "✏️", f"changed: {what}" if what else "changed", _SEVERITY[event.severity]
-    icon, said, tone = _STATUS[status]
+    icon, said, tone = STATUS_WORDS[status]
     if status is Status.UNKNOWN:
         said = f"{said}: {clean(job.raw_status or '?', 40)}"
     if event.data.incomplete:

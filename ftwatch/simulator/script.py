@@ -78,7 +78,7 @@ class Job:
     def transitions(self, now: float) -> list[Transition]:
         """Everything that happened to the job by `now`, in order."""
         found = []
-        orders = iter(sorted(self.orders))
+        orders = iter(sorted(self.orders, key=lambda order: order[0]))
         order = next(orders, None)
         scripted = [(self.created_at + after, status) for after, status in self.script.states]
         for at, status in scripted:

@@ -1,6 +1,7 @@
 """A starlette application on a loopback port, in the caller's event loop; it can go and come back."""
 
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +10,10 @@ import anyio
 import uvicorn
 
 __all__ = ["Place"]
+
+
+# These servers break off on purpose; what their library has to say about that helps nobody.
+logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
 
 
 class _Server(uvicorn.Server):
