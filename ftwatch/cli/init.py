@@ -64,10 +64,9 @@ def init(
     from ftwatch import log as logs
     from ftwatch.cli.keys import keys, variables
 
+    path = Path(config or "ftwatch.yaml")
     if path.exists() and not force:
-        raise click.UsageError(
-            f"{plain(path)} is there already: say --force to write over it, or --file NAME"
-        )
+        raise click.UsageError(f"{plain(path)} is there already: say --force to write over it, or -c FILE")
     logs.configure("warning", "auto")
     found = keys()
     if not found:
