@@ -1,0 +1,41 @@
+"""The promises, on the real daemon: the scripts of `bench/`, smaller; anyone can run them larger."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+
+def run(script: str, *args: str) -> dict[str, Any]:
+    """Runs a script of bench/, and reads the verdict that it prints."""
+    done = subprocess.run(
+        [sys.executable, str(BENCH / script), *args], capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.stdout.startswith("{"), done.stderr
+    verdict: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return verdict
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_however_often_it_is_killed() -> None:
+    found = run("kills.py", "--kills", "12")
+    assert found["messages"] > 20
+    for wrong in ("lost", "phantom", "disordered", "two_bodies"):
+        assert found[wrong] == []
+    assert found["forged"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_the_main_job_end_to_end_through_a_kill_and_a_dead_receiver() -> None:
+    found = run("acceptance.py", "--jobs", "6", "--dead", "5")
+    assert found["jobs"] == 6
+    assert found["webhooks"] == found["transitions"] > 20
+    assert found["lost"] == found["refused"] == found["unverified"] == []
+    assert found["verified"] == found["webhooks"] + found["duplicates"]
+    assert found["two_bodies"] == 0
