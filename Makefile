@@ -16,7 +16,7 @@ install: .venv/.installed
 	@touch $@
 
 test: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff format --check .
