@@ -1,11 +1,12 @@
-"""wait: until jobs have ended. Asks the daemon's store where there is one, else the provider itself."""
+"""wait: until jobs have ended. Asks the daemon where one runs, else the providers themselves."""
 
 import os
+import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,259 +14,251 @@ from ftwatch.cli import Exit
 from ftwatch.cli.output import as_json, format_option, plain
 from ftwatch.cli.run import seconds
 
-# How often the store is read, the daemon is asked to look, and a provider itself is asked (seconds).
-READ, POKE, ASK = 1.0, 10.0, 5.0
+if TYPE_CHECKING:
+    from ftwatch.cli.sources import Seen, Source
+    from ftwatch.config import Config
+    from ftwatch.core.job import JobKey, Snapshot
+
+# How often the daemon is asked, which costs nobody anything (seconds).
+DAEMON = 1.0
+# How often a provider is asked, where nothing else is said (seconds).
+PROVIDER = 5.0
+# How long nobody may answer: at the very first, and once the jobs have been seen (seconds).
+AT_FIRST, LATER = 30.0, 600.0
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
-@click.option(
-    "--timeout", metavar="TIME", callback=seconds, help="Give up after so long (6h, 30m); exit 124."
-)
+@click.option("--timeout", metavar="TIME", callback=seconds, help="Give up after so long: 6h, 30m.")
+@click.option("--poll", metavar="TIME", callback=seconds, help="How often to ask a provider [5s].")
 @format_option
 @click.pass_obj
-def wait(config: str | None, jobs: tuple[str, ...], timeout: float, output: str) -> int:
-    """Wait until every JOB has ended; exit 0 if all succeeded, 1 if one did not.
+def wait(config: str | None, jobs: tuple[str, ...], timeout: float, poll: float, output: str) -> int:
+    """Wait until every JOB has ended. Exits with 0 if all succeeded, with 1 if one did not.
 
-    Needs no config and no daemon where the provider's key is in the environment:
-    ftwatch wait ftjob-abc && ./deploy.sh
+    JOB is an id, the beginning of one, provider/id, a name, or a URL. Where no daemon runs the providers are
+    asked; no config is needed where a key is in the environment: ftwatch wait ftjob-abc && ./deploy.sh
+
+    Exits with 3 if there is no such job, with 4 if nobody can be reached, with 124 when the time is over.
     """
-    screen = _Screen(quiet=output == "json")
-    deadline = time.monotonic() + timeout if timeout else None
-    loaded = _config(config)
+    import anyio
+
+    screen = _Screen(lines=sys.stderr if output == "json" else sys.stdout)
     try:
-        if loaded is not None and loaded.store.path.exists():
-            ended = _by_store(loaded, jobs, screen, deadline)
-        else:
-            ended = _by_provider(loaded, jobs, screen, deadline)
-    except TimeoutError:
-        screen.end()
-        click.echo("error: the time is over, and not every job has ended", err=True)
-        return Exit.TIMEOUT
+        code, ended = anyio.run(_wait, config, jobs, timeout or float("inf"), poll or PROVIDER, screen)
     finally:
-        screen.end()
-    if output == "json":
-        as_json(ended)
-    well = all(job.status == "succeeded" for job in ended)
-    return Exit.OK if well else Exit.NO
+        screen.clear()
+    if output == "json" and ended is not None:
+        as_json([one.job for one in ended])
+    return code
 
 
-def _config(explicit: str | None) -> Any:
-    """The config, or None where there is none and none was named."""
+async def _wait(
+    explicit: str | None, selectors: Sequence[str], longest: float, poll: float, screen: "_Screen"
+) -> tuple[int, "list[Seen] | None"]:
+    """The exit code, and how the jobs ended where they did."""
+    import anyio
+
+    from ftwatch.cli.sources import Ambiguous, Nothing, OutOfReach
+
+    with anyio.move_on_after(longest):
+        async with AsyncExitStack() as stack:
+            try:
+                source, pause = await _source(explicit, stack, poll)
+                keys = [await _resolved(source, selector, pause, screen) for selector in selectors]
+                ended = await _until_ended(source, list(dict.fromkeys(keys)), pause, screen)
+            except Nothing as error:
+                return _failed(screen, Exit.NOTHING, f"no job is called {plain(error)!r}"), None
+            except Ambiguous as error:
+                known = "".join(
+                    f"\n  {plain(job.key)}  {job.status}  {plain(job.name or '')}" for job in error.candidates
+                )
+                return _failed(screen, Exit.USAGE, f"several jobs could be meant:{known}"), None
+            except OutOfReach as error:
+                return _failed(screen, Exit.UNREACHABLE, plain(error.reason)), None
+            well = all(one.job.status == "succeeded" and not one.gone for one in ended)
+            return (Exit.OK if well else Exit.NO), ended
+    return _failed(screen, Exit.TIMEOUT, "the time is over, and not every job has ended"), None
+
+
+def _failed(screen: "_Screen", code: int, sentence: str) -> int:
+    screen.clear()
+    click.echo(f"error: {sentence}", err=True)
+    return code
+
+
+async def _source(explicit: str | None, stack: AsyncExitStack, poll: float) -> "tuple[Source, float]":
+    """Whom to ask, and how often (seconds)."""
+    from ftwatch import control
+    from ftwatch import log as logs
+    from ftwatch.assembly import make_client, make_provider
+    from ftwatch.cli.keys import keys
+    from ftwatch.cli.sources import Daemon, OutOfReach, Providers
+    from ftwatch.config import ClientConfig
+
+    config = _config(explicit)
+    if config is not None:
+        try:
+            control.ask(config.socket, "ping")
+        except control.NoDaemon:
+            pass
+        except control.Refused as error:
+            raise OutOfReach(str(error)) from None
+        else:
+            return Daemon(config.socket, list(config.providers)), DAEMON
+    logs.configure("warning", "auto")
+    if config is not None:
+        configs = list(config.providers.values())
+    else:
+        configs = [key.provider(os.environ) for key in keys()]
+    client = await stack.enter_async_context(make_client(config.client if config else ClientConfig()))
+    return Providers({one.name: make_provider(one, client) for one in configs}), poll
+
+
+def _config(explicit: str | None) -> "Config | None":
+    """The config; None where there is none, none was named, and the environment has a key."""
+    from ftwatch.cli.keys import keys, variables
     from ftwatch.config import ConfigError, find, load
 
     try:
-        return load(find(explicit))
+        path = find(explicit)
     except ConfigError:
-        if explicit or os.environ.get("FTWATCH_CONFIG") or not _keys():
-            raise
-        return None
+        if keys():
+            return None
+        wanted = ", ".join(dict.fromkeys(variables().values()))
+        raise click.UsageError(
+            f"there is no config, and no key in the environment: set one of {wanted}"
+        ) from None
+    return load(path)
 
 
-def _keys() -> dict[str, str]:
-    """The kinds of provider whose key is in the environment, with the variable that holds it."""
-    from ftwatch.plugins import kinds, load_kind
+async def _resolved(source: "Source", selector: str, pause: float, screen: "_Screen") -> "JobKey":
+    """Which job is meant, asked again while nobody answers, for a while."""
+    import anyio
 
-    found = {}
-    for kind in kinds("provider"):
-        variable = getattr(load_kind("provider", kind), "key_variable", None)
-        if variable and os.environ.get(variable):
-            found[kind] = variable
-    return found
+    from ftwatch.cli.sources import OutOfReach
 
-
-# --------------------------------------------------------------------------------------- with a store
-
-
-def _by_store(
-    loaded: Any, selectors: tuple[str, ...], screen: "_Screen", deadline: float | None
-) -> list[Any]:
-    from ftwatch.cli.jobs import one_job
-    from ftwatch.control import NoDaemon, Refused, ask
-    from ftwatch.store import Store
-
-    store = Store(loaded.store.path, mode="read")
-    try:
-        keys = [one_job(store, selector).known.snapshot.key for selector in selectors]
+    until = time.monotonic() + AT_FIRST
+    while True:
         try:
-            ask(loaded.socket, "ping")
-        except NoDaemon:
-            click.echo("note: no daemon is running, so nothing will be seen to change", err=True)
-        except Refused as error:
-            click.echo(f"note: {error}", err=True)
-        poked = 0.0
-        while True:
-            rows = [store.history.find(str(key))[0] for key in keys]
-            jobs = [row.known.snapshot for row in rows]
-            gone = [row.known.snapshot for row in rows if row.known.gone]
-            screen.show(jobs)
-            if all(job.status.is_terminal or job in gone for job in jobs):
-                for job in gone:
-                    click.echo(f"{plain(job.title)} is gone: the provider no longer knows it", err=True)
-                return jobs
-            if time.monotonic() - poked >= POKE:
-                poked = time.monotonic()
-                for key in keys:
-                    with _anyway(NoDaemon, Refused):
-                        ask(loaded.socket, "poke", provider=key.provider, job=key.id)
-            _sleep(READ, deadline)
-    finally:
-        store.close()
+            return await source.resolve(selector)
+        except OutOfReach as error:
+            if error.final or time.monotonic() >= until:
+                raise
+            screen.trouble(error.reason)
+        await anyio.sleep(pause)
 
 
-@contextmanager
-def _anyway(*kinds: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except kinds:
-        return
-
-
-# --------------------------------------------------------------------------------------- without one
-
-
-def _by_provider(
-    loaded: Any, selectors: tuple[str, ...], screen: "_Screen", deadline: float | None
-) -> list[Any]:
+async def _until_ended(
+    source: "Source", keys: "list[JobKey]", pause: float, screen: "_Screen"
+) -> "list[Seen]":
     import anyio
 
-    return anyio.run(_ask_providers, loaded, selectors, screen, deadline)
+    from ftwatch.cli.sources import OutOfReach
+
+    seen: dict[JobKey, Seen] = {}
+    answered = time.monotonic()
+    while True:
+        for key in keys:
+            if key in seen and _has_ended(seen[key]):
+                continue
+            try:
+                seen[key] = await source.look(key)
+                answered = time.monotonic()
+                screen.show(seen[key])
+            except OutOfReach as error:
+                if error.final or time.monotonic() - answered >= LATER:
+                    raise
+                screen.trouble(error.reason)
+        if len(seen) == len(keys) and all(map(_has_ended, seen.values())):
+            return [seen[key] for key in keys]
+        screen.draw([one.job for one in seen.values() if not _has_ended(one)], len(keys))
+        await anyio.sleep(pause)
 
 
-async def _ask_providers(
-    loaded: Any, selectors: tuple[str, ...], screen: "_Screen", deadline: float | None
-) -> list[Any]:
-    import anyio
-
-    from ftwatch.assembly import make_client, make_provider
-    from ftwatch.config import ClientConfig
-    from ftwatch.core.pace import backoff
-    from ftwatch.plugins import NotFound, ProviderError
-
-    configs = list(loaded.providers.values()) if loaded else _from_environment()
-    ids = [selector.rstrip("/").rpartition("/")[2] for selector in selectors]
-    homes: dict[str, Any] = {}
-    jobs: dict[str, Any] = {}
-    failures = 0
-    async with make_client(loaded.client if loaded else ClientConfig()) as client:
-        providers = [make_provider(one, client) for one in configs]
-        while True:
-            for id in ids:
-                if id in jobs and jobs[id].status.is_terminal:
-                    continue
-                try:
-                    for provider in [homes[id]] if id in homes else providers:
-                        try:
-                            jobs[id] = provider.read(await provider.retrieve(id))
-                            homes[id] = provider
-                            break
-                        except NotFound:
-                            continue
-                    else:
-                        where = ", ".join(one.name for one in configs)
-                        click.echo(f"error: {where} knows no job {plain(id)!r}", err=True)
-                        raise click.exceptions.Exit(Exit.NOTHING)
-                    failures = 0
-                except ProviderError as error:
-                    failures += 1
-                    if error.denied:
-                        click.echo(f"error: {plain(error.reason)}", err=True)
-                        raise click.exceptions.Exit(Exit.UNREACHABLE) from None
-                    screen.note(f"{plain(error.reason)}; trying again")
-            known = [jobs[id] for id in ids if id in jobs]
-            screen.show(known)
-            if len(known) == len(ids) and all(job.status.is_terminal for job in known):
-                return known
-            pause = backoff(failures, 0.5) if failures else ASK
-            if deadline is not None and time.monotonic() + pause > deadline:
-                await anyio.sleep(max(0.0, deadline - time.monotonic()))
-                raise TimeoutError
-            await anyio.sleep(pause)
-
-
-def _from_environment() -> list[Any]:
-    """A provider for each key in the environment, as its own SDK would find it."""
-    from ftwatch.config import ProviderConfig
-    from ftwatch.plugins import Secret, load_kind
-
-    found = []
-    for kind, variable in _keys().items():
-        options: dict[str, Any] = {"api_key": Secret(os.environ[variable])}
-        base = os.environ.get(variable.replace("_API_KEY", "_BASE_URL"))
-        if base:
-            options["base_url"] = base
-        made = load_kind("provider", kind).Options(**options)
-        found.append(ProviderConfig(name=kind, kind=kind, labels={}, options=made))
-    return found
-
-
-def _sleep(pause: float, deadline: float | None) -> None:
-    if deadline is not None and time.monotonic() + pause > deadline:
-        time.sleep(max(0.0, deadline - time.monotonic()))
-        raise TimeoutError
-    time.sleep(pause)
+def _has_ended(seen: "Seen") -> bool:
+    return seen.gone or seen.job.status.is_terminal
 
 
 class _Screen:
-    """What a waiting person sees: a live line on a terminal, a line for every transition otherwise."""
+    """What a waiting person sees: a line for every transition, and on a terminal one that lives."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, lines: Any) -> None:
+        self._lines = lines
         self._began = time.monotonic()
-        self._live = sys.stderr.isatty() and not quiet
-        self._quiet = quiet
-        self._last: dict[str, str] = {}
-        self._drawn = False
+        self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._last: dict[JobKey, str] = {}
+        self._trouble = ""
+        self._is_drawn = False
 
-    def show(self, jobs: list[Any]) -> None:
-        """The jobs as they stand now."""
-        for job in jobs:
-            before, self._last[job.id] = self._last.get(job.id), str(job.status)
-            if before != job.status and not self._quiet:
-                self.end()
-                click.echo(_line(job))
-        if self._live:
-            open_jobs = [job for job in jobs if not job.status.is_terminal]
-            if open_jobs:
-                self._draw(" | ".join(_progress(job) for job in open_jobs[:3]))
+    def show(self, seen: "Seen") -> None:
+        """A line, if this is news."""
+        self._trouble = ""
+        state = "gone" if seen.gone else str(seen.job.status)
+        if self._last.get(seen.job.key) != state:
+            self._last[seen.job.key] = state
+            self.clear()
+            click.echo(f"{time.strftime('%H:%M:%S')}  {_line(seen)}", file=self._lines)
 
-    def note(self, text: str) -> None:
-        """Something that a waiting person should know."""
-        self.end()
-        click.echo(text, err=True)
+    def trouble(self, reason: str) -> None:
+        """A line on what keeps us from knowing more, once."""
+        if reason != self._trouble:
+            self._trouble = reason
+            self.clear()
+            click.echo(f"{time.strftime('%H:%M:%S')}  {plain(reason)}; trying again", err=True)
 
-    def end(self) -> None:
-        """Takes the live line away."""
-        if self._drawn:
-            click.echo("\r\x1b[K", nl=False, err=True)
-            self._drawn = False
+    def draw(self, waiting: "Sequence[Snapshot]", total: int) -> None:
+        """The living line: who is not done yet, how far, since when."""
+        if not self._is_live:
+            return
+        from rich.cells import set_cell_size
 
-    def _draw(self, text: str) -> None:
         from ftwatch.core.span import span
 
-        elapsed = span(time.monotonic() - self._began)
-        click.echo(f"\r\x1b[K{text[:90]}  {elapsed}", nl=False, err=True)
-        self._drawn = True
+        parts = [_progress(job) for job in waiting[:3]]
+        if total > 1:
+            parts.insert(0, f"{len(waiting)} of {total} to go")
+        elapsed = f"  {span(time.monotonic() - self._began)}"
+        room = max(shutil.get_terminal_size().columns - len(elapsed) - 1, 10)
+        line = set_cell_size(" · ".join(parts), room).rstrip()
+        click.echo(f"\r\x1b[K{line}{elapsed}", nl=False, err=True, color=True)
+        self._is_drawn = True
+
+    def clear(self) -> None:
+        """Takes the living line away."""
+        if self._is_drawn:
+            click.echo("\r\x1b[K", nl=False, err=True, color=True)
+            self._is_drawn = False
 
 
-def _line(job: Any) -> str:
+def _line(seen: "Seen") -> str:
     from ftwatch.core.message import STATUS_WORDS, clean
 
+    job = seen.job
+    title = clean(job.title, 80)
+    if seen.gone:
+        return f"👻 {title} is gone: the provider no longer knows it"
     icon, said, _ = STATUS_WORDS[job.status]
-    extra = ""
+    more = ""
     if job.status == "succeeded" and job.fine_tuned_model:
-        extra = f": {clean(job.fine_tuned_model)}"
-    elif job.error and job.error.message:
-        extra = f": {clean(job.error.message)}"
-    return f"{icon} {clean(job.title, 80)} {said}{extra}"
+        more = f": {clean(job.fine_tuned_model)}"
+    elif job.status.is_terminal and job.error and job.error.message:
+        more = f": {clean(job.error.message)}"
+    elif job.status == "unknown":
+        more = f": {clean(job.raw_status or '?', 40)}"
+    return f"{icon} {title} {said}{more}"
 
 
-def _progress(job: Any) -> str:
+def _progress(job: "Snapshot") -> str:
+    from ftwatch.core.message import clean
     from ftwatch.core.span import span
 
-    parts = [plain(job.title)[:40], str(job.status)]
+    parts = [clean(job.title, 40), str(job.status)]
     progress = job.progress
     if progress and progress.step is not None:
         parts.append(f"step {progress.step}" + (f"/{progress.total_steps}" if progress.total_steps else ""))
+    if progress and progress.percent is not None:
+        parts.append(f"{progress.percent:.0f} %")
     if job.estimated_finish and job.estimated_finish > time.time():
         parts.append(f"about {span(job.estimated_finish - time.time())} left")
     return " ".join(parts)

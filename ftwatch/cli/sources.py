@@ -1,0 +1,201 @@
+"""Whom `wait` asks about a job: the running daemon, else the providers themselves. No printing, no deciding.
+
+Both answer the same two questions: which job does a JOB mean, and how does it stand now?
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+import msgspec
+from msgspec import Struct
+
+from ftwatch import control
+from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.plugins import NotFound, Provider, ProviderError, Unreadable
+from ftwatch.store.history import Row
+
+__all__ = ["Ambiguous", "Daemon", "Nothing", "OutOfReach", "Providers", "Seen", "Source"]
+
+# How often the daemon is asked to look again, and how long it may take to find a job that is new (seconds).
+POKE, FIND = 5.0, 10.0
+# Two answers "no such job" so far apart make a job gone (seconds).
+GONE = 60.0
+# How many pages of a listing are read to find a job by its name.
+PAGES = 10
+
+
+class Seen(Struct, frozen=True):
+    """How a job stands. `gone`: its provider knows it no more."""
+
+    job: Snapshot
+    gone: bool = False
+
+
+class Nothing(Exception):
+    """No job of this name."""
+
+
+class Ambiguous(Exception):
+    """Several jobs could be meant."""
+
+    def __init__(self, candidates: Sequence[Snapshot]) -> None:
+        super().__init__(candidates)
+        self.candidates = candidates
+
+
+class OutOfReach(Exception):
+    """Nobody answered. `final`: asking again is pointless (the key was refused)."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.final = final
+
+
+class Source(Protocol):
+    """Who knows about jobs."""
+
+    async def resolve(self, selector: str) -> JobKey:
+        """The one job that is meant. Raises Nothing, Ambiguous, OutOfReach."""
+        ...
+
+    async def look(self, key: JobKey) -> Seen:
+        """How it stands. Raises OutOfReach."""
+        ...
+
+
+class Daemon:
+    """The daemon behind a control socket; it is asked to look at what is waited for more often than usual."""
+
+    def __init__(
+        self, path: Path, providers: Sequence[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path = path
+        self._providers = providers
+        self._clock = clock
+        self._poked: dict[JobKey, float] = {}
+
+    async def resolve(self, selector: str) -> JobKey:
+        """What the daemon knows by this name, now or after a look for new jobs."""
+        until = self._clock() + FIND
+        poked = False
+        while True:
+            rows = await self._find(selector)
+            if len(rows) > 1:
+                raise Ambiguous([row.known.snapshot for row in rows])
+            if rows:
+                return rows[0].known.snapshot.key
+            if self._clock() >= until:
+                raise Nothing(selector)
+            if not poked:
+                poked = True
+                for name in self._providers:
+                    await self._poke(name, None)
+            await anyio.sleep(0.5)
+
+    async def look(self, key: JobKey) -> Seen:
+        """The daemon's last look, and a wish for another one now and then."""
+        rows = [row for row in await self._find(str(key)) if row.known.snapshot.key == key]
+        if not rows:
+            raise OutOfReach(f"the daemon does not know {key} any more")
+        known = rows[0].known
+        if known.is_active and self._clock() - self._poked.get(key, -POKE) >= POKE:
+            self._poked[key] = self._clock()
+            await self._poke(key.provider, key.id)
+        return Seen(known.snapshot, known.gone)
+
+    async def _find(self, selector: str) -> list[Row]:
+        answer = await self._ask("find", selector=selector)
+        return msgspec.convert(answer["rows"], list[Row])
+
+    async def _poke(self, provider: str, job: str | None) -> None:
+        try:
+            await self._ask("poke", provider=provider, job=job)
+        except OutOfReach:
+            return  # it looks in its own time, too
+
+    async def _ask(self, op: str, **args: Any) -> dict[str, Any]:
+        question = partial(control.ask, self._path, op, **args)
+        try:
+            return await anyio.to_thread.run_sync(question, abandon_on_cancel=True)
+        except (control.NoDaemon, control.Refused) as error:
+            raise OutOfReach(str(error)) from None
+
+
+class Providers:
+    """The providers themselves, by name."""
+
+    def __init__(self, providers: dict[str, Provider], clock: Callable[[], float] = time.monotonic) -> None:
+        self._providers = providers
+        self._clock = clock
+        self._last: dict[JobKey, Snapshot] = {}
+        self._missing: dict[JobKey, float] = {}
+
+    async def resolve(self, selector: str) -> JobKey:
+        """Asked for by id first, then looked for in the listings by name or beginning."""
+        name, _, rest = selector.partition("/")
+        asked = {name: self._providers[name]} if rest and name in self._providers else self._providers
+        wanted = rest if asked is not self._providers else selector.rstrip("/").rpartition("/")[2]
+        problems: list[ProviderError] = []
+        for provider in asked.values():
+            try:
+                return self._keep(provider.read(await provider.retrieve(wanted))).key
+            except (NotFound, Unreadable):
+                continue
+            except ProviderError as error:
+                problems.append(error)
+        found: dict[JobKey, Snapshot] = {}
+        for provider in asked.values():
+            try:
+                found |= {job.key: job for job in await self._listed(provider)}
+            except ProviderError as error:
+                problems.append(error)
+        named = [job for job in found.values() if job.name == wanted]
+        begun = [job for job in found.values() if job.id.startswith(wanted)]
+        for candidates in (named, begun):
+            if len(candidates) > 1:
+                raise Ambiguous(candidates)
+            if candidates:
+                return self._keep(candidates[0]).key
+        if problems:
+            raise OutOfReach(problems[0].reason, final=all(one.denied for one in problems))
+        raise Nothing(selector)
+
+    async def look(self, key: JobKey) -> Seen:
+        """What the provider says now; what it said last, where it denies the job for the first time."""
+        provider = self._providers[key.provider]
+        try:
+            job = self._keep(provider.read(await provider.retrieve(key.id)))
+        except NotFound:
+            since = self._missing.setdefault(key, self._clock())
+            return Seen(self._last[key], gone=self._clock() - since >= GONE)
+        except Unreadable as error:
+            raise OutOfReach(f"the answer about {key} cannot be read: {error}") from None
+        except ProviderError as error:
+            raise OutOfReach(error.reason, final=error.denied) from None
+        self._missing.pop(key, None)
+        return Seen(job)
+
+    def _keep(self, job: Snapshot) -> Snapshot:
+        self._last[job.key] = job
+        return job
+
+    async def _listed(self, provider: Provider) -> list[Snapshot]:
+        jobs: list[Snapshot] = []
+        anchor: str | None = None
+        for _ in range(PAGES):
+            page = provider.split(await provider.page(anchor))
+            for entry in page.entries:
+                try:
+                    jobs.append(provider.read(entry))
+                except Unreadable:
+                    continue
+            if page.next is None or page.next == anchor:
+                break
+            anchor = page.next
+        return jobs
