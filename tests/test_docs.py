@@ -177,7 +177,7 @@ def test_commands_that_are_named_exist() -> None:
     named = set(re.findall(r"`ftwatch ([a-z]+)", text))
     for block in blocks("sh"):
         named |= set(re.findall(r"(?m)^ftwatch ([a-z]+)", block.text))
-    assert "run" in named
+    assert set(COMMANDS) <= named
     for command in named:
         assert command in COMMANDS
         assert find_spec(f"ftwatch.cli.{COMMANDS[command][0]}") is not None, f"ftwatch {command}"
