@@ -135,6 +135,8 @@ class Providers:
         self._clock = clock
         self._last: dict[JobKey, Snapshot] = {}
         self._missing: dict[JobKey, float] = {}
+        # Who was asked about by id just now need not be asked again to be seen.
+        self._unseen: set[JobKey] = set()
 
     async def resolve(self, selector: str) -> JobKey:
         """Asked for by id first, then looked for in the listings by name or beginning."""
@@ -144,7 +146,9 @@ class Providers:
         problems: list[ProviderError] = []
         for provider in asked.values():
             try:
-                return self._keep(provider.read(await provider.retrieve(wanted))).key
+                job = self._keep(provider.read(await provider.retrieve(wanted)))
+                self._unseen.add(job.key)
+                return job.key
             except (NotFound, Unreadable):
                 continue
             except ProviderError as error:
@@ -168,6 +172,9 @@ class Providers:
 
     async def look(self, key: JobKey) -> Seen:
         """What the provider says now; what it said last, where it denies the job for the first time."""
+        if key in self._unseen:
+            self._unseen.discard(key)
+            return Seen(self._last[key])
         provider = self._providers[key.provider]
         try:
             job = self._keep(provider.read(await provider.retrieve(key.id)))
