@@ -317,10 +317,25 @@ class Daemon:
         return {"rows": [to_builtins(row) for row in rows]}
 
     async def _retry(self, ids: list[str]) -> dict[str, Any]:
-        now = time.time()
+        now, was_off = time.time(), await self._switched_off()
         done = await self._run(self.store.outbox.retry, ids, now)
+        for name in was_off - await self._switched_off():
+            said = announce.about_notifier(
+                name,
+                events.ENABLED,
+                Severity.NOTICE,
+                "switched on again by hand",
+                self.config.routing,
+                now,
+                link=f"{name}:{now}",
+            )
+            await self._run(self.store.commit, Batch(announcements=[said]), now)
         self._ring()
         return {"ids": done}
+
+    async def _switched_off(self) -> set[str]:
+        found = await self._run(self.store.history.notifiers)
+        return {health.name for health in found if health.disabled is not None}
 
     async def _drop(self, ids: list[str]) -> dict[str, Any]:
         return {"ids": await self._run(self.store.outbox.drop, ids, time.time())}

@@ -175,6 +175,16 @@ class Settlement(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+def _tries(policy: RetryPolicy) -> int:
+    """How many waits fill the span: time that ftwatch itself was away must not stand in for them."""
+    total = 0.0
+    for number, wait in enumerate(policy.waits, start=1):
+        total += wait
+        if total >= policy.span:
+            return number
+    return len(policy.waits)
+
+
 def settle(
     delivery: Delivery,
     outcome: Outcome,
@@ -221,7 +231,7 @@ def settle(
                 attempts, throttles = delivery.attempts, throttles + 1
             elif probe:
                 attempts = delivery.attempts
-            elif attempts > len(policy.waits) and now - first >= policy.span:
+            elif attempts > _tries(policy) and now - first >= policy.span:
                 return result(State.DEAD, reason)
             wait = jittered(policy.waits[min(max(attempts, 1), len(policy.waits)) - 1])
             if throttled and after is None:

@@ -78,6 +78,11 @@ class OpenAI:
         parts = urlsplit(self._options.base_url)
         self._base = parts._replace(path=parts.path.rstrip("/") + "/fine_tuning/jobs", fragment="")
         self._is_home = parts.hostname == "api.openai.com" and parts.scheme == "https"
+        # The operator's environment names a key for one service: that one, the one that the environment names
+        # beside it, or a stand-in on this very machine; never for whoever else a base_url may point to.
+        near = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        named = self._options.base_url.rstrip("/") == os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
+        self._takes_variable = self._is_home or near or named
 
     # ------------------------------------------------------------------------------------------ asking
 
@@ -140,15 +145,15 @@ class OpenAI:
     def _key(self) -> str | None:
         """The key, or None for a server of one's own that wants none. Raises ProviderError(denied).
 
-        The variable of the environment is OpenAI's own: it is sent to OpenAI, never to another server.
+        The variable of the environment is OpenAI's own: it is never sent to somebody else's server.
         """
         try:
             key = self._options.api_key.reveal().strip() if self._options.api_key else ""
         except LookupError as error:
             raise ProviderError(f"there is no API key: {error.args[0]}", denied=True) from None
-        if not key and self._is_home:
+        if not key and self._takes_variable:
             key = os.environ.get(self.key_variable, "").strip()
-            if not key:
+            if not key and self._is_home:
                 raise ProviderError(
                     f"there is no API key: set {self.key_variable} or the option api_key", denied=True
                 )

@@ -58,6 +58,16 @@ def test_a_message_dies_only_after_its_tries_and_its_span() -> None:
     assert (spent.state, spent.reason) == (State.DEAD, "down")
 
 
+def test_a_shorter_span_means_fewer_tries() -> None:
+    chat = RetryPolicy(span=24 * 3600)
+    over = NOW - 25 * 3600
+    eighth = settle(delivery(attempts=8, first_attempt_at=over), Retry("down"), chat, NOW, 0.5)
+    tenth = settle(delivery(attempts=9, first_attempt_at=over), Retry("down"), chat, NOW, 0.5)
+    assert (eighth.state, tenth.state) == (State.PENDING, State.DEAD)
+    early = settle(delivery(attempts=9, first_attempt_at=NOW - 3600), Retry("down"), chat, NOW, 0.5)
+    assert early.state is State.PENDING
+
+
 def test_a_wish_is_honoured_within_reason() -> None:
     assert settle(delivery(), Retry("busy", after=90), POLICY, NOW, 0.5).due_at == NOW + 90
     assert settle(delivery(), Retry("busy", after=1), POLICY, NOW, 0.5).due_at == NOW + 5

@@ -129,8 +129,8 @@ def test_a_job_on_the_platform_has_an_address_for_people() -> None:
 # ---------------------------------------------------------------------------------------------- the key
 
 
-async def test_a_server_of_ones_own_needs_no_key_and_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+async def test_a_server_of_ones_own_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     async with account(api_key=None) as (openai, service):
         service.say(401, {"detail": "who are you?"})
         with pytest.raises(ProviderError, match=r"who are you.*: set the option api_key") as caught:
@@ -139,7 +139,21 @@ async def test_a_server_of_ones_own_needs_no_key_and_gets_none(monkeypatch: pyte
         assert service.header("authorization") is None
 
 
-async def test_openai_gets_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("base_url", "gets_it"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("http://127.0.0.1:8000/v1", True),
+        ("https://proxy.example.com/v1/", True),
+        ("https://api.example.com/v1", False),
+        ("http://api.openai.com/v1", False),
+    ],
+)
+async def test_the_key_of_the_environment_goes_to_its_own_service_only(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, gets_it: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://proxy.example.com/v1")
+
     class Recorder:
         headers: dict[str, str]
 
@@ -150,8 +164,8 @@ async def test_openai_gets_the_key_of_the_environment(monkeypatch: pytest.Monkey
     recorder = Recorder()
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     with pytest.raises(ProviderError) as caught:
-        await provider(recorder).page(None)
-    assert recorder.headers["authorization"] == f"Bearer {KEY}"
+        await provider(recorder, base_url=base_url).page(None)
+    assert recorder.headers.get("authorization") == (f"Bearer {KEY}" if gets_it else None)
     assert (caught.value.throttled, caught.value.retry_after) == (True, 7)
 
 
