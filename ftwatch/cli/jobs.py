@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ftwatch.cli import Exit
-from ftwatch.cli.output import ago, as_json, emit, format_option, local, plain, table, utc
+from ftwatch.cli.output import ago, as_json, emit, format_option, local, plain, table, tell_wire, utc
 
 
 @contextmanager
@@ -45,6 +45,8 @@ def job_row(row: Any) -> dict[str, Any]:
     job = row.known.snapshot
     progress = job.progress
     percent = f"{progress.percent:g} %" if progress and progress.percent is not None else None
+    if percent is None and progress and progress.step is not None:
+        percent = f"{progress.step}/{progress.total_steps or '?'}"
     return {
         "job": job.id,
         "name": job.name,
@@ -52,6 +54,9 @@ def job_row(row: Any) -> dict[str, Any]:
         "status": "gone" if row.known.gone else str(job.status),
         "model": job.fine_tuned_model or job.model,
         "progress": percent,
+        "finish": utc(job.estimated_finish),
+        "alerts": sorted(row.known.alerts),
+        "since": utc(row.known.status_since),
         "created": utc(job.created_at),
         "changed": utc(row.changed_at),
     }
@@ -68,15 +73,22 @@ def jobs(
     config: str | None, provider: str | None, status: str | None, active: bool, limit: int, output: str
 ) -> int:
     """List the jobs, those that changed last first."""
+    from ftwatch.core.job import Status
+    from ftwatch.core.route import did_you_mean
+
+    if status is not None and status not in tuple(Status):
+        hint = did_you_mean(status, Status) or f"; there are: {', '.join(Status)}"
+        raise click.UsageError(f"no status is called {plain(status)!r}{hint}")
     with reading(config) as (_, store):
         found = store.history.jobs(provider=provider, status=status, active=active, limit=limit)
         rows = [job_row(row) for row in found]
         if output == "table":
             for row, source in zip(rows, found, strict=True):
-                row["changed"] = local(source.changed_at)
+                row["since"] = local(source.known.status_since)
+                row["alerts"] = ", ".join(row["alerts"])
         emit(
             rows,
-            ["job", "name", "provider", "status", "model", "changed"],
+            ["job", "name", "provider", "status", "since", "progress", "model", "alerts"],
             output,
             empty="no jobs are known yet",
         )
@@ -94,13 +106,15 @@ def show(config: str | None, job: str, output: str) -> int:
         key = row.known.snapshot.key
         history = store.history.events(job=key, limit=1000)
         if output == "json":
+            from msgspec import to_builtins
+
             as_json(
                 {
                     "job": row.known.snapshot,
                     "gone": row.known.gone,
                     "events": [event for _, event in history],
                     "deliveries": [
-                        delivery
+                        {**to_builtins(delivery), "tries": store.history.attempts(delivery.id)}
                         for _, event in history
                         for delivery in store.history.deliveries(event=event.id)
                     ],
@@ -122,6 +136,8 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
         "model": job.model,
         "fine-tuned model": job.fine_tuned_model,
         "error": ": ".join(filter(None, (job.error.code, job.error.message))) if job.error else None,
+        "progress": job_row(row)["progress"],
+        "expected": None if job.status.is_terminal else local(job.estimated_finish),
         "created": local(job.created_at),
         "finished": local(job.finished_at),
         "trained tokens": f"{job.trained_tokens:,}" if job.trained_tokens else None,
@@ -139,6 +155,10 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
                 click.echo(f"    {plain(change.field)}: {plain(change.before)} → {plain(change.after)}")
         for delivery in reversed(store.history.deliveries(event=event.id)):
             click.echo(f"    → {delivery.notifier}: {_fate(delivery)}")
+            tries = store.history.attempts(delivery.id)
+            for one in tries if len(tries) > 1 or delivery.state != "delivered" else []:
+                reason = f": {plain(one.reason)}" if one.reason else ""
+                click.echo(f"        {local(one.at)}  {one.outcome} after {one.took:.1f} s{reason}")
         for notifier, reason in store.history.verdicts(event.id):
             click.echo(f"    · {notifier}: not told, {plain(reason)}")
 
@@ -182,7 +202,7 @@ def _print(found: list[Any], output: str) -> None:
 
     for _, event in found:
         if output == "json":
-            click.echo(encode(event).decode())
+            tell_wire(encode(event))
         else:
             about = event.data.provider or event.data.notifier or ""
             click.echo(f"{local(event.created_at)}  {plain(compose(event).title)}  [{plain(about)}]")
@@ -204,6 +224,10 @@ def status(config: str | None, output: str) -> int:
         notifiers = _notifiers(loaded, store)
     well = daemon is not None and all(one["well"] for one in (*providers, *notifiers))
     if output == "json":
+        for one in notifiers:
+            del one["last"]
+        if daemon:
+            daemon["since"] = utc(daemon["since"])
         as_json({"well": well, "daemon": daemon, "providers": providers, "notifiers": notifiers})
         return Exit.OK if well else Exit.NO
     if daemon:
@@ -264,6 +288,8 @@ def _notifiers(loaded: Any, store: Any) -> list[dict[str, Any]]:
                 "pending": counts.get("pending", 0),
                 "dead": counts.get("dead", 0),
                 "delivered": counts.get("delivered", 0),
+                "oldest_pending": utc(waiting),
+                "last_delivered": utc(health.last_delivered) if health else None,
                 "last": ago(health.last_delivered) if health else "never",
                 "well": said == "healthy" and not counts.get("dead"),
             }

@@ -12,9 +12,10 @@ import pytest
 from ftwatch import log as logs
 from ftwatch.cli import main
 from ftwatch.core.decide import Decision, Look, Policy, decide
+from ftwatch.core.delivery import Outcome, RetryPolicy, settle
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.route import Recipient, Routing
-from ftwatch.store import Batch, Store
+from ftwatch.store import Batch, Settled, Store
 
 NOW = 1_795_000_000.0
 VARIABLES = ("FTWATCH_CONFIG", "OPENAI_API_KEY", "OPENAI_BASE_URL", "SLACK_WEBHOOK_URL", "STATE_DIRECTORY")
@@ -170,6 +171,18 @@ class World:
             decision = decide(known, look, Policy(routing=self.routing), at)
             assert store.commit(Batch(decisions=[decision]), at) == set()
             return decision
+        finally:
+            store.close()
+
+    def try_all(self, outcome: Outcome, *, at: float = NOW) -> None:
+        """One try of every delivery that is due, with this outcome."""
+        store = Store(self.database)
+        try:
+            for claim in store.outbox.due("console", at, limit=100, lease=60):
+                settlement = settle(claim.delivery, outcome, RetryPolicy(), at, 0.5)
+                word = type(outcome).__name__.lower()
+                done = Settled(claim=claim, settlement=settlement, outcome=word, at=at, took=0.2)
+                store.settle([done], None, at)
         finally:
             store.close()
 
