@@ -117,11 +117,7 @@ def _who(loaded: Any, who: list[Any]) -> None:
     if people:
         click.echo(f"\n{', '.join(people)}: also told how what they heard of has ended (closure)")
     for silence in loaded.routing.silences:
-        until = (
-            f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(silence.until))}"
-            if silence.until
-            else ""
-        )
+        until = f" until {local(silence.until)}" if silence.until else ""
         comment = f" ({plain(silence.comment)})" if silence.comment else ""
         click.echo(f"silenced{until}: {plain(silence.match)}{comment}")
 

@@ -36,6 +36,10 @@ _SETTLED = ("type", "severity", "status")
 _OPEN_OF_OWN = ("provider", "kind", "id", "name", "labels.")
 
 
+# What an event has one word for; elsewhere an asterisk is a letter like any other.
+CLOSED = ("type", "severity", "status", "previous_status", "job.status")
+
+
 class Reach(Struct, frozen=True):
     """Under which condition (`ALWAYS`, else in words) a notifier gets which types of events."""
 
@@ -151,8 +155,8 @@ def _pairs(pairs: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"{pair!r} is not KEY=VALUE, like type=fine_tuning.job.failed")
         check_key(key)
         check_value(key, value)
-        if "*" in value and key == "type":
-            raise ValueError(f"{value!r} is a pattern; an event has one type")
+        if key in CLOSED and (value.startswith("re:") or "*" in value or "?" in value):
+            raise ValueError(f"{value!r} is a pattern; an event has one {key}")
         given[key] = value
     return given
 
