@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ftwatch.cli import Exit
-from ftwatch.cli.output import as_json, format_option, plain, table
+from ftwatch.cli.output import as_json, format_option, local, plain, table
 
 
 @click.command()
