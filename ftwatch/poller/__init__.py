@@ -5,12 +5,10 @@ page and every answer on its own, so that a failure half way loses only what had
 in `Poller.run` adds nothing but waiting.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from ftwatch.config import ProviderConfig
@@ -22,8 +20,9 @@ from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.pace import backoff
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
-from ftwatch.plugins import NotFound, Page, Provider, ProviderError, Unreadable
+from ftwatch.plugins import NotFound, Page, Provider, ProviderError
 from ftwatch.poller.ledger import Ledger
+from ftwatch.poller.listing import Listing, Window, fingerprint
 from ftwatch.store import Runner, Store, StoreError
 
 __all__ = ["Poller"]
@@ -47,14 +46,6 @@ PAGES = 100_000
 CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
 
-class _Window(Struct, frozen=True):
-    """A page already dealt with: its bytes' fingerprint, where it leads, which active jobs stand on it."""
-
-    fingerprint: bytes
-    next: str | None
-    active: frozenset[str]
-
-
 class Poller:
     """Watches one provider. `bell` is rung after every commit that may owe somebody a delivery."""
 
@@ -74,6 +65,7 @@ class Poller:
         self.problem: str | None = None
         self._ledger = Ledger(config, store, run, routing=routing, rules=rules, clock=clock, bell=bell)
         self._provider = provider
+        self._listing = Listing(provider)
         self._clock = clock
         self._log = log.bind(provider=config.name)
         self._poked = anyio.Event()
@@ -83,9 +75,7 @@ class Poller:
         self._wanted: dict[str, bytes | None] = {}
         self._contradicted: set[str] = set()
         self._missing: set[str] = set()
-        self._windows: dict[str, _Window] = {}
         self._passed: set[str] = set()
-        self._unreadable: dict[str, str] = {}
         self._walk_at = self._deep_at = self._blocked_until = 0.0
         self._failures = 0
         self._last_good = clock.ticks()
@@ -124,7 +114,7 @@ class Poller:
         """One round: what is due of the listing, then what is due of single jobs. True: go again at once."""
         if not self._ledger.is_open:
             self._asked = await self._ledger.open()
-            self._windows.clear()
+            self._listing.forget()
             self._passed.clear()
         await self._wake()
         if self._clock.ticks() < self._blocked_until:
@@ -172,7 +162,11 @@ class Poller:
         """One page more of the first complete listing; its place survives a restart."""
         state = self._ledger.state
         try:
-            page, _ = await self._page(state.cursor)
+            # Where its own bytes lead does not matter before everything has been seen once.
+            self._listing.forget()
+            page = await self._listing.page(state.cursor)
+            self._good()
+            assert isinstance(page, Page)
         except ProviderError as error:
             if error.missing and state.cursor is not None:
                 await self._ledger.announce(Announcement(state=replace(state, cursor=None)))
@@ -212,89 +206,65 @@ class Poller:
                 if len(seen) > PAGES:
                     raise ProviderError(f"the listing does not end within {PAGES:,} pages")
                 seen.add(anchor)
-                page, window = await self._page(anchor)
-                if window is None:
-                    fresh_or_more = await self._meet(anchor, page, missed)
-                    following = page.next
-                else:
-                    fresh_or_more, following = False, window.next
-                    missed.difference_update(window.active)
-                if following is None:
+                page, has_new = await self._listing.page(anchor), False
+                self._good()
+                if isinstance(page, Page):
+                    page, has_new = await self._meet(anchor, page, missed)
+                missed.difference_update(page.active)
+                if page.next is None:
                     self._wanted.update(dict.fromkeys(missed - self._wanted.keys()))
-                    self._windows = {key: self._windows[key] for key in (a or "" for a in seen)}
+                    self._listing.keep(seen)
                     return
-                if not (deep or fresh_or_more or (missed and self._is_crowded)):
+                if not (deep or has_new or (missed and self._is_crowded)):
                     return
-                anchor = following
+                anchor = page.next
         except ProviderError as error:
             if error.missing and anchor is not None:
                 # The provider forgot the job that anchored a page: nothing follows but a new walk.
-                self._windows.clear()
+                self._listing.forget()
                 self._walk_at = 0.0
                 return
             raise
         raise ProviderError(CIRCLE)
 
-    async def _page(self, anchor: str | None) -> tuple[Page, _Window | None]:
-        """A page, and its window if these very bytes were dealt with before (then it is not split)."""
-        body = await self._provider.page(anchor)
-        fingerprint = _fingerprint(body)
-        window = self._windows.get(anchor or "")
-        if window is not None and window.fingerprint == fingerprint:
-            self._good()
-            return Page(entries=(), next=window.next), window
-        page = self._provider.split(body)
-        self._good()
-        self._windows[anchor or ""] = _Window(fingerprint, page.next, frozenset())
-        return page, None
-
-    async def _meet(self, anchor: str | None, page: Page, missed: set[str]) -> bool:
-        """Deals with a page whose bytes are new. True when it held a job never seen before."""
-        ids = self._identified(page.entries)
+    async def _meet(self, anchor: str | None, page: Page, missed: set[str]) -> tuple[Window, bool]:
+        """Deals with a page whose bytes are new. Its window, and whether it held a job never seen before."""
+        ids = self._listing.identified(page.entries)
         known = await self._ledger.run(self._ledger.store.jobs.fingerprints, self.config.name, list(ids))
         fresh = {id: raw for id, raw in ids.items() if id not in known}
         ended = await self._take_new(fresh, baseline=False)
-        changed = {
-            id: (raw, mark)
-            for id, raw in ids.items()
-            if id in known and known[id] != (mark := _fingerprint(raw))
-        }
-        await self._changed(changed)
+        await self._changed(
+            {
+                id: (raw, mark)
+                for id, raw in ids.items()
+                if id in known and known[id] != (mark := fingerprint(raw))
+            }
+        )
         missed.difference_update(ids)
-        # A page anchored at a job that does not move keeps its bytes while new jobs arrive above it.
-        following = page.next
-        if ended:
-            following = None
-        elif following is not None:
-            fixed = (id for id in reversed(ids) if id in self._windows and id != anchor)
-            following = next(fixed, following)
-        window = self._windows[anchor or ""]
         active = frozenset(ids.keys() & self._ledger.active.keys())
-        self._windows[anchor or ""] = _Window(window.fingerprint, following, active)
-        return bool(fresh) and not ended
+        window = self._listing.dealt_with(anchor, page, ids, active, ended=ended)
+        return window, bool(fresh) and not ended
 
     async def _take(self, page: Page, *, baseline: bool) -> bool:
         """Takes the unknown jobs of a baseline page. True when the watched range ends on it."""
-        ids = self._identified(page.entries)
+        ids = self._listing.identified(page.entries)
         known = await self._ledger.run(self._ledger.store.jobs.load, self.config.name, list(ids))
         # Under a wider watch, what was ignored so far is looked at again, as part of the baseline.
         fresh = {id: raw for id, raw in ids.items() if id not in known or known[id].ignored}
-        ended = await self._take_new(fresh, baseline=baseline and self.config.baseline != "all")
-        self._windows.clear()
-        return ended
+        return await self._take_new(fresh, baseline=baseline and self.config.baseline != "all")
 
     async def _take_new(self, entries: dict[str, bytes], *, baseline: bool) -> bool:
         """First looks at jobs, taken from the list. True when one lies before the watched range."""
         horizon = self._clock.now() - self.config.since if self.config.since else None
         looks, ended = [], False
         for raw in reversed(entries.values()):  # oldest first, as they happened
-            snapshot = self._read(raw)
+            snapshot = self._listing.read(raw)
             if snapshot is None:
                 continue
             if horizon is not None and snapshot.created_at is not None and snapshot.created_at < horizon:
                 ended = True
                 continue
-            looks.append(self._look(snapshot.key, snapshot, listed=True, fingerprint=_fingerprint(raw)))
+            looks.append(self._look(snapshot.key, snapshot, listed=True, fingerprint=fingerprint(raw)))
         await self._integrate(looks, baseline=baseline)
         return ended
 
@@ -305,30 +275,13 @@ class Poller:
         looks = []
         for id, (raw, mark) in entries.items():
             if (truth or crowd) and id not in self._contradicted:
-                snapshot = self._read(raw)
+                snapshot = self._listing.read(raw)
                 if snapshot is not None:
                     looks.append(self._look(snapshot.key, snapshot, listed=True, fingerprint=mark))
                     if truth or snapshot.status.is_terminal:
                         continue
             self._wanted[id] = mark
         await self._integrate(looks)
-
-    def _identified(self, entries: Iterable[bytes]) -> dict[str, bytes]:
-        """Entries by id, the first of each; what has no id is remembered as unreadable."""
-        ids: dict[str, bytes] = {}
-        for raw in entries:
-            try:
-                ids.setdefault(self._provider.identify(raw), raw)
-            except Unreadable as error:
-                self._unreadable[_fingerprint(raw).hex()] = str(error)
-        return ids
-
-    def _read(self, raw: bytes) -> Snapshot | None:
-        try:
-            return self._provider.read(raw)
-        except Unreadable as error:
-            self._unreadable[_fingerprint(raw).hex()] = str(error)
-            return None
 
     # ------------------------------------------------------------------------------------- single jobs
 
@@ -401,7 +354,7 @@ class Poller:
         except NotFound:
             return Look(key=key, asked=asked, at=self._clock.now(), snapshot=None)
         self._good()
-        snapshot = self._read(raw)
+        snapshot = self._listing.read(raw)
         if snapshot is None:
             return None
         if snapshot.id != id:
@@ -449,8 +402,8 @@ class Poller:
         """After a round without failure: tells what could not be read, and that all is well again."""
         self._failures, self.problem = 0, None
         now, kind = self._clock.now(), self.config.kind
-        if self._unreadable:
-            entries, self._unreadable = self._unreadable, {}
+        if self._listing.unreadable:
+            entries, self._listing.unreadable = self._listing.unreadable, {}
             said = announce.unreadable(self._ledger.state, kind, entries, self._ledger.routing, now)
             await self._ledger.announce(said)
         if self._ledger.state.degraded_at is not None:
@@ -476,7 +429,3 @@ class Poller:
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (0.9 + 0.2 * self._clock.luck())
-
-
-def _fingerprint(raw: bytes) -> bytes:
-    return hashlib.blake2b(raw, digest_size=16).digest()

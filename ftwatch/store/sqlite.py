@@ -46,7 +46,7 @@ class Database:
                 self._lock = _lock(path)
             elif not path.exists():
                 raise StoreError(f"there is no database at {path} yet: has `ftwatch run` been started?")
-            self._connection = self._connect(mode)
+            self._connect(mode)
             if mode == "write":
                 self._migrate()
             else:
@@ -58,11 +58,11 @@ class Database:
             self.close()
             raise
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect(self, mode: str) -> None:
         if mode == "write":
             # The file holds names and metadata of strangers' jobs: not for everyone's eyes.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o640))
-        connection = sqlite3.connect(
+        self._connection = connection = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode={'rw' if mode == 'write' else 'ro'}",
             uri=True,
             isolation_level=None,
@@ -74,7 +74,6 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         connection.execute("PRAGMA busy_timeout = 10000")
-        return connection
 
     def close(self) -> None:
         """Closes the file and gives up the lock. Can be called twice."""
