@@ -12,9 +12,10 @@ import pytest
 
 from ftwatch import log as logs
 from ftwatch.cli import main
-from ftwatch.core.decide import Decision, Look, Policy, decide
+from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Outcome, RetryPolicy, settle
 from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.known import Decision, Look, Policy
 from ftwatch.core.route import Recipient, Routing
 from ftwatch.store import Batch, Settled, Store
 

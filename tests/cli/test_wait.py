@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -182,6 +183,31 @@ def test_interrupting_is_130(service: Any, folder: Path) -> None:
     _, err = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == Exit.INTERRUPTED
     assert "Traceback" not in err
+
+
+def test_on_a_terminal_one_line_lives(service: Any, folder: Path) -> None:
+    later = int(time.time()) + 3600
+    service.put("a", "running", "running", "succeeded", estimated_finish=later, user_provided_suffix="bot")
+    mine, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ftwatch", "wait", "a", "--poll", "50ms"],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "60"},
+            check=False,
+        )
+        drawn = os.read(mine, 65536).decode()
+    finally:
+        os.close(mine)
+        os.close(theirs)
+    assert done.returncode == Exit.OK
+    assert len(done.stdout.splitlines()) == 2
+    assert "\r\x1b[Kbot running about 1h left" in drawn or "bot running about 59m" in drawn
+    assert drawn.endswith("\r\x1b[K"), "it is taken away at the end"
+    assert "\n" not in drawn
 
 
 # ------------------------------------------------------------------------------------- with a daemon
