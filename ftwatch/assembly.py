@@ -1,16 +1,22 @@
-"""From config to living parts: the client, a provider, a notifier. Used by the daemon and by single commands.
+"""From config to living parts: client, provider, notifier, loops, store. For the daemon and single commands.
 
 Kinds are found by name through their entry points; nothing here knows one of them.
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ftwatch.client import Account, Client
-from ftwatch.config import ClientConfig, NotifierConfig, ProviderConfig
+from ftwatch.config import ClientConfig, Config, NotifierConfig, ProviderConfig, load
+from ftwatch.core.clock import Clock
 from ftwatch.core.pace import Budget
+from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
+from ftwatch.poller import Poller
+from ftwatch.store import Locked, Runner, Store
 
-__all__ = ["make_client", "make_notifier", "make_provider"]
+__all__ = ["load_whole", "make_client", "make_loops", "make_notifier", "make_provider", "open_store"]
 
 
 def make_client(config: ClientConfig) -> Client:
@@ -44,3 +50,52 @@ def make_notifier(config: NotifierConfig, client: Client, folder: Path) -> Notif
         )
     )
     return notifier
+
+
+def make_loops(
+    config: Config, client: Client, store: Store, run: Runner, clock: Clock, bell: Callable[[], None]
+) -> tuple[dict[str, Dispatcher], dict[str, Poller]]:
+    """One generation's loops, by the names of what they serve."""
+    dispatchers = {
+        name: Dispatcher(
+            notifier,
+            make_notifier(notifier, client, config.folder),
+            store,
+            run,
+            routing=config.routing,
+            clock=clock,
+            bell=bell,
+        )
+        for name, notifier in config.notifiers.items()
+    }
+    pollers = {
+        name: Poller(
+            provider,
+            make_provider(provider, client),
+            store,
+            run,
+            routing=config.routing,
+            rules=config.rules,
+            clock=clock,
+            bell=bell,
+        )
+        for name, provider in config.providers.items()
+    }
+    return dispatchers, pollers
+
+
+def load_whole(path: Path) -> Config:
+    """The config with its secrets: what cannot be had is found out now, not at three in the morning."""
+    return load(path, secrets=True)
+
+
+def open_store(config: Config, wait: float) -> Store:
+    """Opens the store, waiting up to `wait` seconds for another process to let go of it."""
+    until = time.monotonic() + wait
+    while True:
+        try:
+            return Store(config.store.path)
+        except Locked:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.2)

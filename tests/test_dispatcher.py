@@ -9,10 +9,11 @@ import anyio.lowlevel
 import pytest
 
 from ftwatch.config import NotifierConfig
-from ftwatch.core.decide import Known, Look, Policy, decide
+from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Recipient, Routing
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import Memory, Result

@@ -10,9 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ftwatch.core import event as events
-from ftwatch.core.decide import Assignment, Refusal, assign
+from ftwatch.core.decide import assign
 from ftwatch.core.delivery import Delivery, Settlement
 from ftwatch.core.event import Data, Event, Severity, event_id
+from ftwatch.core.known import Assignment, Refusal
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 

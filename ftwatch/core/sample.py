@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
-from ftwatch.core.decide import GONE_AFTER, Known, Look, Policy, decide
+from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
+from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Stuck
 from ftwatch.core.span import HOUR, MINUTE

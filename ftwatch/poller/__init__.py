@@ -15,8 +15,8 @@ from ftwatch.config import ProviderConfig
 from ftwatch.core import announce
 from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
-from ftwatch.core.decide import Look
 from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.core.known import Look
 from ftwatch.core.pace import backoff
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule

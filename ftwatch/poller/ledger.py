@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import Announcement, ProviderState
 from ftwatch.core.clock import Clock
-from ftwatch.core.decide import Decision, Known, Look, Policy, decide
+from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, digest
+from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
 from ftwatch.store import Batch, Runner, Store, StoreError

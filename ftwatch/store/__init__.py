@@ -11,11 +11,11 @@ from typing import Literal, Protocol, TypeVar, TypeVarTuple
 from msgspec import Struct
 
 from ftwatch.core.announce import Announcement
-from ftwatch.core.decide import Assignment, Decision, Refusal
 from ftwatch.core.delivery import Breaker
 from ftwatch.core.diff import is_volatile
 from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey
+from ftwatch.core.known import Assignment, Decision, Refusal
 from ftwatch.core.signature import message_id
 from ftwatch.store.history import History
 from ftwatch.store.jobs import Jobs

@@ -5,10 +5,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
-from ftwatch.core.decide import Known
 from ftwatch.core.delivery import Breaker, Delivery
 from ftwatch.core.event import Event, decode
 from ftwatch.core.job import JobKey
+from ftwatch.core.known import Known
 from ftwatch.store.outbox import _COLUMNS, _delivery
 from ftwatch.store.sqlite import Database
 

@@ -9,8 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
-from ftwatch.core.decide import Known
 from ftwatch.core.job import JobKey
+from ftwatch.core.known import Known
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Jobs"]

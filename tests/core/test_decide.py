@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ftwatch.core.decide import Decision, Known, Look, Policy, decide
+from ftwatch.core.decide import decide
 from ftwatch.core.job import TERMINAL, JobError, Progress, Snapshot, Status
+from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
 from ftwatch.core.rule import Stuck
 

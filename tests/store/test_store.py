@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from ftwatch.core.announce import Announcement, ProviderState
-from ftwatch.core.decide import Decision, Look, Policy, decide
+from ftwatch.core.decide import decide
 from ftwatch.core.job import JobKey, Progress, Snapshot, Status
+from ftwatch.core.known import Decision, Look, Policy
 from ftwatch.core.route import Recipient, Routing, Silence, parse_match
 from ftwatch.store import Batch, Store, StoreError
 

@@ -5,11 +5,9 @@ next over the same store, which is why it can neither lose nor repeat anything.
 """
 
 import os
-import random
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,22 +16,22 @@ import anyio
 import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 
 from ftwatch import __version__, control, systemd
 from ftwatch import log as logs
-from ftwatch.assembly import make_client, make_notifier, make_provider
-from ftwatch.client import Client
-from ftwatch.config import Config, ConfigError, load
+from ftwatch.assembly import load_whole, make_client, make_loops, open_store
+from ftwatch.config import Config, ConfigError
 from ftwatch.core import announce
 from ftwatch.core import event as events
-from ftwatch.core.clock import Clock
-from ftwatch.core.event import Event, Severity
+from ftwatch.core.event import Severity
+from ftwatch.daemon.clock import Pulse, WallClock, threaded
+from ftwatch.daemon.once import Round, once
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.poller import Poller
-from ftwatch.store import Batch, Locked, Runner, Store, StoreError, T, Ts, inline
+from ftwatch.store import Batch, Store, StoreError
 
-__all__ = ["Round", "WallClock", "once", "serve"]
+__all__ = ["Round", "WallClock", "once", "serve", "threaded"]
 
 log = structlog.get_logger("ftwatch.daemon")
 
@@ -43,93 +41,6 @@ GRACE = 8.0
 LOOK_AT_FILE = 2.0
 PRUNE_EVERY = 3600.0
 WATCHED_EVERY = 5.0
-
-
-class WallClock:
-    """The machine's own time."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()
-
-    def ticks(self) -> float:
-        """Monotonic seconds."""
-        return time.monotonic()
-
-    def luck(self) -> float:
-        """A random number in [0, 1)."""
-        return random.random()
-
-    async def sleep(self, seconds: float) -> None:
-        """Waits."""
-        await anyio.sleep(seconds)
-
-
-def threaded() -> Runner:
-    """A runner that gives the store a worker thread, one call at a time."""
-    limiter = anyio.CapacityLimiter(1)
-
-    async def run(function: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
-
-    return run
-
-
-class Pulse:
-    """Who said to be alive until when: the watchdog is fed only while everybody keeps their word."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-
-    def of(self, name: str) -> Callable[[float], None]:
-        """The `beat(seconds)` that a loop of this name is given."""
-
-        def beat(seconds: float) -> None:
-            self._until[name] = time.monotonic() + seconds
-
-        beat(300.0)
-        return beat
-
-    def clear(self) -> None:
-        """Forgets everybody, between two generations."""
-        self._until.clear()
-
-    def late(self) -> list[str]:
-        """Whose word is broken."""
-        now = time.monotonic()
-        return [name for name, until in self._until.items() if until < now]
-
-
-def _build(
-    config: Config, client: Client, store: Store, run: Runner, clock: Clock, bell: Callable[[], None]
-) -> tuple[dict[str, Dispatcher], dict[str, Poller]]:
-    """One generation's loops, by the names of what they serve."""
-    dispatchers = {
-        name: Dispatcher(
-            notifier,
-            make_notifier(notifier, client, config.folder),
-            store,
-            run,
-            routing=config.routing,
-            clock=clock,
-            bell=bell,
-        )
-        for name, notifier in config.notifiers.items()
-    }
-    pollers = {
-        name: Poller(
-            provider,
-            make_provider(provider, client),
-            store,
-            run,
-            routing=config.routing,
-            rules=config.rules,
-            clock=clock,
-            bell=bell,
-        )
-        for name, provider in config.providers.items()
-    }
-    return dispatchers, pollers
 
 
 class Daemon:
@@ -166,7 +77,7 @@ class Daemon:
 
     async def _generation(self, config: Config) -> None:
         async with make_client(config.client) as client, anyio.create_task_group() as group:
-            self._dispatchers, self._pollers = _build(
+            self._dispatchers, self._pollers = make_loops(
                 config, client, self.store, self._run, self._clock, self._ring
             )
             async with _finishing(group) as sending:
@@ -229,7 +140,7 @@ class Daemon:
     async def _reload(self) -> list[str]:
         problems: list[str] = []
         try:
-            config = await anyio.to_thread.run_sync(_load, self.path)
+            config = await anyio.to_thread.run_sync(load_whole, self.path)
             for key in ("store.path", "socket"):
                 old, new = (_at(self.config, key), _at(config, key))
                 if old != new:
@@ -367,83 +278,14 @@ def _at(config: Config, key: str) -> Path:
     return config.socket if key == "socket" else config.store.path
 
 
-def _load(path: Path) -> Config:
-    """The config with its secrets: what cannot be had is found out now, not at three in the morning."""
-    return load(path, secrets=True)
-
-
-def _open(config: Config, wait: float) -> Store:
-    """Opens the store, waiting up to `wait` seconds for another process to let go of it."""
-    until = time.monotonic() + wait
-    while True:
-        try:
-            return Store(config.store.path)
-        except Locked:
-            if time.monotonic() >= until:
-                raise
-            time.sleep(0.2)
-
-
 def serve(path: Path, *, wait_lock: float = 0.0) -> int:
     """`ftwatch run`: serves until a signal ends it. Raises ConfigError, StoreError."""
-    config = _load(path)
+    config = load_whole(path)
     logs.configure(config.log.level, config.log.format)
     for warning in config.warnings:
         log.warning("config", problem=str(warning))
     with ExitStack() as stack:
-        store = _open(config, wait_lock)
+        store = open_store(config, wait_lock)
         stack.callback(store.close)
         anyio.run(Daemon(path, config, store).run)
     return 0
-
-
-class Round(Struct, frozen=True, kw_only=True):
-    """What one round of everything came to: problems by provider, new events, deliveries still owed."""
-
-    problems: dict[str, str]
-    events: tuple[Event, ...]
-    waiting: int
-
-
-def once(path: Path, *, wait_lock: float = 0.0, dry_run: bool = False) -> Round:
-    """`ftwatch once`: one round of everything. `dry_run` looks and decides, over a copy, and sends nothing.
-
-    Raises ConfigError, StoreError.
-    """
-    config = _load(path)
-    logs.configure(config.log.level, config.log.format)
-    with ExitStack() as stack:
-        if dry_run:
-            copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "ftwatch.db"
-            if config.store.path.exists():
-                original = Store(config.store.path, mode="read")
-                original.db.copy_to(copy)
-                original.close()
-            store = Store(copy)
-        else:
-            store = _open(config, wait_lock)
-        stack.callback(store.close)
-        return anyio.run(_round, config, store, dry_run)
-
-
-async def _round(config: Config, store: Store, dry_run: bool) -> Round:
-    before = store.history.last_seq()
-    async with make_client(config.client) as client:
-        dispatchers, pollers = _build(config, client, store, inline, WallClock(), lambda: None)
-
-        async def repeat(step: Callable[[], Awaitable[bool]]) -> None:
-            while await step():
-                pass
-
-        async with anyio.create_task_group() as group:
-            for poller in pollers.values():
-                group.start_soon(repeat, poller.poll_once)
-        if not dry_run:
-            async with anyio.create_task_group() as group:
-                for dispatcher in dispatchers.values():
-                    group.start_soon(repeat, dispatcher.dispatch_once)
-    return Round(
-        problems={name: poller.problem for name, poller in pollers.items() if poller.problem},
-        events=tuple(event for _, event in store.history.events(after=before, limit=10_000)),
-        waiting=sum(health.counts.get("pending", 0) for health in store.history.notifiers()),
-    )

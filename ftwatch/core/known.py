@@ -1,0 +1,105 @@
+"""What is known, what came, what follows: the words between the provider's answer and the store. No logic."""
+
+from collections.abc import Collection
+
+from msgspec import Struct, field
+
+from ftwatch.core.event import Event
+from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.core.route import Match, Routing
+from ftwatch.core.rule import Rule
+from ftwatch.core.span import MINUTE
+
+__all__ = ["Assignment", "Decision", "Known", "Look", "Policy", "Refusal"]
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """One answer about one job that was read whole. `snapshot` None: the provider knows no such job.
+
+    `asked` orders looks by when they were asked; `at` is the wall clock then (Unix seconds). `listed`: from
+    a listing that may lag behind, so it never moves a known job back. `fingerprint` stands for the listed
+    bytes that this look settles.
+    """
+
+    key: JobKey
+    asked: int
+    at: float
+    snapshot: Snapshot | None
+    listed: bool = False
+    fingerprint: bytes | None = None
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is remembered of a job between looks. `snapshot` is the last one that was told.
+
+    `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
+    news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
+    each with its subject and who was told, `told` the people who know of the job's open state.
+    """
+
+    snapshot: Snapshot
+    version: int = 0
+    sequence: int = 0
+    link: str | None = None
+    status_since: float
+    asked: int = 0
+    missing_at: float | None = None
+    gone: bool = False
+    ignored: bool = False
+    held: Snapshot | None = None
+    held_at: float | None = None
+    alerts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    wake_at: float | None = None
+    fingerprint: bytes | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the provider must still be asked about this job."""
+        if self.ignored or self.gone:
+            return False
+        return self.held is not None or not self.snapshot.status.is_terminal
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What a decision depends on besides the job: who gets what, which rules run, which jobs count.
+
+    `baseline`: this job's first sight is no news (its provider is only being got to know). `words`: the
+    unknown statuses that this provider was already heard to use.
+    """
+
+    routing: Routing
+    rules: tuple[Rule, ...] = ()
+    settle: float = 2 * MINUTE
+    watch: Match | None = None
+    baseline: bool = False
+    words: Collection[str] = ()
+
+
+class Assignment(Struct, frozen=True):
+    """One event owed to one notifier, and why."""
+
+    event_id: str
+    notifier: str
+    reason: str
+
+
+class Refusal(Struct, frozen=True):
+    """One event that a notifier does not get, and why: a verdict to be looked up later."""
+
+    event_id: str
+    notifier: str
+    reason: str
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What to commit, whole: the job as known from now on, and everything that follows from it.
+
+    `known` None: the look says nothing (it came late, or contradicts a later one).
+    """
+
+    known: Known | None
+    events: tuple[Event, ...] = ()
+    deliveries: tuple[Assignment, ...] = ()
+    verdicts: tuple[Refusal, ...] = ()
+    words: tuple[str, ...] = ()
