@@ -62,7 +62,7 @@ class _Lazy(click.Group):
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name in LATER:
+        if name in LATER and not context.resilient_parsing:
             raise click.UsageError(f"`{name}` is not in this version")
         if name not in COMMANDS:
             return None

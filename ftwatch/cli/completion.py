@@ -1,6 +1,57 @@
-"""completion: what a shell needs to complete ftwatch's commands."""
+"""completion: what a shell needs to complete ftwatch's commands, and the names it may complete.
+
+Completing never fails and never says a word: where nothing can be known, nothing is offered.
+"""
+
+from contextlib import suppress
 
 import click
+from click.shell_completion import CompletionItem
+
+__all__ = ["completion", "job_names", "notifier_names"]
+
+
+def _config(context: click.Context) -> str | None:
+    """The config named on the line so far."""
+    found: click.Context | None = context
+    while found is not None:
+        if named := found.obj or found.params.get("config"):
+            return str(named)
+        found = found.parent
+    return None
+
+
+def job_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids and names of known jobs, the last changed first."""
+    from ftwatch.config import ConfigError, find, load
+    from ftwatch.store import Store, StoreError
+
+    offered: dict[str, str] = {}
+    with suppress(ConfigError, StoreError, OSError):
+        store = Store(load(find(_config(context))).store.path, mode="read")
+        try:
+            for row in store.history.jobs(limit=500):
+                job = row.known.snapshot
+                offered.setdefault(job.id, f"{job.name or ''} {job.status}".strip())
+                # A name that a shell would take apart, or a terminal obey, is not offered.
+                if job.name and job.name.isprintable() and not set(job.name) & set(" ,'\"$`\\"):
+                    offered.setdefault(job.name, f"{job.id} {job.status}")
+        finally:
+            store.close()
+    return [
+        CompletionItem(name, help="".join(c if c.isprintable() else " " for c in note))
+        for name, note in offered.items()
+        if name.startswith(incomplete) and name.isprintable()
+    ]
+
+
+def notifier_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the config's notifiers."""
+    from ftwatch.config import ConfigError, find, load
+
+    with suppress(ConfigError, OSError):
+        return [name for name in load(find(_config(context))).notifiers if name.startswith(incomplete)]
+    return []
 
 
 @click.command()

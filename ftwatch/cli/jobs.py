@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ftwatch.cli import Exit
+from ftwatch.cli.completion import job_names
 from ftwatch.cli.output import ago, as_json, emit, format_option, local, plain, table, tell_wire, utc
 
 
@@ -96,7 +97,7 @@ def jobs(
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=job_names)
 @format_option
 @click.pass_obj
 def show(config: str | None, job: str, output: str) -> int:
@@ -174,7 +175,7 @@ def _fate(delivery: Any) -> str:
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=job_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
 @click.option("-n", "--limit", default=50, show_default=True, help="How many of the past.")
 @format_option

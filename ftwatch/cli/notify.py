@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ftwatch.cli import Exit
+from ftwatch.cli.completion import notifier_names
 from ftwatch.cli.output import plain
 
 
@@ -24,7 +25,7 @@ def _complete_samples(context: click.Context, parameter: click.Parameter, incomp
 
 
 @notify.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=notifier_names)
 @click.option(
     "--sample",
     "named",
@@ -92,7 +93,7 @@ def fresh(event: Any) -> Any:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=notifier_names)
 @click.option(
     "--sample",
     "named",

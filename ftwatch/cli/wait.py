@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftwatch.cli import Exit
+from ftwatch.cli.completion import job_names
 from ftwatch.cli.output import as_json, format_option, plain
 from ftwatch.cli.run import seconds
 
@@ -28,7 +29,7 @@ AT_FIRST, LATER = 30.0, 600.0
 
 
 @click.command()
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=job_names)
 @click.option("--timeout", metavar="TIME", callback=seconds, help="Give up after so long: 6h, 30m.")
 @click.option("--poll", metavar="TIME", callback=seconds, help="How often to ask a provider [5s].")
 @format_option

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from ftwatch.cli import Exit
 from ftwatch.cli import output as out
-from ftwatch.cli.completion import completion
 from ftwatch.cli.output import as_json, local, plain, table, tell_wire, utc
 
 HOSTILE = "a\x1b[31mred\x1b[0m\r\n\x07\u202e\u2028\x9b1m\ud800"
@@ -108,16 +107,28 @@ def test_every_shell_has_its_script(tool: Any, shell: str) -> None:
     said = tool("completion", shell)
     assert said.code == Exit.OK
     assert "_FTWATCH_COMPLETE" in said.out
-    assert completion.name == "completion"
 
 
-def test_a_shell_is_offered_what_there_is(folder: Path) -> None:
-    asked = {"COMP_WORDS": "ftwatch n", "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", "from ftwatch.cli import main; main()"],
-        env={**os.environ, "_FTWATCH_COMPLETE": "bash_complete", **asked},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == ["plain,notify"]
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ftwatch n", ["notify"]),
+        ("ftwatch show ftjob", ["ftjob-b", "ftjob-a"]),
+        ("ftwatch -c ftwatch.yaml wait bo", ["bot"]),
+        ("ftwatch wait -c nowhere.yaml bo", []),
+        ("ftwatch render c", ["console"]),
+        ("ftwatch render console --sample fail", ["failed"]),
+        ("ftwatch why x", []),
+    ],
+)
+def test_a_shell_is_offered_what_there_is(
+    tool: Any, world: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch, line: str, offered: list[str]
+) -> None:
+    world.happen("ftjob-a", "running", name="bot")
+    world.happen("ftjob-b", "running", name="bo\x1b$(reboot)", at=1_795_000_060.0)
+    monkeypatch.setenv("_FTWATCH_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    said = tool()
+    assert said.out.split() == [f"plain,{name}" for name in offered]
+    assert said.err == ""
