@@ -31,6 +31,15 @@ def test_nothing_is_lost_however_often_it_is_killed() -> None:
     assert found["forged"] == 0
 
 
+@pytest.mark.parametrize("seed", ["1", "6", "11"])
+def test_weeks_of_trouble_on_a_virtual_clock_lose_nothing(seed: str) -> None:
+    found = run("simulate.py", "--days", "14", "--seed", seed)
+    assert found["deaths"] > 20
+    assert found["transitions"] > 100
+    for wrong in ("lost", "phantom", "disordered", "two_bodies"):
+        assert found[wrong] == []
+
+
 @pytest.mark.timeout(300)
 def test_the_main_job_end_to_end_through_a_kill_and_a_dead_receiver() -> None:
     found = run("acceptance.py", "--jobs", "6", "--dead", "5")
