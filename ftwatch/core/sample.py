@@ -76,14 +76,20 @@ _ENDS = {
 }
 
 
+def _raw(job: Snapshot) -> Snapshot:
+    """The job with its provider's own word for its status, which here is ours."""
+    return replace(job, raw_status=job.raw_status if job.status is Status.UNKNOWN else str(job.status))
+
+
 def _look(known: Known | None, snapshot: Snapshot | None, at: float = NOW, settle: float = 0) -> list[Event]:
     policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle)
-    look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=snapshot)
+    seen = _raw(snapshot) if snapshot else None
+    look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=seen)
     return list(decide(known, look, policy, at).events)
 
 
 def _known(snapshot: Snapshot, **more: Any) -> Known:
-    return Known(snapshot=snapshot, sequence=3, link="evt_sample", status_since=NOW - HOUR, **more)
+    return Known(snapshot=_raw(snapshot), sequence=3, link="evt_sample", status_since=NOW - HOUR, **more)
 
 
 def _became(name: str) -> Event:
@@ -107,6 +113,7 @@ def _own(said: Announcement) -> Event:
 
 _MAKERS: dict[str, Callable[[], Event]] = {
     "created": lambda: _look(None, _JOB, at=STARTED + 5)[0],
+    "validating_files": lambda: _look(_known(_JOB), replace(_JOB, status=Status.VALIDATING_FILES))[0],
     "queued": lambda: _look(_known(replace(_JOB, status=Status.VALIDATING_FILES)), _JOB)[0],
     "running": lambda: _look(_known(_JOB), _RUNNING)[0],
     **{name: (lambda name=name: _became(name)) for name in _ENDS},  # type: ignore[misc]
@@ -126,6 +133,7 @@ _MAKERS: dict[str, Callable[[], Event]] = {
         events.DEAD, "fine_tuning.job.failed of support-bot-v7 did not arrive after 12 tries: HTTP 500"
     ),
     "disabled": lambda: _notice(events.DISABLED, "HTTP 410: the receiver is gone for good"),
+    "enabled": lambda: _notice(events.ENABLED, "switched on again by hand", Severity.NOTICE),
     "rejected": lambda: _config(
         events.REJECTED, Severity.ERROR, "ftwatch.yaml:7:3: error: unknown key 'polll'"
     ),
@@ -138,8 +146,8 @@ _MAKERS: dict[str, Callable[[], Event]] = {
 }
 
 
-def _notice(kind: str, note: str) -> Event:
-    return _own(announce.about_notifier("oncall", kind, Severity.ERROR, note, NOBODY, NOW, link="sample"))
+def _notice(kind: str, note: str, severity: Severity = Severity.ERROR) -> Event:
+    return _own(announce.about_notifier("oncall", kind, severity, note, NOBODY, NOW, link="sample"))
 
 
 def _config(kind: str, severity: Severity, note: str) -> Event:
