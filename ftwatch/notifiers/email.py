@@ -150,7 +150,10 @@ class Email:
                 if options.security == "starttls":
                     server.starttls(context=self._tls())
                 if options.username is not None and password is not None:
-                    server.login(options.username, password)
+                    try:
+                        server.login(options.username, password)
+                    except smtplib.SMTPServerDisconnected:
+                        return Rejected("hung up on at the login: are username and password right?"), []
                 sender = _address(options.from_).addr_spec
                 refused = server.send_message(letter, from_addr=sender, to_addrs=people)
         except smtplib.SMTPRecipientsRefused as error:
