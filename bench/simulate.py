@@ -33,6 +33,7 @@ from ftwatch.core.event import Event, encode
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.route import Recipient, Route, Routing, parse_match
 from ftwatch.core.rule import Stuck
+from ftwatch.daemon.clock import Anchor
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import Memory, NotFound, Page, ProviderError, Result, Unreadable
 from ftwatch.poller import Poller
@@ -239,6 +240,7 @@ class Life:
     def __init__(self, world: World, path: Path, provider: Provider, receivers: dict[str, Receiver]) -> None:
         self.world = world
         self.store = Store(path)
+        self.store.wake(world.now())
         self._mine()
         self.poller = Poller(
             ProviderConfig(name="p", kind="sim", labels={}, options=None, poll=600.0, discover=600.0),
@@ -268,10 +270,10 @@ class Life:
         db, world = self.store.db, self.world
         execute, transaction = db.execute, db.transaction
 
-        def fragile(sql: str, *values: Any) -> int:
+        def fragile(sql: str, *values: Any, **named: Any) -> int:
             if world.chance(0.002):
                 raise Died
-            return execute(sql, *values)
+            return execute(sql, *values, **named)
 
         @contextmanager
         def deadly() -> Iterator[None]:
@@ -298,7 +300,7 @@ async def simulate(days: float, seed: int) -> dict[str, Any]:
     receivers = {"strict": Receiver(world, grumpy=False), "grumpy": Receiver(world, grumpy=True)}
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path = Path(folder) / "ftwatch.db"
-        life = Life(world, path, provider, receivers)
+        life, anchor = Life(world, path, provider, receivers), Anchor(world)
         world.calm = True
         await life.round()
         world.calm = False
@@ -309,17 +311,21 @@ async def simulate(days: float, seed: int) -> dict[str, Any]:
             if world.chance(0.002):
                 world.hide()
             if world.chance(0.001):
-                world.step = world.dice.choice([-3600.0, 0.0, 3600.0, -86400.0])
+                world.step = world.dice.choice([-3600.0, 0.0, 3600.0, -86400.0, 3e8, -3e8])
             world.advance(world.dice.uniform(60, 900))
             try:
+                step = anchor.stepped()
+                if step:
+                    life.store.outbox.shift(step)  # as the daemon does when the machine's time is set
+                life.store.mark(world.now())
                 await life.round()
             except (Died, BaseExceptionGroup) as error:
                 if not _is_death(error):
                     raise
                 world.deaths += 1
                 life.store.close()
-                life = Life(world, path, provider, receivers)
-        world.calm, world.step = True, 0.0
+                life, anchor = Life(world, path, provider, receivers), Anchor(world)
+        world.calm = True
         for _ in range(300):
             world.advance(1800)
             await life.round()

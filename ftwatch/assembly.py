@@ -94,7 +94,9 @@ def open_store(config: Config, wait: float) -> Store:
     until = time.monotonic() + wait
     while True:
         try:
-            return Store(config.store.path)
+            store = Store(config.store.path)
+            store.wake(time.time())
+            return store
         except Locked:
             if time.monotonic() >= until:
                 raise

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ftwatch.config import Config, ConfigError
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.event import Severity
-from ftwatch.daemon.clock import Pulse, WallClock, threaded
+from ftwatch.daemon.clock import Anchor, Pulse, WallClock, threaded
 from ftwatch.daemon.once import Round, once
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.poller import Poller
@@ -41,6 +41,7 @@ GRACE = 8.0
 LOOK_AT_FILE = 2.0
 PRUNE_EVERY = 3600.0
 WATCHED_EVERY = 5.0
+ANCHORED_EVERY = 20.0
 
 
 class Daemon:
@@ -69,6 +70,7 @@ class Daemon:
             group.start_soon(self._watch_file)
             group.start_soon(self._feed_watchdog)
             group.start_soon(self._prune)
+            group.start_soon(self._keep_anchored)
             async with control.listening(self.config.socket, self._operations()):
                 while not self._stopping:
                     self._ending = anyio.Event()
@@ -181,6 +183,19 @@ class Daemon:
                 log.error("no sign of life", of=late)
             elif period:
                 systemd.notify(watchdog=True)
+
+    async def _keep_anchored(self) -> None:
+        """Moves what waits along when the machine's time is set: no storm, no stall, no early dead letter."""
+        anchor = Anchor(self._clock)
+        while True:
+            await anyio.sleep(ANCHORED_EVERY)
+            step = anchor.stepped()
+            with suppress(StoreError):
+                if step:
+                    log.warning("the clock was set", by_seconds=round(step))
+                    await self._run(self.store.outbox.shift, step)
+                    self._ring()
+                await self._run(self.store.mark, self._clock.now())
 
     async def _prune(self) -> None:
         while True:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 import anyio
 import anyio.to_thread
 
+from ftwatch.core.clock import Clock
 from ftwatch.store import Runner, T, Ts
 
-__all__ = ["Pulse", "WallClock", "threaded"]
+__all__ = ["Anchor", "Pulse", "WallClock", "threaded"]
+
+# By how much the clock on the wall may stray from the one that only goes on before that counts (seconds).
+STRAY = 5.0
 
 
 class WallClock:
@@ -40,6 +44,23 @@ def threaded() -> Runner:
         return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
 
     return run
+
+
+class Anchor:
+    """Notices that the machine's time was set, or stood still while the machine slept."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._apart = clock.now() - clock.ticks()
+
+    def stepped(self) -> float:
+        """By how many seconds the time was moved since the last call; 0.0 where it only went on."""
+        apart = self._clock.now() - self._clock.ticks()
+        step = apart - self._apart
+        if abs(step) <= STRAY:
+            return 0.0
+        self._apart = apart
+        return step
 
 
 class Pulse:

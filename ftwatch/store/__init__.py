@@ -75,6 +75,28 @@ class Store:
         """Closes the database and gives up its lock."""
         self.db.close()
 
+    def mark(self, now: float) -> None:
+        """Remembers that this was the time, for a start after which the clock may be another one."""
+        with self.db.transaction():
+            self.db.execute(
+                "INSERT INTO meta (key, value) VALUES ('time', ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                str(now),
+            )
+
+    def wake(self, now: float) -> float:
+        """After a start: if the clock was set back while nobody looked, what waits is moved along.
+
+        Returns by how many seconds it was set back (0.0: it was not). Forward needs nothing: what waited is
+        due, and dies of its tries, not of the time.
+        """
+        row = self.db.row("SELECT value FROM meta WHERE key = 'time'")
+        back = min(0.0, now - float(row[0])) if row else 0.0
+        if back:
+            self.outbox.shift(back)
+        self.mark(now)
+        return back
+
     def commit(self, batch: Batch, now: float) -> set[JobKey]:
         """Writes jobs, provider states, events, deliveries and verdicts in one transaction.
 

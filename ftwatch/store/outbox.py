@@ -109,6 +109,19 @@ class Outbox:
         with self._db.transaction():
             self._db.execute("UPDATE deliveries SET claimed_until = NULL WHERE claimed_until IS NOT NULL")
 
+    def shift(self, seconds: float) -> int:
+        """Moves what waits along with a clock that was set: each wait stays as long as it was.
+
+        Returns how many deliveries were moved.
+        """
+        with self._db.transaction():
+            return self._db.execute(
+                "UPDATE deliveries SET due_at = due_at + :by, claimed_until = claimed_until + :by,"
+                " first_attempt_at = first_attempt_at + :by, rejected_at = rejected_at + :by"
+                " WHERE state = 'pending'",
+                by=seconds,
+            )
+
     def give_back(self, claims: Iterable[Claim]) -> None:
         """Gives up claims whose sending never began, as if they had not been taken."""
         with self._db.transaction():

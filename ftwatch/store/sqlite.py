@@ -13,6 +13,10 @@ __all__ = ["Database", "Full", "Locked", "StoreError", "TooNew"]
 
 # Pages of write-ahead log between checkpoints: fewer, larger checkpoints cost less than the default's 1,000.
 CHECKPOINT = 4000
+MOUNTS = Path("/proc/self/mounts")
+NETWORKS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "ncpfs"}
+)
 
 
 class StoreError(Exception):
@@ -43,6 +47,7 @@ class Database:
         try:
             if mode == "write":
                 path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                _refuse_network(path)
                 self._lock = _lock(path)
             elif not path.exists():
                 raise StoreError(f"there is no database at {path} yet: has `ftwatch run` been started?")
@@ -109,9 +114,9 @@ class Database:
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
 
-    def execute(self, sql: str, *values: Any) -> int:
+    def execute(self, sql: str, *values: Any, **named: Any) -> int:
         """Runs one statement and says how many rows it changed."""
-        return self._connection.execute(sql, values).rowcount
+        return self._connection.execute(sql, named or values).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Runs one statement for every row."""
@@ -148,12 +153,50 @@ class Database:
         return steps
 
     def _migrate(self) -> None:
-        for number, script in self._check_version():
+        steps, before = self._check_version(), self.version
+        if 0 < before < steps[-1][0]:
+            # Whoever wants to go back to the version before finds the file as that version left it.
+            kept = self.path.with_name(f"{self.path.name}.v{before}.bak")
+            if not kept.exists():
+                partial = kept.with_name(kept.name + ".partial")
+                partial.unlink(missing_ok=True)
+                self.copy_to(partial)
+                partial.replace(kept)
+        for number, script in steps:
             if number > self.version:
                 with self.transaction():
                     for statement in _statements(script):
                         self._connection.execute(statement)
                     self._connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _refuse_network(path: Path) -> None:
+    """Locks and write-ahead logs are not to be trusted over a network; refuses a database that lies there."""
+    kind = _file_system(path.parent.resolve(), MOUNTS)
+    if kind in NETWORKS or kind.startswith("fuse.ssh"):
+        raise StoreError(
+            f"{path} lies on a network file system ({kind}), where a database can be damaged:"
+            " point `store.path` at a local disk"
+        )
+
+
+def _file_system(folder: Path, mounts: Path) -> str:
+    """The kind of file system that a folder lies on, by the kernel's list of mounts; "" if unknown."""
+    best, kind = "", ""
+    try:
+        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        # Blanks in a path stand there as octal numbers.
+        at = fields[1].encode("ascii", "surrogateescape").decode("unicode_escape")
+        inside = at == "/" or str(folder) == at or str(folder).startswith(at.rstrip("/") + "/")
+        if inside and len(at) >= len(best):
+            best, kind = at, fields[2]
+    return kind
 
 
 def _lock(path: Path) -> int:

@@ -1,5 +1,6 @@
 """The file itself: one writer, all or nothing, and a clear word about versions."""
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ftwatch.store import sqlite
 from ftwatch.store.sqlite import Database, Locked, StoreError, TooNew
 
 
@@ -86,3 +88,54 @@ def test_reading_what_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has `ftwatch run` been started"):
         Database(tmp_path / "none.db", mode="read")
     assert not (tmp_path / "none.db").exists()
+
+
+def test_before_a_migration_the_file_is_kept_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ftwatch.db"
+    db = Database(path)
+    with db.transaction():
+        db.execute("INSERT INTO meta (key, value) VALUES ('a', 'b')")
+    db.close()
+    steps = [*sqlite._migrations(), (2, "CREATE TABLE later (x);\nDELETE FROM meta;\n")]
+    monkeypatch.setattr(sqlite, "_migrations", lambda: steps)
+    db = Database(path)
+    assert (db.version, db.rows("SELECT * FROM meta")) == (2, [])
+    db.close()
+    kept = tmp_path / "ftwatch.db.v1.bak"
+    with contextlib.closing(sqlite3.connect(kept)) as old:
+        assert old.execute("SELECT * FROM meta").fetchall() == [("a", "b")]
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ftwatch.db"
+    Database(path).close()
+    good = sqlite._migrations()
+    monkeypatch.setattr(sqlite, "_migrations", lambda: [*good, (2, "DROP TABLE jobs;\nNONSENSE;\n")])
+    with pytest.raises(StoreError):
+        Database(path)
+    monkeypatch.setattr(sqlite, "_migrations", lambda: good)
+    db = Database(path)
+    assert db.rows("SELECT * FROM jobs") == []
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("mount", "refused"),
+    [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False), ("tmpfs", False), ("zfs", False)],
+)
+def test_a_network_is_no_place_for_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mount: str, refused: bool
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"proc /proc proc rw 0 0\n/dev/x / ext4 rw 0 0\nserver:/x {tmp_path} {mount} rw 0 0\n")
+    monkeypatch.setattr(sqlite, "MOUNTS", mounts)
+    if refused:
+        with pytest.raises(StoreError, match=rf"network file system \({mount}\).*local disk"):
+            Database(tmp_path / "ftwatch.db")
+    else:
+        Database(tmp_path / "ftwatch.db").close()

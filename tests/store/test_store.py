@@ -149,3 +149,23 @@ def test_movement_thins_out_after_a_week(store: Store) -> None:
     assert len(store.history.events()) == 2
     assert store.prune(NOW + 8 * 86400, 90 * 86400) == 1
     assert [event.type for _, event in store.history.events()] == ["fine_tuning.job.created"]
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 315e6, -315e6])
+def test_what_waits_moves_along_with_a_clock_that_is_set(store: Store, step: float) -> None:
+    happen(store, "a", Status.QUEUED)
+    (before,) = store.history.deliveries()
+    assert store.outbox.shift(step) == 1
+    (after,) = store.history.deliveries()
+    assert after.due_at == before.due_at + step
+    assert store.outbox.next_due("slack", NOW) == before.due_at + step
+
+
+def test_a_clock_that_was_set_back_while_nobody_looked_stalls_nothing(store: Store) -> None:
+    happen(store, "a", Status.QUEUED)
+    store.mark(NOW + 60)
+    assert store.wake(NOW + 120) == 0.0
+    assert store.wake(NOW - 86400) == -86400 - 120
+    assert [claim.delivery.lane for claim in store.outbox.due("slack", NOW - 86400, limit=9, lease=9)] == [
+        "p/a"
+    ]
