@@ -91,11 +91,15 @@ class Database:
 
     def copy_to(self, path: Path) -> None:
         """Copies the whole database to a new file, consistent although others may write meanwhile."""
-        copy = sqlite3.connect(path)
+        copy: sqlite3.Connection | None = None
         try:
+            copy = sqlite3.connect(path)
             self._connection.backup(copy)
+        except sqlite3.Error as error:
+            raise _explained(error, path) from error
         finally:
-            copy.close()
+            if copy is not None:
+                copy.close()
 
     # ------------------------------------------------------------------------------------- statements
 
