@@ -257,3 +257,24 @@ def test_what_happened_while_it_was_dead_is_told(house: House, outside: Outside)
     outside.put("j1", "failed")
     house.start()
     until(lambda: outside.told() == ["created j1", "failed j1"])
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_end(house: House, outside: Outside) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        people = "from: a@b.example, to: [c@d.example]"
+        mail = f"  mail: {{kind: email, host: 127.0.0.1, port: {port}, security: plain, {people}}}"
+        house.path.write_text(house.path.read_text().replace("notifiers:\n", f"notifiers:\n{mail}\n"))
+        daemon = house.started()
+        silent.settimeout(PATIENCE)
+        connection, _ = silent.accept()
+        daemon.send_signal(signal.SIGTERM)
+        try:
+            # Its own time-out is thirty seconds: whoever waited for that would be too late.
+            daemon.wait(timeout=15)
+        finally:
+            connection.close()
+        assert daemon.returncode == 0
+    store = Store(house.folder / "ftwatch.db")
+    assert [d.state for d in store.history.deliveries(notifier="mail")] == ["pending"]
+    store.close()
