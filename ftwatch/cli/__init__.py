@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("notify", "Show what a notifier would send."),
     "route": ("check", "Who gets which events, and why."),
     "outbox": ("outbox", "Deliveries that wait or died: list, retry, drop."),
+    "why": ("why", "Why somebody was told, or not; every try."),
     "backup": ("backup", "Copy the database while the daemon goes on."),
     "reload": ("run", "Make the daemon read its config anew."),
     "schema": ("check", "The config's JSON Schema, for editors."),
@@ -53,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 # Promised, and not built yet.
-LATER = frozenset({"replay", "silence", "ack", "why", "backtest", "service", "doctor"})
+LATER = frozenset({"replay", "silence", "ack", "backtest", "service", "doctor"})
 
 
 class _Lazy(click.Group):

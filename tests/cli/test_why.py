@@ -1,0 +1,52 @@
+"""why: which route, which try, and why the others were not told."""
+
+from typing import Any
+
+import pytest
+
+from ftwatch.cli import Exit
+from ftwatch.core.delivery import Retry, Sent
+
+
+@pytest.fixture
+def told(world: Any) -> Any:
+    """A job whose first event arrived at the second try, and whose second one waits."""
+    world.happen("a", "queued")
+    world.try_all(Retry("HTTP 500: busy"))
+    world.try_all(Sent("HTTP 200"), at=1_795_000_100.0)
+    world.happen("a", "running", at=1_795_000_200.0)
+    return world
+
+
+def test_a_job_is_explained_event_by_event_and_try_by_try(tool: Any, told: Any) -> None:
+    out = tool("why", "a").out
+    assert "fine_tuning.job.created of openai/a, info" in out
+    assert "console: by default; delivered (msg_" in out
+    assert "retry in" in out
+    assert "HTTP 500: busy" in out
+    assert "fine_tuning.job.running of openai/a, info" in out
+    assert "the next try: " in out
+
+
+def test_an_event_and_a_delivery_name_the_same_story(tool: Any, told: Any) -> None:
+    first, second = tool("why", "a", "-o", "json").json
+    assert [one["outcome"] for one in first["told"][0]["tries"]] == ["retry", "sent"]
+    assert first["told"][0]["next_try"] is None
+    assert second["told"][0]["state"] == "pending"
+    assert second["told"][0]["next_try"].startswith("2026-11-")
+    assert tool("why", first["event"], "-o", "json").json == [first]
+    assert tool("why", first["told"][0]["delivery"][:14], "-o", "json").json == [first]
+
+
+@pytest.mark.parametrize("what", ["evt_none", "msg_none", "nobody"])
+def test_what_nobody_knows_is_said(tool: Any, told: Any, what: str) -> None:
+    said = tool("why", what)
+    assert said.code == Exit.NOTHING
+    assert said.err
+
+
+def test_who_was_not_told_is_named_with_the_reason(tool: Any, world: Any) -> None:
+    world.happen("a", "queued")
+    world.happen("a", "validating_files", at=1_795_000_100.0)
+    out = tool("why", "a").out
+    assert "console: not told: below the default floor (info)" in out
