@@ -208,6 +208,26 @@ async def test_a_dead_letter_is_kept_and_told_elsewhere(store: Store, clock: Any
     assert bench.states() == ["delivered"]
 
 
+async def test_a_replay_sends_the_same_bytes_again_and_holds_up_nothing_new(store: Store, clock: Any) -> None:
+    toy = Toy()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED, Status.RUNNING)
+    await bench.round()
+    first = list(toy.seen)
+    assert store.outbox.replay("pipe", clock.now() + 1, clock.now()) == 0
+    assert store.outbox.replay("pipe", clock.now() - 60, clock.now(), dead=True) == 0
+    assert store.outbox.replay("pipe", clock.now() - 60, clock.now()) == 2
+    toy.answer = lambda event: Retry("HTTP 500") if event.type.endswith("created") else Sent()
+    bench.happen("a", Status.FAILED)
+    toy.seen.clear()
+    await bench.round()
+    assert sorted(toy.told) == ["a created", "a failed"], "what is new does not wait for what is replayed"
+    toy.answer = lambda event: Sent()
+    await bench.round(after=10)
+    assert toy.seen[-2:] == first
+    assert set(bench.states()) == {"delivered"}
+
+
 async def test_an_unreachable_receiver_is_probed_and_its_backlog_comes_when_it_is_back(
     store: Store, clock: Any
 ) -> None:

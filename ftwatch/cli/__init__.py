@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("check", "Who gets which events, and why."),
     "outbox": ("outbox", "Deliveries that wait or died: list, retry, drop."),
     "why": ("why", "Why somebody was told, or not; every try."),
+    "replay": ("outbox", "Send a notifier again what it was sent."),
     "backup": ("backup", "Copy the database while the daemon goes on."),
     "reload": ("run", "Make the daemon read its config anew."),
     "schema": ("check", "The config's JSON Schema, for editors."),
@@ -54,7 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 # Promised, and not built yet.
-LATER = frozenset({"replay", "silence", "ack", "backtest", "service", "doctor"})
+LATER = frozenset({"silence", "ack", "backtest", "service", "doctor"})
 
 
 class _Lazy(click.Group):

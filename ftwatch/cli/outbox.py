@@ -125,3 +125,52 @@ def _ask_or_do(loaded: Any, what: str, ids: list[str]) -> list[str]:
             return change(ids, time.time())
         finally:
             store.close()
+
+
+@click.command()
+@click.option("--notifier", required=True, metavar="NAME", help="Who gets it again.")
+@click.option("--since", required=True, metavar="TIME", help="A span (2h, 3d) or a time (2026-11-23T03:00).")
+@click.option("--dead", is_flag=True, help="Only what died.")
+@click.pass_obj
+def replay(config: str | None, notifier: str, since: str, dead: bool) -> int:
+    """Send a notifier again what it was owed since then: the same events, ids and bytes.
+
+    For a receiver that lost something of its own. One that remembers ids will notice what it has already.
+    """
+    from ftwatch.control import NoDaemon, ask
+    from ftwatch.store import Store
+
+    begun = _since(since)
+    with reading(config) as (loaded, _):
+        pass
+    if notifier not in loaded.notifiers:
+        known = ", ".join(sorted(loaded.notifiers)) or "none"
+        raise click.UsageError(f"no notifier is called {plain(notifier)!r}; there are: {known}")
+    try:
+        count = ask(loaded.socket, "replay", notifier=notifier, since=begun, dead=dead)["count"]
+    except NoDaemon:
+        store = Store(loaded.store.path)
+        try:
+            count = store.outbox.replay(notifier, begun, time.time(), dead=dead)
+        finally:
+            store.close()
+    if not count:
+        click.echo(f"{notifier} was owed nothing of that kind since then", err=True)
+        return Exit.NOTHING
+    click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again to {notifier}")
+    return Exit.OK
+
+
+def _since(text: str) -> float:
+    """Unix seconds of a span before now, or of a time in the reader's own zone."""
+    from datetime import datetime
+
+    from ftwatch.plugins import Duration
+
+    try:
+        return time.time() - Duration.parse(text).total_seconds()
+    except ValueError:
+        try:
+            return datetime.fromisoformat(text).astimezone().timestamp()
+        except ValueError:
+            raise click.BadParameter(f"{plain(text)!r} is neither a span (2h, 3d) nor a time") from None

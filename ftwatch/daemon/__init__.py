@@ -215,6 +215,7 @@ class Daemon:
             "find": self._find,
             "outbox.retry": self._retry,
             "outbox.drop": self._drop,
+            "replay": self._replay,
         }
 
     async def _ping(self) -> dict[str, Any]:
@@ -258,6 +259,14 @@ class Daemon:
             await self._run(self.store.commit, Batch(announcements=[said]), now)
         self._ring()
         return {"ids": done}
+
+    async def _replay(self, notifier: str, since: float, dead: bool = False) -> dict[str, Any]:
+        def replay() -> int:
+            return self.store.outbox.replay(notifier, since, time.time(), dead=dead)
+
+        count = await self._run(replay)
+        self._ring()
+        return {"count": count}
 
     async def _switched_off(self) -> set[str]:
         found = await self._run(self.store.history.notifiers)

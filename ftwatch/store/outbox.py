@@ -258,6 +258,25 @@ class Outbox:
             now,
         )
 
+    def replay(self, notifier: str, since: float, now: float, *, dead: bool = False) -> int:
+        """Owes a notifier again what it was owed since then (`dead`: only what died); returns how much.
+
+        The same ids and bytes go out. A replay stands outside the order: it has a lane of its own, so that it
+        holds up nothing new.
+        """
+        states = "('dead')" if dead else "('delivered', 'dead')"
+        with self._db.transaction():
+            return self._db.execute(
+                "UPDATE deliveries SET state = 'pending', why = 'replay by hand', reason = '', due_at = :now,"
+                " attempts = 0, throttles = 0, first_attempt_at = NULL, rejected_at = NULL,"
+                " settled_at = NULL,"
+                " lane = CASE WHEN lane LIKE '% (replay)' THEN lane ELSE lane || ' (replay)' END"
+                f" WHERE notifier = :notifier AND created_at >= :since AND state IN {states}",
+                notifier=notifier,
+                since=since,
+                now=now,
+            )
+
     def drop(self, ids: Sequence[str], now: float) -> list[str]:
         """Gives up dead or waiting deliveries for good (they stay listed as dropped); returns which."""
         return self._change(

@@ -103,3 +103,22 @@ def test_somebody_else_holds_the_database(tool: Any, world: Any, dead: list[str]
         assert tool("outbox", "retry", *dead).code == Exit.LATER
     finally:
         holder.close()
+
+
+def test_a_replay_owes_again_what_was_told(tool: Any, world: Any, dead: list[str]) -> None:
+    said = tool("replay", "--notifier", "console", "--since", "2020-01-01", "--dead")
+    assert (said.code, said.out) == (Exit.OK, "2 deliveries will be sent again to console\n")
+    said = tool("replay", "--notifier", "console", "--since", "2020-01-01T00:00:00Z")
+    assert said.out == "1 delivery will be sent again to console\n"
+    assert len(ids(world, "pending")) == 3
+    assert tool("replay", "--notifier", "console", "--since", "1s").code == Exit.NOTHING
+
+
+@pytest.mark.parametrize("args", [("--since", "soon"), ("--notifier", "nobody")])
+def test_a_replay_of_nonsense_is_a_usage_error(
+    tool: Any, world: Any, dead: list[str], args: tuple[str, str]
+) -> None:
+    given = {"--since": "2h", "--notifier": "console", args[0]: args[1]}
+    said = tool("replay", *(word for pair in given.items() for word in pair))
+    assert said.code == Exit.USAGE
+    assert args[1] in said.err
