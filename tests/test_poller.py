@@ -14,7 +14,7 @@ from ftwatch.core.route import Recipient, Routing, parse_match
 from ftwatch.core.rule import Stuck
 from ftwatch.plugins import NotFound, Page, ProviderError, Unreadable
 from ftwatch.poller import Poller
-from ftwatch.store import Store, inline
+from ftwatch.store import Full, Store, inline
 
 ROUTING = Routing(recipients=(Recipient(name="slack", kind="slack"),))
 
@@ -375,3 +375,19 @@ async def test_a_bug_in_a_provider_is_that_providers_trouble(store: Store, clock
     account.put("j1")
     await watch.round(150)
     assert watch.poller.problem == "KeyError in the code of 'toy'"
+
+
+async def test_a_full_disk_takes_nothing_half_and_loses_nothing(store: Store, clock: Any) -> None:
+    account = Account(page_size=100)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    (pages,) = store.db.rows("PRAGMA page_count")[0]
+    store.db.rows(f"PRAGMA max_page_count = {pages}")
+    for number in range(90):
+        account.put(f"j{number}", metadata={"text": "x" * 500})
+    with pytest.raises(Full, match="no room left on the disk"):
+        await watch.round(150)
+    assert store.history.jobs() == []
+    store.db.rows("PRAGMA max_page_count = 1000000")
+    again = Watch(store, clock, account)
+    assert len(await again.round(150)) == 90
