@@ -42,6 +42,8 @@ ROUND, AT_ONCE = 32, 8
 # So many jobs vanishing together, and more than half, are no vanished jobs but a broken account.
 MANY_MISSING = 5
 LONGEST_NAP = 60.0
+# How long a store that refused something (a full disk) is left alone (seconds).
+STORE_PAUSE = 5.0
 PAGES = 100_000
 CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
@@ -90,8 +92,9 @@ class Poller:
             except StoreError as error:
                 self._log.error("the store refused; trying again", error=str(error))
                 self._ledger.close()
-                again = False
-                self._blocked_until = self._clock.ticks() + 5
+                beat(LONGEST_NAP * 5)
+                await self._clock.sleep(STORE_PAUSE)
+                continue
             if again:
                 beat(LONGEST_NAP * 5)
                 continue
