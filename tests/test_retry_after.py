@@ -1,0 +1,87 @@
+"""When to come again: what a receiver may say of it, and what becomes of that."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftwatch.client import Response, outcome_of, retry_after
+from ftwatch.core.delivery import Delivery, Retry, RetryPolicy, State, settle
+
+CORPUS = json.loads((Path(__file__).parent / "data" / "retry_after.json").read_text(encoding="utf-8"))
+NOW = CORPUS["now"]
+POLICY = RetryPolicy(waits=(30, 30), jitter=0, throttle=45)
+NUMBERS = "Python's float takes more for a number than HTTP does"
+ZONES = "a date without a zone is read in the zone of this machine"
+BEYOND = "OverflowError from the date's parser goes through"
+PRECEDENCE = "milliseconds that say nothing hide the seconds that do"
+# What is not yet as it must be: the row says what is right, this says why it is not so.
+KNOWN_FAULTS = {
+    "an exponent": NUMBERS,
+    "underscores": NUMBERS,
+    "Arabic digits": NUMBERS,
+    "digits of full width": NUMBERS,
+    "a blank that is none of HTTP's": NUMBERS,
+    "a plus": NUMBERS,
+    "a date of asctime's form": ZONES,
+    "a date in a zone that is not said": ZONES,
+    "a date with a day beyond counting": BEYOND,
+    "a date with an hour beyond counting": BEYOND,
+    "a date in a zone beyond counting": BEYOND,
+    "unusable milliseconds leave it to the seconds": PRECEDENCE,
+    "no milliseconds leave it to the seconds": PRECEDENCE,
+    "negative milliseconds leave it to the seconds": PRECEDENCE,
+    "milliseconds that are no number leave it to the seconds": PRECEDENCE,
+}
+
+
+def rows() -> list[Any]:
+    found = []
+    for row in CORPUS["rows"]:
+        fault = KNOWN_FAULTS.get(row["name"])
+        marks = [pytest.mark.xfail(strict=True, reason=fault)] if fault else []
+        found.append(pytest.param(row, id=row["name"], marks=marks))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every date of HTTP is in UTC, wherever the reader is."""
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def wait(headers: dict[str, str], status: int) -> float:
+    """In how many seconds the next try is due."""
+    outcome = outcome_of(Response(status, headers, b""), lambda: NOW)
+    assert isinstance(outcome, Retry)
+    delivery = Delivery(id="d", event_id="e", notifier="n", lane="l", due_at=NOW, created_at=NOW)
+    settled = settle(delivery, outcome, POLICY, NOW, 0.5)
+    assert settled.state is State.PENDING
+    return settled.due_at - NOW
+
+
+def test_the_corpus_is_in_order() -> None:
+    names = [row["name"] for row in CORPUS["rows"]]
+    assert len(set(names)) == len(names) >= 25
+    assert set(KNOWN_FAULTS) <= set(names)
+
+
+@pytest.mark.parametrize("row", rows())
+def test_what_is_said_is_a_wait_or_nothing(row: dict[str, Any]) -> None:
+    assert retry_after(row["headers"], lambda: NOW) == row["wait"]
+
+
+@pytest.mark.parametrize("row", rows())
+def test_no_wish_is_shorter_than_our_own_wait_or_longer_than_a_day(row: dict[str, Any]) -> None:
+    assert wait(row["headers"], 503) == pytest.approx(row["due"])
+    # Too many requests: without a wish the notifier's own throttle counts.
+    assert wait(row["headers"], 429) == pytest.approx(45 if row["wait"] is None else row["due"])
+    # A gateway that did not get through wants a minute at least.
+    assert wait(row["headers"], 504) == pytest.approx(max(row["due"], 60))
