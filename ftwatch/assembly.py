@@ -21,7 +21,12 @@ __all__ = ["load_whole", "make_client", "make_loops", "make_notifier", "make_pro
 
 def make_client(config: ClientConfig) -> Client:
     """The HTTP client, to be entered as an async context manager."""
-    return Client(proxy=config.proxy, no_proxy=config.no_proxy, ca_file=config.ca_file)
+    return Client(
+        proxy=config.proxy,
+        no_proxy=config.no_proxy,
+        ca_file=config.ca_file,
+        strict=config.network == "strict",
+    )
 
 
 def make_provider(config: ProviderConfig, client: Client) -> Provider:

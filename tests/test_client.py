@@ -233,7 +233,7 @@ async def test_after_a_failure_the_client_works_on() -> None:
     async def next_one(writer: asyncio.StreamWriter) -> None:
         writer.write(answers.pop(0))
 
-    async with serving(next_one) as server, Client(connections=1) as client:
+    async with serving(next_one) as server, Client() as client:
         with pytest.raises(Unreachable):
             await client.request("GET", server.url, cap=100)
         assert (await client.request("GET", server.url)).body == b"fine"
@@ -247,7 +247,7 @@ async def test_a_cancelled_request_leaves_its_connection_behind() -> None:
             await answers.pop()(writer)
         writer.write(http(b"fine"))
 
-    async with serving(next_one) as server, Client(connections=1) as client:
+    async with serving(next_one) as server, Client() as client:
         with anyio.move_on_after(0.1) as scope:
             await client.request("GET", server.url)
         assert scope.cancelled_caught, "cancelling is not the client's to swallow"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ftwatch.config import shape, values
-from ftwatch.config.build import NOT_YET, build, mapping
+from ftwatch.config.build import build, mapping
 from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
@@ -95,8 +95,9 @@ def store(node: Node | None, desk: Desk) -> StoreConfig:
 def client(node: Node | None, desk: Desk) -> ClientConfig:
     """The section `client`."""
     said = _section(shape.Client, "client", node, desk)
-    if said.network == "strict" and isinstance(node, Map):
-        desk.error(_inside(node, "network"), f"network: strict is {NOT_YET}")
+    if said.network == "strict" and said.proxy and isinstance(node, Map):
+        blind = "network: strict sees no further than the proxy, which has to do the filtering"
+        desk.warning(_inside(node, "network"), blind)
     if said.proxy and isinstance(node, Map) and not re.match(r"https?://[^/]", said.proxy):
         desk.error(_inside(node, "proxy"), "proxy should be a URL that begins with http:// or https://")
     ca_file = desk.path(said.ca_file) if said.ca_file else None

@@ -5,6 +5,7 @@ next over the same store, which is why it can neither lose nor repeat anything.
 """
 
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -42,6 +43,7 @@ LOOK_AT_FILE = 2.0
 PRUNE_EVERY = 3600.0
 WATCHED_EVERY = 5.0
 ANCHORED_EVERY = 20.0
+FILES = 16384
 
 
 class Daemon:
@@ -302,12 +304,21 @@ def _at(config: Config, key: str) -> Path:
     return config.socket if key == "socket" else config.store.path
 
 
+def _allow_many_files() -> None:
+    """Hundreds of receivers that hang must not use up the few files that a process may open at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, FILES) if hard != resource.RLIM_INFINITY else FILES
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(path: Path, *, wait_lock: float = 0.0) -> int:
     """`ftwatch run`: serves until a signal ends it. Raises ConfigError, StoreError."""
     config = load_whole(path)
     logs.configure(config.log.level, config.log.format)
     for warning in config.warnings:
         log.warning("config", problem=str(warning))
+    _allow_many_files()
     with ExitStack() as stack:
         store = open_store(config, wait_lock)
         stack.callback(store.close)

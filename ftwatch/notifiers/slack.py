@@ -87,6 +87,7 @@ class Slack:
                 content=json.dumps(payload).encode(),
                 deadline=self._options.timeout.total_seconds(),
                 cap=LARGEST_ANSWER,
+                head_is_enough=True,
             )
         except Unreachable as error:
             return failure_of(error)

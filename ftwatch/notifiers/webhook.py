@@ -86,7 +86,13 @@ class Webhook:
             return Result(Rejected(str(error)))
         try:
             response = await self._spec.client.request(
-                "POST", url, headers=headers, content=content, deadline=self.timeout, cap=LARGEST_ANSWER
+                "POST",
+                url,
+                headers=headers,
+                content=content,
+                deadline=self.timeout,
+                cap=LARGEST_ANSWER,
+                head_is_enough=True,
             )
         except Unreachable as error:
             return Result(failure_of(error))

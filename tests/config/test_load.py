@@ -256,7 +256,6 @@ MISTAKES = [
     ("§web: {listen: 127.0.0.1:8787}", "'web' is not in this version"),
     ("store: {§url: postgresql://x}", "'url' is not in this version"),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
-    ("client: {network: §strict}", "network: strict is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),
     # The whole.
     ("§", "the file is empty"),
@@ -367,6 +366,16 @@ def test_secrets_from_systemd(load: Load, refused: Refused, tmp_path: Path) -> N
     assert made.providers["openai"].options.api_key.reveal() == PASSWORD
     assert refused(text.replace("key\n", "../key\n")) == [
         "3:25 '../key' is no credential: give the name from LoadCredential=, not a path"
+    ]
+
+
+def test_the_network_guard_says_what_it_cannot_see(load: Load) -> None:
+    strict = "providers: {openai: {api_key: '${K}'}}\nnotifiers: {slack: {webhook_url: '${U}'}}\nclient: {network: strict%s}\n"
+    assert load(strict % "").warnings == ()
+    made = load(strict % ", proxy: 'http://proxy.example.com:3128'")
+    assert made.client.network == "strict"
+    assert [one.sentence for one in made.warnings] == [
+        "network: strict sees no further than the proxy, which has to do the filtering"
     ]
 
 

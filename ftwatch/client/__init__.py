@@ -1,13 +1,11 @@
-"""The only module that imports the HTTP client library.
+"""The only room that imports the HTTP client library.
 
 Every request has one total deadline and a cap on what is read; redirects are not followed, the environment
 is not trusted, no cookie is kept. What goes wrong leaves as `Unreachable` with a sentence that holds no URL,
 because a URL can be a secret. What a status means for a delivery is said here, once, for all notifiers.
 """
 
-import email.utils
 import logging
-import math
 import re
 import ssl
 import time
@@ -21,7 +19,9 @@ import anyio
 import httpx2
 
 from ftwatch import __version__
-from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
+from ftwatch.client.failure import Paced, Refused, Unreachable
+from ftwatch.client.guard import GuardedTransport
+from ftwatch.client.meaning import Response, failure_of, outcome_of, retry_after
 from ftwatch.core.pace import Budget
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Account",
     "Client",
     "Paced",
+    "Refused",
     "Response",
     "Unreachable",
     "failure_of",
@@ -39,50 +40,17 @@ __all__ = [
 
 CONNECT_TIMEOUT = 5.0
 MIB = 1024 * 1024
+# How long the rest of an answer is waited for whose head says everything (seconds).
+LONGEST_BODY = 2.0
+# How many connections there are is up to who asks: each notifier and account bounds its own. One limit for
+# all would let the receivers that hang take the connections of those that do not.
+LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=120.0)
 # Who asks through an account never hangs for longer than this on its budget; it is told to come back.
 LONGEST_PAUSE = 30.0
 
 # The library logs whole URLs, and a Slack URL is a secret.
 for _name in ("httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-
-class Unreachable(Exception):
-    """No complete answer came. `timeout` says that time ran out; `sent` that the request may have arrived."""
-
-    def __init__(self, reason: str, *, timeout: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.timeout = timeout
-
-
-class Paced(Unreachable):
-    """Nothing was asked: the account's rate budget allows no request for another `wait` seconds."""
-
-    def __init__(self, wait: float) -> None:
-        super().__init__(f"the rate limit leaves no request for another {math.ceil(wait)} s")
-        self.wait = wait
-
-
-class Response:
-    """A complete answer: status, headers (names in lower case) and the body, inflated."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = {name.lower(): value for name, value in headers.items()}
-        self.body = body
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is 2xx."""
-        return 200 <= self.status < 300
-
-    def text(self, limit: int = 300) -> str:
-        """The beginning of the body as one printable line, for reasons."""
-        text = self.body[: limit * 4].decode("utf-8", "replace")
-        return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit]
 
 
 class Client:
@@ -94,9 +62,13 @@ class Client:
         proxy: str | None = None,
         no_proxy: tuple[str, ...] = (),
         ca_file: str | None = None,
-        connections: int = 100,
+        strict: bool = False,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
+        """`strict`: only https, and only to the public network. Where a proxy stands between, it decides
+        where the bytes go; the guard sees no more than the proxy's name.
+        """
+        self._strict = strict
         context = ssl.create_default_context()
         if ca_file is not None:
             # As well as the system's: a company's own authority does not sign the public services.
@@ -111,11 +83,9 @@ class Client:
             http2=False,
             proxy=proxy if transport is None else None,
             mounts=mounts or None,
-            transport=transport,
+            transport=transport or GuardedTransport(context, LIMITS, strict=strict),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx2.Limits(
-                max_connections=connections, max_keepalive_connections=20, keepalive_expiry=120
-            ),
+            limits=LIMITS,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
             headers={"user-agent": f"ftwatch/{__version__}", "accept-encoding": "gzip, identity"},
         )
@@ -141,27 +111,40 @@ class Client:
         content: bytes | None = None,
         deadline: float = 20.0,
         cap: int = 10 * MIB,
+        head_is_enough: bool = False,
     ) -> Response:
         """Ask, and read the whole answer within `deadline` seconds and `cap` bytes (inflated).
 
-        Raises Unreachable. A body over the cap is Unreachable too: a truncated answer is no answer.
+        Raises Unreachable. A body over the cap is Unreachable too: a truncated answer is no answer. Only with
+        `head_is_enough` (a receiver's status is all that counts) the body may end early, late or never.
         """
-        with anyio.move_on_after(deadline):
+        if self._strict and not url.lower().startswith("https://"):
+            raise Refused("the network guard refuses what is not https (network: strict)")
+        body, status, about = bytearray(), 0, {}
+        with anyio.move_on_after(deadline) as scope:
             try:
                 async with self._http.stream(method, url, headers=headers, content=content) as answer:
-                    body = bytearray()
+                    status, about = answer.status_code, dict(answer.headers)
+                    if head_is_enough:
+                        scope.deadline = min(scope.deadline, anyio.current_time() + LONGEST_BODY)
                     # Inflated in pieces of at most 1 MiB, so that a bomb goes off at the cap.
                     async for chunk in answer.aiter_bytes():
                         body += chunk
                         if len(body) > cap:
+                            if head_is_enough:
+                                break
                             raise Unreachable(f"the answer is larger than {cap:,} bytes")
-                    return Response(answer.status_code, answer.headers, bytes(body))
+                    return Response(status, about, bytes(body))
             except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+                if head_is_enough and status:
+                    return Response(status, about, bytes(body))
                 timeout = isinstance(error, httpx2.TimeoutException | TimeoutError)
                 raise Unreachable(_sentence(error), timeout=timeout) from None
             except ValueError:
                 # A header or host that cannot be encoded; the library's sentence would quote it.
                 raise Unreachable("the request holds a character that cannot be sent") from None
+        if head_is_enough and status:
+            return Response(status, about, bytes(body[:cap]))
         raise Unreachable(f"no complete answer within {deadline:g} s", timeout=True)
 
 
@@ -264,59 +247,6 @@ def _sentence(error: BaseException) -> str:
         if isinstance(error, kind):
             return sentence
     return type(error).__name__
-
-
-def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `retry-after` (number or HTTP date), None if neither is usable.
-
-    Header names in lower case. Negative, past, non-finite, unparsable values and any over a year say nothing.
-    """
-    year = 365 * 86400
-    try:
-        if "retry-after-ms" in headers:
-            wait = float(headers["retry-after-ms"]) / 1000
-        else:
-            wait = float(headers["retry-after"])
-    except KeyError:
-        return None
-    except ValueError:
-        try:
-            moment = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-        except ValueError:
-            return None
-        wait = moment.timestamp() - now()
-    return math.ceil(wait * 10) / 10 if math.isfinite(wait) and 0 < wait <= year else None
-
-
-# A receiver whose answer is one of these may well take the same request later.
-_TRANSIENT = frozenset({408, 409, 423, 425, 500, 502, 503, 504})
-_SLUGGISH = frozenset({502, 504})
-
-
-def outcome_of(response: Response, now: Callable[[], float] = time.time) -> Outcome:
-    """What an HTTP answer means for a delivery, alike for every notifier that speaks HTTP."""
-    reason = f"HTTP {response.status}"
-    if response.ok:
-        return Sent(reason)
-    if 300 <= response.status < 400:
-        return Rejected(f"{reason}: redirects are not followed, update the URL")
-    if response.status == 410:
-        return Rejected(f"{reason}: the receiver is gone for good", disable=True)
-    detail = response.text(160)
-    reason = f"{reason}: {detail}" if detail else reason
-    wish = retry_after(response.headers, now)
-    if response.status == 429:
-        return Retry(reason, after=wish, throttled=True)
-    if response.status in _SLUGGISH:
-        return Retry(reason, after=max(wish or 0.0, 60.0))
-    if response.status in _TRANSIENT or response.status >= 500:
-        return Retry(reason, after=wish)
-    return Rejected(reason)
-
-
-def failure_of(error: Unreachable) -> Retry:
-    """What no answer at all means for a delivery."""
-    return Retry(error.reason, after=60.0 if error.timeout else None, unreachable=True)
 
 
 def shown(url: str) -> str:

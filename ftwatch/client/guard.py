@@ -1,0 +1,125 @@
+"""The network guard: resolves once, checks every address, and dials the very address that was checked.
+
+Host header, SNI and the certificate's name stay the URL's; only where the bytes go is decided here. So a
+name that answers differently the second time, a redirect or a clever way of writing an address gain nothing.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterable
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpcore2
+import httpx2
+
+from ftwatch.client.failure import Refused
+from ftwatch.core.address import forbidden
+
+__all__ = ["GuardedTransport"]
+
+# More answers than this to one question are somebody's game.
+MOST_ADDRESSES = 16
+# How long one address may keep the next one waiting (RFC 8305 recommends this).
+STAGGER = 0.25
+# Threads that may wait for a resolver at once: one dead name server must not hold up who asks another one.
+RESOLVING = 64
+
+
+class _Guarded(httpcore2.AsyncNetworkBackend):
+    """Opens connections to checked addresses only."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._dialler = httpcore2.AnyIOBackend()
+        self._resolving = anyio.CapacityLimiter(RESOLVING)
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 -- the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Raises Refused, and the library's errors."""
+        try:
+            with anyio.fail_after(timeout):
+                addresses = await self._checked(host, port)
+                return await self._first(addresses, port)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore2.ConnectError from error
+
+    async def connect_unix_socket(self, *args: Any, **more: Any) -> httpcore2.AsyncNetworkStream:
+        """Never: no URL of ours names one."""
+        raise Refused("a Unix socket is no receiver")
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits (the library asks for it)."""
+        await anyio.sleep(seconds)
+
+    async def _checked(self, host: str, port: int) -> list[str]:
+        """Every address of a host; refused as a whole if one of them is."""
+        addresses = await self._resolved(host, port)
+        for address in addresses:
+            reason = forbidden(address, strict=self._strict)
+            if reason:
+                strict = " (network: strict)" if not forbidden(address) else ""
+                raise Refused(f"the network guard refuses {address}: {reason}{strict}")
+        return addresses
+
+    async def _resolved(self, host: str, port: int) -> list[str]:
+        try:
+            return [str(ip_address(host))]
+        except ValueError:
+            ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._resolving)
+            return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
+
+    async def _first(self, addresses: list[str], port: int) -> httpcore2.AsyncNetworkStream:
+        """Dials one after the other, each a little later, and keeps the first that answers."""
+        if len(addresses) == 1:
+            return await self._dialler.connect_tcp(addresses[0], port)
+        streams: list[httpcore2.AsyncNetworkStream] = []
+        errors: list[httpcore2.ConnectError] = []
+
+        async def dial(address: str, over: anyio.Event) -> None:
+            try:
+                streams.append(await self._dialler.connect_tcp(address, port))
+                group.cancel_scope.cancel()
+            except httpcore2.ConnectError as error:
+                errors.append(error)
+            finally:
+                over.set()
+
+        async with anyio.create_task_group() as group:
+            for address in addresses:
+                over = anyio.Event()
+                group.start_soon(dial, address, over)
+                with anyio.move_on_after(STAGGER):
+                    await over.wait()
+        if not streams:
+            raise errors[0] if errors else httpcore2.ConnectError("the name has no address")
+        for late in streams[1:]:
+            await late.aclose()
+        return streams[0]
+
+
+class GuardedTransport(httpx2.AsyncHTTPTransport):
+    """The library's transport over guarded connections."""
+
+    def __init__(self, context: ssl.SSLContext, limits: httpx2.Limits, *, strict: bool) -> None:
+        super().__init__(verify=context, trust_env=False)
+        # The library has no public way to be given a network of one's own; a test notices when this one ends.
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=_Guarded(strict=strict),
+        )
