@@ -16,9 +16,24 @@ from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
-from ftwatch.core.delivery import Breaker, Claim, Outcome, Rejected, Retry, Sent, State, settle, trip
+from ftwatch.core.delivery import (
+    OUTAGE_AFTER,
+    SHORT_OUTAGE,
+    Breaker,
+    Claim,
+    Outcome,
+    Rejected,
+    Retry,
+    Sent,
+    State,
+    fold,
+    settle,
+    shifted,
+    trip,
+)
 from ftwatch.core.event import Event, Severity, decode, encode
 from ftwatch.core.route import Routing
+from ftwatch.core.span import span
 from ftwatch.plugins import Memory, Notifier, Result
 from ftwatch.store import Batch, Runner, Settled, Store, StoreError
 
@@ -66,7 +81,9 @@ class Dispatcher:
         self._bell = bell
         self._log = log.bind(notifier=config.name)
         self._breaker: Breaker | None = None
+        self._folds: int = getattr(notifier, "folds", 0)
         self._draining = False
+        self._fold_until: float | None = None
         self._stopping = False
         self._rung = anyio.Event()
 
@@ -97,6 +114,12 @@ class Dispatcher:
         self._rung.set()
         self._rung = anyio.Event()
 
+    def shift(self, seconds: float) -> None:
+        """The machine's clock was set by so much; the store knows it already."""
+        if self._breaker is not None:
+            self._breaker = shifted(self._breaker, seconds)
+        self.ring()
+
     def stop(self) -> None:
         """Takes nothing more; what is under way is finished and settled."""
         self._stopping = True
@@ -116,20 +139,24 @@ class Dispatcher:
 
     async def dispatch_once(self) -> bool:
         """One round: takes what is due, sends it, settles it. True: go again at once."""
-        claims = await self._claim()
+        claims, is_digest = await self._claim()
         if not claims:
             return False
+        await (self._send_digest(claims) if is_digest else self._send_each(claims))
+        return not (self._breaker and self._breaker.is_open)
+
+    async def _send_each(self, claims: Sequence[Claim]) -> None:
+        """Sends each claim on its own, all at once, and settles what has ended as it comes in."""
         events = [decode(claim.event) for claim in claims]
         bodies = await self._freeze(claims, events)
-        lanes = list({claim.delivery.lane for claim in claims})
-        memories = await self._run(self._store.outbox.memory, self.config.name, lanes)
+        memories = await self._memories(claims)
 
         done: list[_Try] = []
         landed = anyio.Event()
 
         async def one(claim: Claim, event: Event, body: bytes | None) -> None:
             memory = memories.get(claim.delivery.lane, {})
-            done.append(await self._try(claim, event, memory, body))
+            done.append(await self._try(claim, [event], memory, body))
             landed.set()
 
         settled = 0
@@ -143,34 +170,62 @@ class Dispatcher:
                 settled += len(some)
                 with anyio.CancelScope(shield=True):  # what was sent must be known as sent
                     await self._settle(some)
-        return not (self._breaker and self._breaker.is_open)
+
+    async def _send_digest(self, claims: Sequence[Claim]) -> None:
+        """Sends all claims as one message. Where it fails, only the first one has been tried."""
+        carrier, *others = claims
+        memories = await self._memories([carrier])
+        memory = memories.get(carrier.delivery.lane, {})
+        tried = await self._try(carrier, [decode(claim.event) for claim in claims], memory, None)
+        arrived = isinstance(tried.result.outcome, Sent)
+        with anyio.CancelScope(shield=True):
+            (done,) = await self._settle([tried], folded=others if arrived else ())
+            if not arrived:
+                await self._run(self._store.outbox.postpone, others, done.settlement.due_at)
+
+    async def _memories(self, claims: Sequence[Claim]) -> dict[str, Memory]:
+        lanes = list({claim.delivery.lane for claim in claims})
+        return await self._run(self._store.outbox.memory, self.config.name, lanes)
 
     # ------------------------------------------------------------------------------------- taking
 
-    async def _claim(self) -> list[Claim]:
+    async def _claim(self) -> tuple[list[Claim], bool]:
+        """What to send now, and whether all of it is to be one digest."""
         name, now = self.config.name, self._clock.now()
         outbox = self._store.outbox
         if self._breaker is None:
             self._breaker = await self._run(outbox.breaker, name)
         if self._stopping or await self._run(outbox.disabled, name) is not None:
-            return []
+            return [], False
         probe, limit = self._breaker.is_open, max(1, self._notifier.concurrency // ROUNDS)
         if probe:
             if now < (self._breaker.probe_at or 0.0) <= now + LONGEST_NAP:
-                return []
+                return [], False
             self._breaker = msgspec.structs.replace(self._breaker, probe_at=now + LONGEST_NAP)
             limit = 1
         elif self._draining:
             # A receiver that has just come back is not to be drowned in what it missed.
             await self._clock.sleep(limit / self.config.retry.drain)
         lease = self._notifier.timeout + LEASE
+        after = self.config.retry.fold
+        if self._folds > 1 and after is not None and self._breaker.fails_for(after, now):
+            self._fold_until = now
 
-        def take() -> list[Claim]:
-            return outbox.due(name, now, limit=limit, lease=lease, probe=probe)
+        def take() -> tuple[list[Claim], bool]:
+            if self._fold_until is not None:
+                due = outbox.next_due(name, now)
+                if due is not None and (probe or due <= now):
+                    until = self._fold_until
+                    claims = outbox.backlog(name, now, until=until, limit=self._folds, lease=lease)
+                    if claims:
+                        return claims, len(claims) > 1
+            return outbox.due(name, now, limit=limit, lease=lease, probe=probe), False
 
-        claims = await self._run(take)
-        self._draining = self._draining and len(claims) == limit
-        return claims
+        claims, is_digest = await self._run(take)
+        if self._breaker.failing_since is None and len(claims) < self._folds:
+            self._fold_until = None
+        self._draining = self._draining and (is_digest or len(claims) == limit)
+        return claims, is_digest
 
     async def _freeze(self, claims: Sequence[Claim], events: Sequence[Event]) -> list[bytes | None]:
         """The bytes that every try of a claim sends, stored before the first one where they are its own.
@@ -198,48 +253,90 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------- sending
 
-    async def _try(self, claim: Claim, event: Event, memory: Memory, body: bytes | None) -> _Try:
+    async def _try(self, claim: Claim, events: Sequence[Event], memory: Memory, body: bytes | None) -> _Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
         at, begun = self._clock.now(), self._clock.ticks()
         timeout = self._notifier.timeout
         result: Result | None = None
         try:
             with anyio.move_on_after(timeout) as scope:
-                result = await self._notifier.send([event], memory, body=body)
+                result = await self._notifier.send(events, memory, body=body)
             if result is None or scope.cancelled_caught:
                 result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
         except Exception as error:  # a guest may not crash the house
-            self._log.exception("the notifier raised", event_id=event.id)
+            self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
             result = Result(Retry(f"{type(error).__name__} in the code of {self.config.kind!r}"))
-        return _Try(claim, event, result, at, self._clock.ticks() - begun)
+        return _Try(claim, events[0], result, at, self._clock.ticks() - begun)
 
     # ------------------------------------------------------------------------------------- settling
 
-    async def _settle(self, tries: Sequence[_Try]) -> None:
-        """Settles finished tries in one transaction, and tries that again until the store takes it."""
+    async def _settle(self, tries: Sequence[_Try], *, folded: Sequence[Claim] = ()) -> list[Settled]:
+        """Settles finished tries in one transaction, and tries that again until the store takes it.
+
+        `folded` are the other claims that went along in a digest. Returns what became of the tries.
+        """
         now = self._clock.now()
         before = self._breaker or Breaker()
         breaker, batch, disabled = before, [], None
         for tried in tries:
             outcome = tried.result.outcome
             breaker = trip(breaker, outcome, now, self.config.retry)
-            if isinstance(outcome, Rejected) and outcome.disable:
-                disabled = outcome.reason
-            batch.append(self._settled(tried, outcome, now))
+            done = self._settled(tried, outcome, now)
+            batch.append(done)
+            over = done.settlement.state is not State.PENDING
+            if isinstance(outcome, Sent | Rejected) and outcome.disable and over:
+                disabled = done.settlement.reason or "it asked for no more messages"
+        along = [self._folded(claim, tries[0], now) for claim in folded]
+        said = self._health(before, breaker, tries[-1].result.outcome, now)
+        if said is not None and not breaker.told and breaker.failing_since is not None:
+            breaker = msgspec.structs.replace(breaker, told=tuple(one.notifier for one in said.deliveries))
+        is_back = before.fails_for(SHORT_OUTAGE, now) and breaker.failing_since is None
         changed = breaker if breaker != before else None
-        self._draining = self._draining or (before.is_open and not breaker.is_open)
+        self._draining = self._draining or is_back
         self._breaker = breaker
+
+        def commit() -> None:
+            self._store.settle([*batch, *along], changed, now, said=said, hasten=is_back)
+
         while True:
             try:
-                await self._run(self._store.settle, batch, changed, now)
+                await self._run(commit)
                 break
             except StoreError as error:
                 self._log.error("could not settle; trying again", error=str(error))
                 await self._clock.sleep(2)
         if disabled is not None:
             await self._switch_off(disabled, now)
-        if disabled is not None or any(done.announcement for done in batch):
+        if said is not None or disabled is not None or any(done.announcement for done in batch):
             self._bell()
+        return batch
+
+    def _health(self, before: Breaker, after: Breaker, outcome: Outcome, now: float) -> Announcement | None:
+        """What others are told about this notifier: nothing arrives any more, or it does again."""
+        name, routing = self.config.name, self._routing
+        if after.fails_for(OUTAGE_AFTER, now) and after.told is None and not isinstance(outcome, Sent):
+            since = span(now - (after.failing_since or now))
+            note = f"nothing has arrived for {since}: {outcome.reason}"
+            return announce.about_notifier(
+                name, events.FAILING, Severity.WARNING, note, routing, now, link=f"{name}:{now}"
+            )
+        if before.told is not None and after.failing_since is None and before.failing_since is not None:
+            note = f"after {span(now - before.failing_since)}"
+            return announce.about_notifier(
+                name,
+                events.ENABLED,
+                Severity.NOTICE,
+                note,
+                routing,
+                now,
+                link=f"{name}:{now}",
+                also=before.told,
+            )
+        return None
+
+    def _folded(self, claim: Claim, tried: _Try, now: float) -> Settled:
+        settlement = fold(claim.delivery, tried.claim.delivery.id, now)
+        return Settled(claim=claim, settlement=settlement, outcome="folded", at=tried.at, took=tried.took)
 
     def _settled(self, tried: _Try, outcome: Outcome, now: float) -> Settled:
         claim, delivery = tried.claim, tried.claim.delivery

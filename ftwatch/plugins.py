@@ -222,7 +222,7 @@ class Result(Struct, frozen=True):
 
 
 class Notifier(Protocol):
-    """A configured destination. `send` is called with events of one lane, oldest first.
+    """A configured destination. `send` is called with one event, or with several that make one digest.
 
     `body` is what `freeze` gave before the first attempt (None where a kind renders when sending).
     A raised exception counts as Retry with the exception's type as reason: a guest may not crash the house.
@@ -234,6 +234,8 @@ class Notifier(Protocol):
     retry: ClassVar[RetryPolicy]
     concurrency: ClassVar[int]
     """How many deliveries of different lanes may be under way at once."""
+    folds: ClassVar[int]
+    """How many events one message may name, for a digest after an outage. 0, or no such attribute: one."""
     timeout: float
     """Seconds that one `send` may take in all, enforced by the dispatcher."""
 

@@ -258,11 +258,181 @@ async def test_a_receiver_that_wants_no_more_is_left_alone_and_somebody_is_told(
     bench = Bench(store, clock, toy)
     bench.happen("a", Status.QUEUED)
     await bench.round()
+    # Once may be a slip of whoever deploys there.
+    assert store.outbox.disabled("pipe") is None
+    await bench.round(after=30)
+    assert toy.told == ["a created"]
+    await bench.round(after=40)
     bench.happen("a", Status.RUNNING)
     await bench.round(after=9000)
-    assert toy.told == ["a created"]
+    assert toy.told == ["a created", "a created"]
     assert store.outbox.disabled("pipe") == "HTTP 410"
     assert store.history.events(type="ftwatch.notifier.disabled")
+    (dead,) = store.history.deliveries(state="dead", notifier="pipe")
+    assert dead.reason == "HTTP 410"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (Rejected("HTTP 500; it asked for no more", final=True, disable=True), "dead"),
+        (Sent("HTTP 200, and it asked for no more", disable=True), "delivered"),
+    ],
+)
+async def test_a_receiver_that_asks_for_no_more_is_believed_at_once(
+    store: Store, clock: Any, answer: Any, state: str
+) -> None:
+    toy = Toy()
+    toy.answer = lambda event: answer
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED, Status.RUNNING)
+    await bench.round(after=9000)
+    assert toy.told == ["a created"]
+    assert str(store.outbox.disabled("pipe")).endswith("it asked for no more")
+    assert [one.state for one in store.history.deliveries(notifier="pipe")] == ["pending", state]
+
+
+class Chat(Toy):
+    """One that can tell several things at once; `letters` are what it was given each time."""
+
+    folds = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.concurrency = 1
+        self.letters: list[list[str]] = []
+
+    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+        self.letters.append([f"{event.data.id} {event.type.rpartition('.')[2]}" for event in events])
+        return Result(self.answer(events[0]))
+
+
+FOLD = {"fold": 900.0, "drain": 1000.0}
+
+
+@pytest.mark.parametrize(
+    "away", [Retry("HTTP 503"), Retry("refused", unreachable=True), Rejected("HTTP 404")]
+)
+async def test_after_an_outage_the_backlog_is_one_digest_that_names_everything(
+    store: Store, clock: Any, away: Any
+) -> None:
+    chat = Chat()
+    chat.answer = lambda event: away
+    bench = Bench(store, clock, chat, **FOLD)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    for _ in range(6):
+        await bench.round(after=170)
+    bench.happen("b", Status.QUEUED, Status.RUNNING)
+    bench.happen("c", Status.QUEUED)
+    chat.letters.clear()
+    chat.answer = lambda event: Sent("ok")
+    for _ in range(8):
+        await bench.round(after=170)
+    await bench.round(after=30000)
+    told = [line for letter in chat.letters for line in letter]
+    assert sorted(told) == ["a created", "b created", "b running", "c created"], "everything, and once"
+    if isinstance(away, Retry):
+        assert chat.letters == [["a created", "b created", "b running", "c created"]]
+    states = {one.event_id: (one.state, one.reason) for one in store.history.deliveries(notifier="pipe")}
+    if isinstance(away, Retry):
+        carrier = store.history.deliveries(notifier="pipe", state="delivered")[0].id
+        assert sorted(states.values()) == [
+            ("delivered", "ok"),
+            *[("folded", f"in the digest {carrier}")] * 3,
+        ]
+
+
+async def test_a_short_outage_folds_nothing(store: Store, clock: Any) -> None:
+    chat = Chat()
+    chat.answer = lambda event: Retry("HTTP 503")
+    bench = Bench(store, clock, chat, **FOLD)
+    bench.happen("a", Status.QUEUED, Status.RUNNING)
+    await bench.round()
+    await bench.round(after=300)
+    chat.letters.clear()
+    chat.answer = lambda event: Sent("ok")
+    await bench.round(after=400)
+    assert chat.letters == [["a created"], ["a running"]]
+
+
+async def test_a_long_backlog_is_several_digests_and_what_came_later_goes_alone(
+    store: Store, clock: Any
+) -> None:
+    chat = Chat()
+    chat.answer = lambda event: Retry("refused", unreachable=True)
+    bench = Bench(store, clock, chat, **FOLD)
+    for number in range(9):
+        bench.happen(f"job{number}", Status.QUEUED)
+    for _ in range(40):
+        await bench.round(after=30)
+    chat.letters.clear()
+    chat.answer = lambda event: Sent("ok")
+    await bench.round(after=60)
+    assert [len(letter) for letter in chat.letters] == [4, 4, 1]
+    bench.happen("late", Status.QUEUED, Status.RUNNING)
+    await bench.round()
+    assert chat.letters[3:] == [["late created"], ["late running"]]
+
+
+async def test_a_digest_that_fails_costs_only_its_first_message_a_try(store: Store, clock: Any) -> None:
+    chat = Chat()
+    chat.answer = lambda event: Retry("HTTP 503")
+    bench = Bench(store, clock, chat, **FOLD)
+    bench.happen("a", Status.QUEUED)
+    bench.happen("b", Status.QUEUED)
+    await bench.round()
+    tried = {one.lane: one.attempts for one in store.history.deliveries(notifier="pipe")}
+    await bench.round(after=950)
+    assert chat.letters[-1] == ["a created", "b created"]
+    after = {one.lane: one.attempts for one in store.history.deliveries(notifier="pipe")}
+    assert [after[lane] - tried[lane] for lane in sorted(after)] == [1, 0]
+
+
+async def test_who_takes_nothing_any_more_is_told_of_once_and_its_end_too(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("HTTP 503")
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    for _ in range(30):
+        await bench.round(after=120)
+    toy.answer = lambda event: Sent("ok")
+    await bench.round(after=40000)
+    types = [event.type for _, event in store.history.events() if event.type.startswith("ftwatch.notifier")]
+    assert types == ["ftwatch.notifier.failing", "ftwatch.notifier.recovered"]
+    told = [event for _, event in store.history.events(type="ftwatch.notifier.failing")]
+    assert told[0].note == "nothing has arrived for 1h: HTTP 503" or "HTTP 503" in str(told[0].note)
+    for _, event in store.history.events():
+        if event.type.startswith("ftwatch.notifier"):
+            assert [one.notifier for one in store.history.deliveries(event=event.id)] == ["boss"]
+
+
+async def test_what_waited_for_a_receiver_that_is_back_leaves_at_once(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("HTTP 503")
+    bench = Bench(store, clock, toy, drain=1000.0)
+    bench.happen("a", Status.QUEUED)
+    for _ in range(6):
+        await bench.round(after=2000)
+    bench.happen("b", Status.QUEUED)
+    toy.answer = lambda event: Sent("ok")
+    await bench.round(after=1)
+    await bench.round(after=1)
+    assert toy.told[-2:] == ["b created", "a created"], "two hours are not waited for any more"
+
+
+async def test_a_probe_costs_a_try_only_when_its_message_is_due(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("refused", unreachable=True)
+    bench = Bench(store, clock, toy, waits=(600.0,), span=1200.0)
+    for job in "abcdef":
+        bench.happen(job, Status.QUEUED)
+    for _ in range(50):
+        await bench.round(after=30)
+    first, *others = reversed(store.history.deliveries(notifier="pipe"))
+    assert (first.state, first.attempts) == ("dead", 3), "it does not wait for ever"
+    assert len([job for job, _, _ in toy.seen if job == "a"]) > 20, "the probes in between cost nothing"
+    assert {one.state for one in others} == {"pending"}, "who was not sent spent no try"
 
 
 async def test_a_hanging_notifier_is_cut_off_and_a_raising_one_survived(store: Store, clock: Any) -> None:

@@ -110,7 +110,7 @@ def test_every_key_of_the_config_is_written_about() -> None:
             keys |= block.keys()
     for entry in (*full["routes"], *full["silences"], full["store"], full["client"], full["log"]):
         keys |= entry.keys()
-    keys |= {"waits", "jitter", "throttle", "drain", "span"}
+    keys |= {"waits", "jitter", "throttle", "drain", "span", "fold"}
     keys |= {f"stuck.{key}" for key in full["rules"]["stuck"]}
     missing = {key for key in keys if f"`{key}`" not in everything}
     assert missing == set()
@@ -139,7 +139,6 @@ def test_every_event_is_in_the_table() -> None:
     own = {value for value in vars(events).values() if isinstance(value, str)}
     own = {value for value in own if re.fullmatch(r"ftwatch\.(test|[a-z]+\.[a-z]+)", value)}
     own -= {events.__name__, events.__package__}
-    own.discard(events.ENABLED)  # nothing tells of it in this version
     jobs = {events.JOB + status for status in Status}
     jobs |= {events.CREATED, events.UPDATED, events.GONE, events.RETURNED}
     alerts = {f"{events.ALERT}{name}{end}" for name in ("stuck",) for end in ("", ".resolved")}

@@ -101,7 +101,7 @@ def fresh(event: Any) -> Any:
     show_default=True,
     metavar="SAMPLE",
     shell_complete=_complete_samples,
-    help="What to show: failed, succeeded, stuck …",
+    help="What to show: failed, succeeded, stuck …; several (failed,running): their digest.",
 )
 @click.option("--html", is_flag=True, help="Only the HTML of a letter.")
 @click.pass_obj
@@ -114,7 +114,8 @@ def render(config: str | None, name: str, named: str, html: bool) -> int:
     loaded = load(find(config))
     notifier = _named(loaded, name)
     try:
-        text = anyio.run(_render, loaded, notifier, fresh(_sample(named)))
+        told = [fresh(_sample(one.strip())) for one in named.split(",")]
+        text = anyio.run(_render, loaded, notifier, told)
     except LookupError as error:
         click.echo(f"error: {plain(error.args[0])}", err=True)
         return Exit.USAGE
@@ -127,17 +128,19 @@ def render(config: str | None, name: str, named: str, html: bool) -> int:
     return Exit.OK
 
 
-async def _render(config: Any, notifier: Any, event: Any) -> str:
+async def _render(config: Any, notifier: Any, told: list[Any]) -> str:
     from ftwatch.assembly import make_client, make_notifier
     from ftwatch.core.message import compose
 
     async with make_client(config.client) as client:
         made = make_notifier(notifier, client, config.folder)
+        if len(told) > 1 and getattr(made, "folds", 0) < len(told):
+            raise LookupError(f"{notifier.name} sends every event on its own: name one sample")
         rendered = getattr(made, "render", None)
         if rendered is not None:
-            return str(rendered(event))
-        body = made.freeze(event)
-        return body.decode("utf-8", "replace") if body is not None else compose(event).text
+            return str(rendered(*told))
+        body = made.freeze(told[0])
+        return body.decode("utf-8", "replace") if body is not None else compose(*told).text
 
 
 def _html(text: str) -> str:

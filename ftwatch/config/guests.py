@@ -69,6 +69,9 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
             said = {key: value for key, value in vars(common.retry).items() if value is not None}
             if "waits" in said:
                 said["waits"] = tuple(wait.total_seconds() for wait in said["waits"])
+            if said.get("fold") and kind.folds < 2:
+                desk.error(block.entries["retry"][1].at, f"fold: {kind.name} sends every event on its own")
+            said["fold"] = said.get("fold", policy.fold) or None
             policy = dataclasses.replace(policy, **said)
         found[name] = NotifierConfig(
             name=name, kind=kind.name, options=options, retry=policy, closure=common.closure
@@ -92,6 +95,7 @@ class _Kind:
     options: type
     retry: RetryPolicy
     audience: Audience
+    folds: int
 
 
 def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:
@@ -163,7 +167,8 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
     try:
         found = plugins.load_kind(socket, kind)
         audience: Audience = found.audience if socket == "notifier" else "people"
-        return _Kind(kind, found.Options, getattr(found, "retry", RetryPolicy()), audience)
+        retry, folds = getattr(found, "retry", RetryPolicy()), getattr(found, "folds", 0)
+        return _Kind(kind, found.Options, retry, audience, folds)
     except Exception as error:  # a guest's module may fail in any way
         raise _guest(kind, error, desk, place) from None
 

@@ -16,7 +16,7 @@ from pydantic import Field as Limits
 from ftwatch.config import values
 from ftwatch.config.report import Desk
 from ftwatch.config.routing import read_match, read_watch
-from ftwatch.config.yaml import Node
+from ftwatch.config.yaml import Node, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match
 from ftwatch.plugins import Duration
@@ -92,6 +92,12 @@ def _limit(key: str, node: Node, desk: Desk) -> float | None:
     return said.total_seconds() if isinstance(said, Duration) else None
 
 
+def _fold(key: str, node: Node, desk: Desk) -> float | Literal[False]:
+    if isinstance(node, Scalar) and node.value is False:
+        return False
+    return _duration(60.0)(key, node, desk)
+
+
 def _span(default: str, least: float = 0.0) -> Any:
     seconds = Duration.parse(default).total_seconds()
     return field(default=seconds, metadata={"read": _duration(least), "type": Duration, "shown": default})
@@ -136,6 +142,9 @@ class Retry:
     )
     span: float | None = field(
         default=None, metadata={"read": _duration(1.0), "type": Duration, "shown": None}
+    )
+    fold: float | Literal[False] | None = field(
+        default=None, metadata={"read": _fold, "type": Duration | Literal[False], "shown": None}
     )
 
 

@@ -131,11 +131,22 @@ def dead(delivery: Delivery, event: Event, settled: Settlement, routing: Routing
 
 
 def about_notifier(
-    name: str, kind: str, severity: Severity, note: str, routing: Routing, now: float, *, link: str
+    name: str,
+    kind: str,
+    severity: Severity,
+    note: str,
+    routing: Routing,
+    now: float,
+    *,
+    link: str,
+    also: tuple[str, ...] = (),
 ) -> Announcement:
-    """An event about a notifier; it never goes out over the one it is about."""
+    """An event about a notifier; it never goes out over the one it is about.
+
+    `also` are those who were told of its beginning, and are told its end.
+    """
     event = _event(name, kind, severity, note, now, link, notifier=name)
-    return _announce(event, routing, now)
+    return _announce(event, routing, now, also)
 
 
 def about_config(

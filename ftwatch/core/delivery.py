@@ -3,15 +3,19 @@
 `settle` is the whole retry policy as one pure function; randomness for the jitter comes in as a number.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ftwatch.core.span import DAY, HOUR, MINUTE
 
 __all__ = [
     "LEAPFROG_AFTER",
+    "OUTAGE_AFTER",
+    "SHORT_OUTAGE",
     "Breaker",
     "Claim",
     "Delivery",
@@ -22,7 +26,9 @@ __all__ = [
     "Sent",
     "Settlement",
     "State",
+    "fold",
     "settle",
+    "shifted",
     "trip",
 ]
 
@@ -34,6 +40,12 @@ LONGEST_RETRY_AFTER = DAY
 # How many times in a row a receiver may be out of reach before only probes are sent, and how often these.
 BREAKS_AFTER = 5
 PROBE_EVERY = 30
+# For how long nothing may have arrived before that is an outage, to be told over other notifiers; after a
+# shorter one, waiting retries keep their own times.
+OUTAGE_AFTER = 15 * MINUTE
+SHORT_OUTAGE = MINUTE
+# A receiver is believed that it is gone once it has said so twice, this far apart (seconds).
+CONFIRMED_AFTER = MINUTE
 
 
 class State(StrEnum):
@@ -47,9 +59,13 @@ class State(StrEnum):
 
 
 class Sent(Struct, frozen=True, tag="sent"):
-    """It arrived. `note` may say how (an HTTP status, a plainer form that had to do)."""
+    """It arrived. `note` may say how (an HTTP status, a plainer form that had to do).
+
+    `disable`: the receiver took it, and asked for nothing more.
+    """
 
     note: str = ""
+    disable: bool = False
 
 
 class Retry(Struct, frozen=True, tag="retry"):
@@ -68,7 +84,8 @@ class Retry(Struct, frozen=True, tag="retry"):
 class Rejected(Struct, frozen=True, tag="rejected"):
     """The receiver said no. `final`: trying again is pointless (else the slow lane tries a few times).
 
-    `disable`: the receiver asked never to be called again (HTTP 410 and its kin).
+    `disable`: the receiver is gone (HTTP 410 and its kin), which counts once it was said twice; `final` with
+    it: the receiver itself asked never to be called again.
     """
 
     reason: str
@@ -81,7 +98,11 @@ Outcome = Sent | Retry | Rejected
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """When to try again; spans in seconds. The last wait repeats until `span` is over."""
+    """When to try again; spans in seconds. The last wait repeats until `span` is over.
+
+    `slow` are the waits of what was rejected. After an outage longer than `fold` the backlog goes out as one
+    digest, where the kind can (None: message by message).
+    """
 
     waits: tuple[float, ...] = (
         5,
@@ -101,6 +122,7 @@ class RetryPolicy:
     throttle: float = MINUTE
     drain: float = 5.0
     span: float = 75 * HOUR
+    fold: float | None = None
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -137,16 +159,26 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 
 class Breaker(Struct, frozen=True, kw_only=True):
-    """Whether a receiver answers at all. Open since `open_at`, it lets one probe through at `probe_at`."""
+    """How a receiver does. Open since `open_at`, it lets one probe through at `probe_at`.
+
+    `failing_since`: nothing has arrived since then, for whatever reason. `told`: who knows about that (None:
+    nobody was told yet).
+    """
 
     failures: int = 0
     open_at: float | None = None
     probe_at: float | None = None
+    failing_since: float | None = None
+    told: tuple[str, ...] | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether only probes may leave."""
         return self.open_at is not None
+
+    def fails_for(self, seconds: float, now: float) -> bool:
+        """Whether nothing has arrived for so long."""
+        return self.failing_since is not None and now - self.failing_since >= seconds
 
 
 def trip(breaker: Breaker, outcome: Outcome, now: float, policy: RetryPolicy = RetryPolicy()) -> Breaker:
@@ -154,13 +186,33 @@ def trip(breaker: Breaker, outcome: Outcome, now: float, policy: RetryPolicy = R
 
     Probes leave every half minute, or as often as the policy would ever try.
     """
+    if isinstance(outcome, Sent):
+        return Breaker()
+    since = breaker.failing_since
+    if since is None and not (isinstance(outcome, Retry) and outcome.throttled):
+        since = now  # who only wants fewer messages does take them
     if not (isinstance(outcome, Retry) and outcome.unreachable):
-        return breaker if breaker == Breaker() else Breaker()
+        return Breaker(failing_since=since, told=breaker.told)
     failures = breaker.failures + 1
-    if failures < BREAKS_AFTER:
-        return Breaker(failures=failures)
-    opened = breaker.open_at if breaker.open_at is not None else now
-    return Breaker(failures=failures, open_at=opened, probe_at=now + min(PROBE_EVERY, max(policy.waits)))
+    opened = breaker.open_at
+    if failures >= BREAKS_AFTER and opened is None:
+        opened = now
+    probe = now + min(PROBE_EVERY, max(policy.waits)) if opened is not None else None
+    return Breaker(failures=failures, open_at=opened, probe_at=probe, failing_since=since, told=breaker.told)
+
+
+def shifted(breaker: Breaker, seconds: float) -> Breaker:
+    """The breaker as it is after the machine's clock was set: every span as long as it was."""
+
+    def moved(at: float | None) -> float | None:
+        return None if at is None else at + seconds
+
+    return replace(
+        breaker,
+        open_at=moved(breaker.open_at),
+        probe_at=moved(breaker.probe_at),
+        failing_since=moved(breaker.failing_since),
+    )
 
 
 class Settlement(Struct, frozen=True, kw_only=True):
@@ -182,7 +234,7 @@ def _tries(policy: RetryPolicy) -> int:
         total += wait
         if total >= policy.span:
             return number
-    return len(policy.waits)
+    return len(policy.waits) + math.ceil((policy.span - total) / max(policy.waits[-1], 0.001))
 
 
 def settle(
@@ -196,8 +248,8 @@ def settle(
 ) -> Settlement:
     """What becomes of a delivery after one try. `luck` in [0, 1) places the wait within its jitter.
 
-    A probe of an unreachable receiver that fails costs nothing: an outage of the receiver's must not
-    use up the tries that a message has.
+    A probe (a try before the message's own time) that fails costs nothing: an outage of the receiver's must
+    not use up the tries that a message has faster than its policy says.
     """
     first = delivery.first_attempt_at if delivery.first_attempt_at is not None else now
     attempts, throttles = delivery.attempts + 1, delivery.throttles
@@ -219,10 +271,14 @@ def settle(
     match outcome:
         case Sent(note):
             return result(State.DELIVERED, note)
-        case Rejected(reason, final=True) | Rejected(reason, disable=True):
+        case Rejected(reason, final=True):
             return result(State.DEAD, reason)
-        case Rejected(reason):
+        case Rejected(reason, disable=gone):
             since = delivery.rejected_at if delivery.rejected_at is not None else now
+            if gone and now - since >= CONFIRMED_AFTER:
+                return result(State.DEAD, reason, rejected_at=since)
+            if gone:
+                return result(State.PENDING, reason, CONFIRMED_AFTER + jittered(5), since)
             if attempts > len(policy.slow):
                 return result(State.DEAD, reason, rejected_at=since)
             return result(State.PENDING, reason, jittered(policy.slow[attempts - 1]), since)
@@ -230,7 +286,9 @@ def settle(
             if throttled and throttles < FREE_THROTTLES:
                 attempts, throttles = delivery.attempts, throttles + 1
             elif probe:
+                # Asked before its time: its own tries stay where they are.
                 attempts = delivery.attempts
+                return result(State.PENDING, reason, max(0.0, delivery.due_at - now))
             elif attempts > _tries(policy) and now - first >= policy.span:
                 return result(State.DEAD, reason)
             wait = jittered(policy.waits[min(max(attempts, 1), len(policy.waits)) - 1])
@@ -239,3 +297,16 @@ def settle(
             if after is not None:
                 wait = min(max(wait, after), LONGEST_RETRY_AFTER)
             return result(State.PENDING, reason, wait)
+
+
+def fold(delivery: Delivery, carrier: str, now: float) -> Settlement:
+    """What becomes of a delivery that went out as a line of the digest `carrier`."""
+    return Settlement(
+        state=State.FOLDED,
+        due_at=delivery.due_at,
+        attempts=delivery.attempts,
+        throttles=delivery.throttles,
+        first_attempt_at=delivery.first_attempt_at if delivery.first_attempt_at is not None else now,
+        rejected_at=None,
+        reason=f"in the digest {carrier}",
+    )

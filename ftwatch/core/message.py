@@ -6,7 +6,9 @@ characters, tricks with writing direction, endless length). Markup is not looked
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +23,8 @@ from ftwatch.core.span import span
 __all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose"]
 
 TITLE, VALUE, QUOTE = 150, 300, 1000
+# How much of each event a line of a digest shows.
+LINE = 110
 # So many changed fields are named; the rest is counted.
 CHANGES = 6
 
@@ -48,12 +52,14 @@ class Message(Struct, frozen=True, kw_only=True):
     """What to say about an event, without any markup.
 
     `title` is what a phone shows: icon, which job, what happened. `quote` is the provider's own sentence,
-    `thread` names what belongs together (a job), `link` is a text and a URL.
+    `lines` one line for each event of a digest, `thread` names what belongs together (a job), `link` is a
+    text and a URL.
     """
 
     title: str
     tone: Tone
     quote: str | None = None
+    lines: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     link: tuple[str, str] | None = None
     thread: str | None = None
@@ -65,6 +71,7 @@ class Message(Struct, frozen=True, kw_only=True):
         lines = [self.title]
         if self.quote:
             lines.append(f"“{self.quote}”")
+        lines += self.lines
         lines += [f"{fact.label}: {fact.value}" for fact in self.facts]
         if self.link:
             lines.append(f"{self.link[0]}: {self.link[1]}")
@@ -106,6 +113,7 @@ _OWN = {
     events.UNREADABLE: ("⚠️", "sent something unreadable", Tone.WARN),
     events.DRIFT: ("⚠️", "has changed its interface", Tone.WARN),
     events.DEAD: ("📭", "did not take a message", Tone.BAD),
+    events.FAILING: ("📪", "takes no messages", Tone.WARN),
     events.DISABLED: ("🔕", "wants no more messages", Tone.BAD),
     events.ENABLED: ("✅", "takes messages again", Tone.GOOD),
     events.REJECTED: ("⚠️", "has mistakes: the old one stays in force", Tone.BAD),
@@ -121,10 +129,41 @@ _SEVERITY = {
 }
 
 
-def compose(event: Event) -> Message:
-    """The message that tells a person of this event."""
+def compose(event: Event, *more: Event) -> Message:
+    """The message that tells a person of this event; of several, a digest that names each."""
+    if more:
+        return _digest((event, *more))
     job = event.job
     return _about_job(event, job) if job else _about_ourselves(event)
+
+
+def _digest(told: Sequence[Event]) -> Message:
+    """What could not be told in time, in the order in which it happened."""
+    lines, ends = [], Counter[str]()
+    for event in told:
+        message, job = compose(event), event.job
+        detail = message.quote
+        if job and event.status is Status.SUCCEEDED:
+            detail = job.fine_tuned_model
+        at = datetime.fromtimestamp(event.created_at, UTC).strftime("%m-%d %H:%M")
+        said = f": {clean(detail, LINE)}" if detail else ""
+        lines.append(f"{at}  {clean(message.title, LINE)}{said}")
+        if event.status is not None and event.status.is_terminal:
+            ends[str(event.status)] += 1
+    counted = [f"{ends[status]} {status}" for status in ("failed", "succeeded", "cancelled") if ends[status]]
+    if counted and len(told) > ends.total():
+        counted.append(f"{len(told) - ends.total()} other")
+    worst = max(told, key=lambda event: event.severity.rank)
+    return Message(
+        title=f"📬 {len(told)} messages that could not be sent in time" + _listed(counted),
+        tone=_SEVERITY[worst.severity] if worst.severity.rank >= Severity.WARNING.rank else Tone.NEUTRAL,
+        lines=tuple(lines),
+        footer="ftwatch · times in UTC",
+    )
+
+
+def _listed(counted: list[str]) -> str:
+    return f": {', '.join(counted)}" if counted else ""
 
 
 def _about_job(event: Event, job: Snapshot) -> Message:

@@ -132,6 +132,9 @@ _MAKERS: dict[str, Callable[[], Event]] = {
     "dead": lambda: _notice(
         events.DEAD, "fine_tuning.job.failed of support-bot-v7 did not arrive after 12 tries: HTTP 500"
     ),
+    "failing": lambda: _notice(
+        events.FAILING, "nothing has arrived for 16m: HTTP 503", severity=Severity.WARNING
+    ),
     "disabled": lambda: _notice(events.DISABLED, "HTTP 410: the receiver is gone for good"),
     "enabled": lambda: _notice(events.ENABLED, "switched on again by hand", Severity.NOTICE),
     "rejected": lambda: _config(

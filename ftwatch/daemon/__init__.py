@@ -196,7 +196,8 @@ class Daemon:
                 if step:
                     log.warning("the clock was set", by_seconds=round(step))
                     await self._run(self.store.outbox.shift, step)
-                    self._ring()
+                    for dispatcher in self._dispatchers.values():
+                        dispatcher.shift(step)
                 await self._run(self.store.mark, self._clock.now())
 
     async def _prune(self) -> None:

@@ -13,9 +13,9 @@ import anyio
 import anyio.to_thread
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
-from ftwatch.core.event import Event
+from ftwatch.core.event import Event, digest
 from ftwatch.core.message import Message, Tone, compose
-from ftwatch.core.span import DAY
+from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["AppriseNotifier"]
@@ -40,7 +40,9 @@ class AppriseNotifier:
 
     Options: ClassVar[type] = Options
     audience: ClassVar[Audience] = "people"
-    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0)
+    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
+    # Some of the services take no more than 2,000 characters.
+    folds: ClassVar[int] = 8
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -55,14 +57,14 @@ class AppriseNotifier:
         global _limiter
         if _limiter is None:
             _limiter = anyio.CapacityLimiter(_THREADS)
-        (event,) = events
+        name = digest([event.id for event in events])
         given = self._options.url
         try:
             urls = [secret.reveal() for secret in (given if isinstance(given, tuple) else (given,))]
         except LookupError as error:
             return Result(Rejected(str(error)))
-        taken = list(memory.get("taken", ())) if memory.get("event") == event.id else []
-        message = compose(event)
+        taken = list(memory.get("taken", ())) if memory.get("event") == name else []
+        message = compose(*events)
         for place, url in enumerate(urls):
             if place in taken:
                 continue
@@ -72,13 +74,13 @@ class AppriseNotifier:
             if not isinstance(outcome, Sent):
                 which = f"URL {place + 1}: " if len(urls) > 1 else ""
                 failed = _with_place(outcome, which)
-                return Result(failed, {"event": event.id, "taken": taken} if taken else None)
+                return Result(failed, {"event": name, "taken": taken} if taken else None)
             taken.append(place)
         return Result(Sent())
 
-    def render(self, event: Event) -> str:
+    def render(self, *events: Event) -> str:
         """Title and text, for `ftwatch render`."""
-        message = compose(event)
+        message = compose(*events)
         return f"{message.title}\n\n{_body(message)}"
 
 

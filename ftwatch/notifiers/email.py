@@ -24,7 +24,7 @@ from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
 from ftwatch.core.message import Message, Tone, clean, compose
 from ftwatch.core.signature import message_id
-from ftwatch.core.span import DAY
+from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["Email"]
@@ -75,7 +75,8 @@ class Email:
 
     Options: ClassVar[type] = Options
     audience: ClassVar[Audience] = "people"
-    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY)
+    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, fold=15 * MINUTE)
+    folds: ClassVar[int] = 200
     concurrency: ClassVar[int] = 2
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -91,10 +92,10 @@ class Email:
 
     async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Sends one letter. `memory` holds who already took it, where a server refused only some."""
-        (event,) = events
-        taken = set(memory.get("taken", ())) if memory.get("event") == event.id else set()
+        name = _name(events)
+        taken = set(memory.get("taken", ())) if memory.get("event") == name else set()
         try:
-            letter = self._letter(event)
+            letter = self._letter(*events)
             password = self._options.password.reveal() if self._options.password else None
         except LookupError as error:
             return Result(Rejected(str(error)))
@@ -106,16 +107,16 @@ class Email:
         if isinstance(outcome, Sent) or not refused:
             return Result(outcome)
         taken |= {person for person in waiting if person not in refused}
-        return Result(outcome, {"event": event.id, "taken": sorted(taken)})
+        return Result(outcome, {"event": name, "taken": sorted(taken)})
 
-    def render(self, event: Event) -> str:
+    def render(self, *events: Event) -> str:
         """The letter as it would be sent, for `ftwatch render`."""
-        return self._letter(event).as_string()
+        return self._letter(*events).as_string()
 
     # ------------------------------------------------------------------------------------- writing
 
-    def _letter(self, event: Event) -> EmailMessage:
-        message = compose(event)
+    def _letter(self, *events: Event) -> EmailMessage:
+        message, name = compose(*events), _name(events)
         sender = _address(self._options.from_)
         letter = EmailMessage(policy=SMTP)
         letter["From"] = sender
@@ -123,8 +124,8 @@ class Email:
         if self._options.cc:
             letter["Cc"] = [_address(text) for text in self._options.cc]
         letter["Subject"] = clean(message.title, 150)
-        letter["Date"] = format_datetime(datetime.fromtimestamp(event.data.observed_at, UTC))
-        letter["Message-ID"] = f"<{message_id(self._spec.name, event.id)}@{sender.domain}>"
+        letter["Date"] = format_datetime(datetime.fromtimestamp(events[-1].data.observed_at, UTC))
+        letter["Message-ID"] = f"<{message_id(self._spec.name, name)}@{sender.domain}>"
         if message.thread:
             # The thread's root is a letter that nobody gets: every letter of a job answers it.
             root = f"<thread.{digest(self._spec.name, message.thread)}@{sender.domain}>"
@@ -132,7 +133,7 @@ class Email:
             letter["References"] = root
         letter["Auto-Submitted"] = "auto-generated"
         letter["X-Auto-Response-Suppress"] = "All"
-        letter["X-Ftwatch-Event"] = event.id
+        letter["X-Ftwatch-Event"] = name
         letter.set_content(_plain(message))
         letter.add_alternative(_html(message), subtype="html")
         return letter
@@ -179,6 +180,11 @@ class Email:
         return ssl.create_default_context(cafile=self._options.ca_file)
 
 
+def _name(events: Sequence[Event]) -> str:
+    """What stands for these events: the id of one, for a digest one made of all of theirs."""
+    return events[0].id if len(events) == 1 else "evt_" + digest([event.id for event in events])
+
+
 def _answer(code: int, said: Any) -> Outcome:
     """What a server's answer means: 4xx may pass, 5xx will not."""
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
@@ -218,6 +224,11 @@ def _html(message: Message) -> str:
             f'<p style="margin:0 0 12px;padding:8px 12px;border-left:3px solid {colour};'
             f'background:rgba(127,127,127,.12)">{escape(message.quote)}</p>'
         )
+    if message.lines:
+        items = "".join(
+            f'<li style="margin:0 0 6px;word-break:break-word">{escape(line)}</li>' for line in message.lines
+        )
+        parts.append(f'<ul style="margin:0 0 12px;padding:0;list-style:none">{items}</ul>')
     if message.facts:
         rows = "".join(
             '<tr><td style="padding:3px 16px 3px 0;opacity:.7;vertical-align:top;white-space:nowrap">'

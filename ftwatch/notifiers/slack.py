@@ -5,7 +5,7 @@ come alive, and Slack is told not to look for names and addresses in it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from ftwatch.client import Response, Unreachable, failure_of, outcome_of
 from ftwatch.core.delivery import Outcome, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.message import Message, Tone, compose
-from ftwatch.core.span import DAY
+from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["Slack"]
@@ -48,7 +48,8 @@ class Slack:
 
     Options: ClassVar[type] = Options
     audience: ClassVar[Audience] = "people"
-    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0)
+    retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
+    folds: ClassVar[int] = 100
     # About one message a second is what a channel takes.
     concurrency: ClassVar[int] = 1
 
@@ -62,8 +63,7 @@ class Slack:
 
     async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Posts a message; in plain text where Slack does not take the blocks."""
-        (event,) = events
-        message = compose(event)
+        message = compose(*events)
         try:
             url = self._options.webhook_url.reveal()
         except LookupError as error:
@@ -74,9 +74,9 @@ class Slack:
             outcome = Sent("as plain text") if isinstance(plain, Sent) else outcome
         return Result(outcome)
 
-    def render(self, event: Event) -> str:
+    def render(self, *events: Event) -> str:
         """The JSON as it would be posted, for `ftwatch render`."""
-        return json.dumps(_payload(compose(event)), indent=2, ensure_ascii=False)
+        return json.dumps(_payload(compose(*events)), indent=2, ensure_ascii=False)
 
     async def _post(self, url: str, payload: dict[str, Any]) -> Outcome:
         try:
@@ -106,6 +106,7 @@ def _payload(message: Message) -> dict[str, Any]:
     if message.quote:
         title += f"\n> {_escaped(message.quote, SECTION // 2)}"
     blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(title)}]
+    blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(message.lines)]
     if message.facts:
         fields = [
             _mrkdwn(f"*{_bold(fact.label)}*\n{_escaped(fact.value, FIELD // 2)}")
@@ -124,6 +125,19 @@ def _payload(message: Message) -> dict[str, Any]:
         "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}],
         **_QUIET,
     }
+
+
+def _sections(lines: Sequence[str]) -> Iterator[str]:
+    """Lines in as few texts as a section can hold."""
+    text = ""
+    for line in lines:
+        shown = _escaped(line, FIELD)
+        if text and len(text) + len(shown) >= SECTION:
+            yield text
+            text = ""
+        text += f"\n{shown}" if text else shown
+    if text:
+        yield text
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ftwatch.client import Unreachable, failure_of, outcome_of
-from ftwatch.core.delivery import Rejected, RetryPolicy
+from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
 from ftwatch.core.signature import BadSecret, fresh_secret, message_id, sign, signing_key
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
@@ -49,6 +49,18 @@ class Options:
         for name, value in self.headers.items():
             if not _shown(value).isprintable():
                 yield "headers", f"the header {name!r} holds characters that no header may"
+
+
+def _obeyed(outcome: Outcome, wish: str) -> Outcome:
+    """What a receiver says about the rest of a message's life, in the header `webhook-delivery`."""
+    match wish.strip().lower(), outcome:
+        case "disable", Sent(note):
+            return Sent(f"{note}, and it asked for no more", disable=True)
+        case "disable", Retry(reason) | Rejected(reason):
+            return Rejected(f"{reason}; it asked for no more", final=True, disable=True)
+        case "abort-message", Retry(reason) | Rejected(reason):
+            return Rejected(f"{reason}; it asked not to be sent this again", final=True)
+    return outcome
 
 
 def _tuple(given: Secret | tuple[Secret, ...]) -> tuple[Secret, ...]:
@@ -96,7 +108,7 @@ class Webhook:
             )
         except Unreachable as error:
             return Result(failure_of(error))
-        return Result(outcome_of(response))
+        return Result(_obeyed(outcome_of(response), response.headers.get("webhook-delivery", "")))
 
     def render(self, event: Event) -> str:
         """The request as it would be sent, for `ftwatch render`."""

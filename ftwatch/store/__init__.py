@@ -115,21 +115,36 @@ class Store:
                 self._record(decision.events, decision.deliveries, decision.verdicts, now)
             for announcement in batch.announcements:
                 if announcement.state is None or self.jobs.swap_provider(announcement.state):
-                    self._record(announcement.events, announcement.deliveries, announcement.verdicts, now)
+                    self._tell(announcement, now)
         return lost
 
-    def settle(self, batch: Sequence[Settled], breaker: Breaker | None, now: float) -> None:
+    def settle(
+        self,
+        batch: Sequence[Settled],
+        breaker: Breaker | None,
+        now: float,
+        *,
+        said: Announcement | None = None,
+        hasten: bool = False,
+    ) -> None:
         """Writes what became of claims of one notifier, and what follows from it, in one transaction.
 
-        `breaker` is the notifier's new state where it changed.
+        `breaker` is the notifier's new state where it changed, `said` what is to be told about that; with
+        `hasten` what waited for the receiver is due now, and the caller paces it.
         """
         with self.db.transaction():
             for done in batch:
                 if self.outbox.settle(done) and done.announcement is not None:
-                    said = done.announcement
-                    self._record(said.events, said.deliveries, said.verdicts, now)
+                    self._tell(done.announcement, now)
             if breaker is not None and batch:
                 self.outbox.put_breaker(batch[0].claim.delivery.notifier, breaker)
+            if hasten and batch:
+                self.outbox.hasten(batch[0].claim.delivery.notifier)
+            if said is not None:
+                self._tell(said, now)
+
+    def _tell(self, said: Announcement, now: float) -> None:
+        self._record(said.events, said.deliveries, said.verdicts, now)
 
     def _record(
         self,

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from ftwatch.core.announce import Announcement
-from ftwatch.core.delivery import LEAPFROG_AFTER, Breaker, Claim, Delivery, Settlement, State
+from ftwatch.core.delivery import LEAPFROG_AFTER, Breaker, Claim, Delivery, Settlement, State, shifted
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Outbox", "Settled"]
@@ -49,21 +49,41 @@ class Outbox:
     def due(self, notifier: str, now: float, *, limit: int, lease: float, probe: bool = False) -> list[Claim]:
         """Takes up to `limit` deliveries of different lanes for `lease` seconds.
 
-        `probe` takes the oldest one whether or not its time has come: is the receiver back?
+        `probe` takes the oldest one whether or not its time has come: is the receiver back? Only before its
+        time is it a probe, which costs no try.
         """
         times = "" if probe else "AND d.due_at <= :now"
         order = "d.seq" if probe else "d.due_at, d.seq"
+        return self._take(
+            f"{times} AND {_HEAD} ORDER BY {order}",
+            notifier,
+            now,
+            limit,
+            lease,
+            passing=now - LEAPFROG_AFTER,
+        )
+
+    def backlog(self, notifier: str, now: float, *, until: float, limit: int, lease: float) -> list[Claim]:
+        """Takes up to `limit` of all that was owed by `until`, the oldest first, due or not: for a digest.
+
+        What the receiver rejected stays behind, so that it cannot spoil the digest as well.
+        """
+        which = "AND d.rejected_at IS NULL AND d.created_at <= :until ORDER BY d.seq"
+        return self._take(which, notifier, now, limit, lease, until=until)
+
+    def _take(
+        self, which: str, notifier: str, now: float, limit: int, lease: float, **more: float
+    ) -> list[Claim]:
         with self._db.transaction():
             rows = self._db.rows(
                 f"SELECT d.seq, d.epoch, d.body, e.body, {_COLUMNS}"
                 " FROM deliveries d JOIN events e ON e.id = d.event_id"
-                f" WHERE d.notifier = :notifier AND d.state = 'pending' {times}"
-                f" AND (d.claimed_until IS NULL OR d.claimed_until <= :now) AND {_HEAD}"
-                f" ORDER BY {order} LIMIT :limit",
+                " WHERE d.notifier = :notifier AND d.state = 'pending'"
+                f" AND (d.claimed_until IS NULL OR d.claimed_until <= :now) {which} LIMIT :limit",
                 notifier=notifier,
                 now=now,
-                passing=now - LEAPFROG_AFTER,
                 limit=limit,
+                **more,
             )
             claims = []
             for seq, epoch, body, event, *rest in rows:
@@ -72,14 +92,15 @@ class Outbox:
                     now + lease,
                     seq,
                 )
+                delivery = _delivery(rest)
                 claims.append(
                     Claim(
-                        delivery=_delivery(rest),
+                        delivery=delivery,
                         epoch=epoch + 1,
                         until=now + lease,
                         event=event,
                         body=body,
-                        probe=probe,
+                        probe=delivery.due_at > now,
                     )
                 )
         return claims
@@ -115,6 +136,12 @@ class Outbox:
         Returns how many deliveries were moved.
         """
         with self._db.transaction():
+            for name, breaker in self._db.rows("SELECT name, breaker FROM notifiers"):
+                self._db.execute(
+                    "UPDATE notifiers SET breaker = ? WHERE name = ?",
+                    _encode(shifted(_decode_breaker(breaker), seconds)),
+                    name,
+                )
             return self._db.execute(
                 "UPDATE deliveries SET due_at = due_at + :by, claimed_until = claimed_until + :by,"
                 " first_attempt_at = first_attempt_at + :by, rejected_at = rejected_at + :by"
@@ -122,12 +149,14 @@ class Outbox:
                 by=seconds,
             )
 
-    def give_back(self, claims: Iterable[Claim]) -> None:
-        """Gives up claims whose sending never began, as if they had not been taken."""
+    def postpone(self, claims: Iterable[Claim], until: float) -> None:
+        """Gives up claims that were not sent, to be taken again no earlier than `until`: no try was made."""
         with self._db.transaction():
             for claim in claims:
                 self._db.execute(
-                    "UPDATE deliveries SET claimed_until = NULL WHERE id = ? AND epoch = ?",
+                    "UPDATE deliveries SET claimed_until = NULL, due_at = MAX(due_at, ?)"
+                    " WHERE id = ? AND epoch = ?",
+                    until,
                     claim.delivery.id,
                     claim.epoch,
                 )
@@ -191,23 +220,24 @@ class Outbox:
         return _decode_breaker(row[0]) if row else Breaker()
 
     def put_breaker(self, notifier: str, breaker: Breaker) -> None:
-        """Remembers a breaker, within the caller's transaction.
-
-        One that closes makes what waited for the receiver due; the caller paces it.
-        """
-        was_open = self.breaker(notifier).is_open
+        """Remembers a breaker, within the caller's transaction."""
         self._db.execute(
             "INSERT INTO notifiers (name, breaker) VALUES (?, ?)"
             " ON CONFLICT (name) DO UPDATE SET breaker = excluded.breaker",
             notifier,
             _encode(breaker),
         )
-        if was_open and not breaker.is_open:
-            self._db.execute(
-                "UPDATE deliveries SET due_at = MIN(due_at, created_at) WHERE notifier = ?"
-                " AND state = 'pending' AND attempts > 0 AND rejected_at IS NULL AND throttles = 0",
-                notifier,
-            )
+
+    def hasten(self, notifier: str) -> None:
+        """Makes what waited for a receiver due, within the caller's transaction: it is back.
+
+        What it rejected, or asked to be sent later, keeps its time.
+        """
+        self._db.execute(
+            "UPDATE deliveries SET due_at = MIN(due_at, created_at) WHERE notifier = ?"
+            " AND state = 'pending' AND attempts > 0 AND rejected_at IS NULL AND throttles = 0",
+            notifier,
+        )
 
     def disabled(self, notifier: str) -> str | None:
         """Why this notifier is switched off, if it is."""

@@ -126,3 +126,11 @@ def test_a_fresh_sample_is_the_sample() -> None:
     event = sample("failed")
     assert fresh(event).data.job == event.data.job
     assert fresh(event).id.startswith("evt_")
+
+
+def test_several_samples_are_rendered_as_their_digest(tool: Any) -> None:
+    said = tool("render", "phone", "--sample", "failed,succeeded")
+    assert said.out.startswith("📬 2 messages that could not be sent in time: 1 failed, 1 succeeded")
+    refused = tool("render", "hook", "--sample", "failed,succeeded")
+    assert refused.code == Exit.USAGE
+    assert "sends every event on its own" in refused.err

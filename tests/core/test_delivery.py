@@ -16,6 +16,7 @@ from ftwatch.core.delivery import (
     Sent,
     State,
     settle,
+    shifted,
     trip,
 )
 
@@ -84,7 +85,8 @@ def test_too_many_requests_costs_no_attempt_for_a_while() -> None:
 
 def test_a_probe_costs_no_attempt() -> None:
     silent = Retry("connection refused", unreachable=True)
-    assert settle(delivery(attempts=2), silent, POLICY, NOW, 0.5, probe=True).attempts == 2
+    again = settle(delivery(attempts=2, due_at=NOW + 500), silent, POLICY, NOW, 0.5, probe=True)
+    assert (again.attempts, again.due_at) == (2, NOW + 500), "and its own tries stay where they were"
 
 
 def test_a_rejection_takes_the_slow_lane_a_few_times() -> None:
@@ -94,7 +96,20 @@ def test_a_rejection_takes_the_slow_lane_a_few_times() -> None:
     assert (last.state, last.rejected_at) == (State.DEAD, NOW - 9)
 
 
-@pytest.mark.parametrize("outcome", [Rejected("no", final=True), Rejected("gone", disable=True)])
+def test_who_says_gone_is_asked_once_more_before_it_is_believed() -> None:
+    gone = Rejected("gone", disable=True)
+    first = settle(delivery(), gone, POLICY, NOW, 0.5)
+    assert (first.state, first.rejected_at) == (State.PENDING, NOW)
+    assert first.due_at >= NOW + 60
+    early = settle(delivery(attempts=1, rejected_at=NOW - 30), gone, POLICY, NOW, 0.5)
+    assert early.state is State.PENDING
+    second = settle(delivery(attempts=1, rejected_at=NOW - 61), gone, POLICY, NOW, 0.5)
+    assert second.state is State.DEAD
+
+
+@pytest.mark.parametrize(
+    "outcome", [Rejected("no", final=True), Rejected("no more", final=True, disable=True)]
+)
 def test_a_final_no_is_dead_at_once(outcome: Outcome) -> None:
     assert settle(delivery(), outcome, POLICY, NOW, 0.5).state is State.DEAD
 
@@ -125,5 +140,19 @@ def test_five_silences_in_a_row_open_the_breaker_and_one_answer_closes_it() -> N
     assert (breaker.open_at, breaker.probe_at) == (NOW, NOW + 30)
     later = trip(breaker, silent, NOW + 30)
     assert (later.open_at, later.probe_at) == (NOW, NOW + 60)
-    assert trip(later, Retry("HTTP 500"), NOW + 60) == Breaker(), "an answer, even a bad one, is an answer"
+    bad = trip(later, Retry("HTTP 500"), NOW + 60)
+    assert bad == Breaker(failing_since=NOW), "an answer, even a bad one, is an answer; but nothing arrived"
     assert trip(later, Sent(), NOW + 60) == Breaker()
+
+
+def test_nothing_arrives_is_counted_from_the_first_failure_to_the_first_success() -> None:
+    breaker = trip(Breaker(), Retry("HTTP 429", throttled=True), NOW)
+    assert breaker == Breaker(), "who wants fewer messages takes messages"
+    breaker = trip(breaker, Rejected("HTTP 404"), NOW + 10)
+    for outcome in (Retry("HTTP 500"), Retry("x", unreachable=True), Retry("y", throttled=True)):
+        breaker = trip(breaker, outcome, NOW + 20)
+        assert breaker.failing_since == NOW + 10
+    assert breaker.fails_for(60, NOW + 70)
+    assert not breaker.fails_for(61, NOW + 70)
+    assert shifted(breaker, -100).failing_since == NOW - 90
+    assert trip(breaker, Sent(), NOW + 99) == Breaker()

@@ -36,6 +36,7 @@ TITLES = {
     "unreadable": "⚠️ openai-prod sent something unreadable",
     "drift": "⚠️ openai-prod has changed its interface",
     "dead": "📭 oncall did not take a message",
+    "failing": "📪 oncall takes no messages",
     "disabled": "🔕 oncall wants no more messages",
     "enabled": "✅ oncall takes messages again",
     "rejected": "⚠️ The config has mistakes: the old one stays in force",
