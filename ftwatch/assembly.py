@@ -12,6 +12,7 @@ from ftwatch.config import ClientConfig, Config, NotifierConfig, ProviderConfig,
 from ftwatch.core.clock import Clock
 from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
+from ftwatch.log import hide
 from ftwatch.plugins import Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
@@ -21,6 +22,8 @@ __all__ = ["load_whole", "make_client", "make_loops", "make_notifier", "make_pro
 
 def make_client(config: ClientConfig) -> Client:
     """The HTTP client, to be entered as an async context manager."""
+    if config.proxy and "@" in config.proxy:
+        hide(config.proxy)
     return Client(
         proxy=config.proxy,
         no_proxy=config.no_proxy,

@@ -17,6 +17,8 @@ import structlog
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from ftwatch.store import StoreError
+
 __all__ = ["NoDaemon", "Operation", "Refused", "ask", "listening"]
 
 log = structlog.get_logger("ftwatch.control")
@@ -105,6 +107,8 @@ async def _reply(stream: SocketStream, operations: Mapping[str, Operation]) -> d
             return await operation(**request)
     except Refused as error:
         return {"error": str(error)}
+    except StoreError as error:
+        return {"error": f"nothing was changed: {error}"}
     except TimeoutError:
         return {"error": "that took too long"}
     except (KeyError, TypeError, ValueError, AttributeError, anyio.IncompleteRead, anyio.DelimiterNotFound):

@@ -34,8 +34,9 @@ from ftwatch.core.delivery import (
 from ftwatch.core.event import Event, Severity, decode, encode
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
+from ftwatch.log import redacted
 from ftwatch.plugins import Memory, Notifier, Result
-from ftwatch.store import Batch, Runner, Settled, Store, StoreError
+from ftwatch.store import Batch, Damaged, Runner, Settled, Store, StoreError
 
 __all__ = ["Dispatcher"]
 
@@ -56,6 +57,14 @@ class _Try(Struct, frozen=True):
     result: Result
     at: float
     took: float
+
+
+def _hushed(result: Result) -> Result:
+    """The same with no secret in its reason: receivers repeat what they were sent, and reasons are kept."""
+    outcome = result.outcome
+    name = "note" if isinstance(outcome, Sent) else "reason"
+    told = msgspec.structs.replace(outcome, **{name: redacted(getattr(outcome, name))})
+    return Result(told, result.memory)
 
 
 class Dispatcher:
@@ -101,6 +110,8 @@ class Dispatcher:
             try:
                 again = await self.dispatch_once()
                 nap = 0.0 if again else await self._nap()
+            except Damaged:
+                raise
             except StoreError as error:
                 self._log.error("the store refused; trying again", error=str(error))
                 nap = 5.0
@@ -266,7 +277,7 @@ class Dispatcher:
         except Exception as error:  # a guest may not crash the house
             self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
             result = Result(Retry(f"{type(error).__name__} in the code of {self.config.kind!r}"))
-        return _Try(claim, events[0], result, at, self._clock.ticks() - begun)
+        return _Try(claim, events[0], _hushed(result), at, self._clock.ticks() - begun)
 
     # ------------------------------------------------------------------------------------- settling
 
@@ -302,6 +313,8 @@ class Dispatcher:
             try:
                 await self._run(commit)
                 break
+            except Damaged:
+                raise
             except StoreError as error:
                 self._log.error("could not settle; trying again", error=str(error))
                 await self._clock.sleep(2)

@@ -4,14 +4,19 @@ What goes through here is shown to others, so secrets are struck out by value an
 wrote cannot move a terminal's cursor.
 """
 
+import base64
+import binascii
+import html
+import json
 import logging
 import os
 import re
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
+from urllib.parse import quote, unquote
 
 import structlog
 
@@ -23,15 +28,23 @@ SHORTEST_SECRET = 6
 # So many frames of an exception are shown, the innermost ones: a log line is no core dump.
 FRAMES = 6
 
+# Shorter parts of one (a word of it, a step of its path) are too common to be struck for themselves.
+SHORTEST_PART = 12
+
 _secrets: set[str] = set()
 _lock = threading.Lock()
 
 _SHAPES = [
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"), f"whsec_{HIDDEN}"),
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), f"sk-{HIDDEN}"),
-    (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}"), f"xox-{HIDDEN}"),
-    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), f"hf_{HIDDEN}"),
+    (re.compile(r"\b(xox[a-z]|xapp)-[A-Za-z0-9-]{8,}"), rf"\1-{HIDDEN}"),
+    (re.compile(r"\b(hf_|fw_|gh[pousr]_|github_pat_)[A-Za-z0-9_]{12,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(AIza|AKIA|ASIA)[A-Za-z0-9_-]{12,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*"), HIDDEN),
+    (re.compile(r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END|\Z)"), rf"\1{HIDDEN}\2"),
     (re.compile(r"(hooks\.slack\.com/services/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(discord(?:app)?\.com/api/webhooks/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"\b((?:bot)?[0-9]{8,12}:)AA[A-Za-z0-9_-]{12,}"), rf"\1{HIDDEN}"),
     (
         re.compile(r"(?i)\b(authorization\W{1,4}(?:bearer|basic)|bearer)\s+[A-Za-z0-9._~+/=-]{6,}"),
         rf"\1 {HIDDEN}",
@@ -51,10 +64,51 @@ Event = MutableMapping[str, Any]
 
 
 def hide(secret: str) -> None:
-    """Strikes this value out of everything that is logged from now on."""
-    if len(secret) >= SHORTEST_SECRET:
-        with _lock:
-            _secrets.add(secret)
+    """Strikes this value out of everything that is shown from now on, however others write it."""
+    if len(secret) < SHORTEST_SECRET or secret in _secrets:
+        return
+    found = {form for part in _parts(secret) for form in _forms(part)}
+    with _lock:
+        _secrets.update(found)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """The secret, and what of it alone would be told: a password, a path, the word behind `Bearer`."""
+    yield secret
+    words = secret.split()
+    yield from (word for word in words if len(word) >= SHORTEST_PART)
+    if len(words) == 2 and words[0].lower() == "basic":
+        try:
+            login = base64.b64decode(words[1], validate=True).decode()
+        except (binascii.Error, ValueError):
+            login = ""
+        yield from (part for part in (login, login.partition(":")[2]) if len(part) >= SHORTEST_SECRET)
+    _, is_url, rest = secret.partition("://")
+    if is_url and len(words) == 1:
+        authority, slash, tail = rest.partition("/")
+        login = authority.rpartition("@")[0]
+        if login:
+            coded = base64.b64encode(unquote(login).encode()).decode()
+            parts = (login, unquote(login), login.partition(":")[2], unquote(login.partition(":")[2]), coded)
+            yield from (part for part in parts if len(part) >= SHORTEST_SECRET)
+        for part in (slash + tail, *re.split(r"[/?&=#]", tail)):
+            if len(part) >= SHORTEST_PART:
+                yield part
+                yield unquote(part)
+
+
+def _forms(part: str) -> Iterator[str]:
+    """How others write it: in JSON, in a web address, in a page, on one line."""
+    yield part
+    for plain in (part, " ".join(part.split())):
+        yield plain
+        yield html.escape(plain)
+        yield from (quote(plain, safe=safe) for safe in ("", "/", "/:", "/:@?&=+"))
+        yield repr(plain)[1:-1]
+        for ascii in (True, False):
+            escaped = json.dumps(plain, ensure_ascii=ascii)[1:-1]
+            yield escaped
+            yield escaped.replace("/", "\\/")
 
 
 def redacted(text: str) -> str:

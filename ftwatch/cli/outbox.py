@@ -172,5 +172,5 @@ def _since(text: str) -> float:
     except ValueError:
         try:
             return datetime.fromisoformat(text).astimezone().timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             raise click.BadParameter(f"{plain(text)!r} is neither a span (2h, 3d) nor a time") from None

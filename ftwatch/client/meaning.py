@@ -5,9 +5,11 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC
 
 from ftwatch.client.failure import Refused, Unreachable
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
+from ftwatch.log import redacted
 
 __all__ = ["Response", "failure_of", "outcome_of", "retry_after"]
 
@@ -29,7 +31,8 @@ class Response:
 
     def text(self, limit: int = 300) -> str:
         """The beginning of the body as one printable line, for reasons."""
-        text = self.body[: limit * 4].decode("utf-8", "replace")
+        # Struck before it is cut: half a secret would not be known.
+        text = redacted(self.body[: limit * 4 + 4096].decode("utf-8", "replace"))
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit]
 
 
@@ -42,14 +45,16 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     Header names in lower case. Negative, past, non-finite, unparsable values and any over a year say nothing.
     """
     year = 365 * 86400
-    given, unit = headers.get("retry-after-ms", "").strip(), 1000
+    given, unit = headers.get("retry-after-ms", "").strip(" \t"), 1000
     if not _NUMBER.fullmatch(given):
-        given, unit = headers.get("retry-after", "").strip(), 1
+        given, unit = headers.get("retry-after", "").strip(" \t"), 1
     if _NUMBER.fullmatch(given):
         wait = float(given) / unit
     else:
         try:
-            wait = email.utils.parsedate_to_datetime(given).timestamp() - now()
+            moment = email.utils.parsedate_to_datetime(given)
+            # Dates of HTTP are in UTC, also those of the old form that does not say so.
+            wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now()
         except (ValueError, OverflowError):
             return None
     return math.ceil(wait * 10) / 10 if math.isfinite(wait) and 0 < wait <= year else None

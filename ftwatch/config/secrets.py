@@ -13,6 +13,7 @@ from typing import Any
 from ftwatch.config.interpolate import Template
 from ftwatch.config.report import Desk
 from ftwatch.config.yaml import Place
+from ftwatch.log import hide
 from ftwatch.plugins import Secret
 
 __all__ = ["CREDENTIAL", "FILE", "SUFFIXES", "from_credential", "from_file", "from_template", "literals"]
@@ -32,6 +33,9 @@ def from_template(template: Template, desk: Desk, place: Place) -> Secret:
         value = template.resolve(environ)
         if not value:
             raise LookupError(f"{' and '.join(template.names)} is empty")
+        # In `Bearer ${TOKEN}` the token alone is a secret, too.
+        for name in template.names:
+            hide(environ.get(name, ""))
         return value
 
     return _kept(read, f"environment {', '.join(template.names)}", desk, place)

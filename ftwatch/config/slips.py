@@ -66,9 +66,10 @@ def _blank(text: str, span: tuple[int, int]) -> str:
 
 
 def _word(text: str, at: int) -> str:
-    """What was probably meant to be one word."""
+    """What was probably meant to be one word; of a long one the beginning, since it may be a password."""
     found = re.match(r"[^\s,\]}#]*", text[at:])
-    return found[0] if found else ""
+    word = found[0] if found else ""
+    return word if len(word) <= 16 else word[:8] + "…"
 
 
 def _marker(text: str, at: int, what: str) -> Slip:

@@ -4,7 +4,7 @@ A provider's health is a small state of its own, so that "degraded" is told once
 readers. Like `decide`, everything here is a function of its arguments, committed whole or not at all.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,8 +20,8 @@ from ftwatch.core.span import span
 __all__ = [
     "Announcement",
     "ProviderState",
-    "about_config",
     "about_notifier",
+    "about_ourselves",
     "dead",
     "degraded",
     "drifted",
@@ -149,11 +149,20 @@ def about_notifier(
     return _announce(event, routing, now, also)
 
 
-def about_config(
-    kind: str, severity: Severity, note: str, link: str, routing: Routing, now: float
+def about_ourselves(
+    what: Literal["config", "store"],
+    kind: str,
+    severity: Severity,
+    note: str,
+    routing: Routing,
+    now: float,
+    also: tuple[str, ...] = (),
 ) -> Announcement:
-    """The config was rejected, or accepted again. `link` stands for its content."""
-    return _announce(_event("config", kind, severity, note, now, link), routing, now)
+    """The config was rejected, or accepted again; the disk is full, or has room again.
+
+    `also` are those who were told of its beginning, and are told its end.
+    """
+    return _announce(_event(what, kind, severity, note, now, f"{what}:{now}"), routing, now, also)
 
 
 def _about_provider(

@@ -34,6 +34,8 @@ FAILING = "ftwatch.notifier.failing"
 ENABLED = "ftwatch.notifier.recovered"
 REJECTED = "ftwatch.config.rejected"
 ACCEPTED = "ftwatch.config.accepted"
+FULL = "ftwatch.store.full"
+ROOM = "ftwatch.store.recovered"
 TEST = "ftwatch.test"
 
 

@@ -118,6 +118,8 @@ _OWN = {
     events.ENABLED: ("✅", "takes messages again", Tone.GOOD),
     events.REJECTED: ("⚠️", "has mistakes: the old one stays in force", Tone.BAD),
     events.ACCEPTED: ("✅", "is in force again", Tone.GOOD),
+    events.FULL: ("💽", "is full: no job is looked at", Tone.BAD),
+    events.ROOM: ("✅", "has room again", Tone.GOOD),
 }
 
 _SEVERITY = {
@@ -285,6 +287,8 @@ def _about_ourselves(event: Event) -> Message:
         title, tone = "👋 ftwatch can reach you", Tone.GOOD
     elif event.type in (events.REJECTED, events.ACCEPTED):
         title = f"{icon} The config {said}"
+    elif event.type in (events.FULL, events.ROOM):
+        title = f"{icon} The disk {said}"
     else:
         title = f"{icon} {about} {said}"
     lines = [clean(line, QUOTE) for line in (event.note or "").splitlines() if line.strip()]

@@ -103,6 +103,7 @@ def _stuck() -> tuple[Known, Event]:
     return decision.known, decision.events[0]
 
 
+_FULL = "2 MiB are left in /var/lib/ftwatch; messages still go out, and nothing that happens is lost"
 _STATE = ProviderState(name="openai-prod")
 _BAD = replace(_STATE, degraded_at=NOW - HOUR, reason="HTTP 401: Incorrect API key provided")
 
@@ -141,6 +142,10 @@ _MAKERS: dict[str, Callable[[], Event]] = {
         events.REJECTED, Severity.ERROR, "ftwatch.yaml:7:3: error: unknown key 'polll'"
     ),
     "accepted": lambda: _config(events.ACCEPTED, Severity.NOTICE, "ftwatch.yaml is in force again"),
+    "full": lambda: _own(announce.about_ourselves("store", events.FULL, Severity.ERROR, _FULL, NOBODY, NOW)),
+    "room": lambda: _own(
+        announce.about_ourselves("store", events.ROOM, Severity.NOTICE, "after 25m", NOBODY, NOW)
+    ),
     "test": lambda: _own(
         announce.about_notifier(
             "oncall", events.TEST, Severity.INFO, "A test message: all is well.", NOBODY, NOW, link="test"
@@ -154,7 +159,7 @@ def _notice(kind: str, note: str, severity: Severity = Severity.ERROR) -> Event:
 
 
 def _config(kind: str, severity: Severity, note: str) -> Event:
-    return _own(announce.about_config(kind, severity, note, "sample", NOBODY, NOW))
+    return _own(announce.about_ourselves("config", kind, severity, note, NOBODY, NOW))
 
 
 SAMPLES: tuple[str, ...] = tuple(_MAKERS)

@@ -21,7 +21,7 @@ SHORTEST, LONGEST = 24, 64
 TOLERANCE = 300
 # More signatures than this on one message are no changeover of secrets, but somebody's game.
 MOST = 16
-_DIGITS = re.compile(r"[0-9]{1,12}")
+_DIGITS = re.compile(r"[1-9][0-9]{0,11}")
 
 
 class BadSecret(ValueError):
@@ -65,6 +65,9 @@ def verify(secret: str, id: str, timestamp: str, body: bytes, signature: str, no
     """Raises BadSignature unless one of the header's signatures is by `secret` and the time is right."""
     if not _DIGITS.fullmatch(timestamp):
         raise BadSignature("the timestamp is no whole number")
+    # The dot ends the id; one within it would let a body's beginning pass for a part of the id.
+    if "." in id or not id.isprintable():
+        raise BadSignature("the id holds what no id may")
     moment = int(timestamp)
     if abs(now - moment) > TOLERANCE:
         raise BadSignature("the timestamp is too far from now")

@@ -8,10 +8,10 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -26,11 +26,12 @@ from ftwatch.config import Config, ConfigError
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.event import Severity
+from ftwatch.core.span import span
 from ftwatch.daemon.clock import Anchor, Pulse, WallClock, threaded
 from ftwatch.daemon.once import Round, once
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.poller import Poller
-from ftwatch.store import Batch, Store, StoreError
+from ftwatch.store import Batch, Damaged, Store, StoreError
 
 __all__ = ["Round", "WallClock", "once", "serve", "threaded"]
 
@@ -43,6 +44,7 @@ LOOK_AT_FILE = 2.0
 PRUNE_EVERY = 3600.0
 WATCHED_EVERY = 5.0
 ANCHORED_EVERY = 20.0
+ROOM_EVERY = 1.0
 FILES = 16384
 
 
@@ -73,6 +75,7 @@ class Daemon:
             group.start_soon(self._feed_watchdog)
             group.start_soon(self._prune)
             group.start_soon(self._keep_anchored)
+            group.start_soon(self._keep_room)
             async with control.listening(self.config.socket, self._operations()):
                 while not self._stopping:
                     self._ending = anyio.Event()
@@ -157,7 +160,7 @@ class Daemon:
             text = "\n".join(problems)
             if text != self._rejected:
                 self._rejected = text
-                await self._say(events.REJECTED, Severity.ERROR, text)
+                await self._say_of_config(events.REJECTED, Severity.ERROR, text)
             return problems
         if config.fingerprint != self.config.fingerprint:
             log.info("config accepted")
@@ -165,14 +168,31 @@ class Daemon:
             self._ending.set()
         if self._rejected is not None:
             self._rejected = None
-            await self._say(events.ACCEPTED, Severity.NOTICE, f"{self.path.name} is in force again")
+            await self._say_of_config(events.ACCEPTED, Severity.NOTICE, f"{self.path.name} is in force again")
         return []
 
-    async def _say(self, kind: str, severity: Severity, note: str) -> None:
+    async def _say_of_config(self, kind: str, severity: Severity, note: str) -> None:
+        try:
+            await self._say("config", kind, severity, note)
+        except Damaged:
+            raise
+        except StoreError as error:
+            log.error("could not tell of the config", error=str(error))
+
+    async def _say(
+        self,
+        what: Literal["config", "store"],
+        kind: str,
+        severity: Severity,
+        note: str,
+        also: tuple[str, ...] = (),
+    ) -> tuple[str, ...]:
+        """Tells people about ourselves; returns who is told. Raises StoreError."""
         now = time.time()
-        said = announce.about_config(kind, severity, note, f"config:{now}", self.config.routing, now)
+        said = announce.about_ourselves(what, kind, severity, note, self.config.routing, now, also)
         await self._run(self.store.commit, Batch(announcements=[said]), now)
         self._ring()
+        return tuple(owed.notifier for owed in said.deliveries)
 
     # --------------------------------------------------------------------------------- housekeeping
 
@@ -188,22 +208,58 @@ class Daemon:
 
     async def _keep_anchored(self) -> None:
         """Moves what waits along when the machine's time is set: no storm, no stall, no early dead letter."""
-        anchor = Anchor(self._clock)
+        anchor, owed = Anchor(self._clock), 0.0
         while True:
             await anyio.sleep(ANCHORED_EVERY)
             step = anchor.stepped()
-            with suppress(StoreError):
-                if step:
-                    log.warning("the clock was set", by_seconds=round(step))
-                    await self._run(self.store.outbox.shift, step)
+            if step:
+                log.warning("the clock was set", by_seconds=round(step))
+                owed += step
+            try:
+                if owed:
+                    await self._run(self.store.outbox.shift, owed)
                     for dispatcher in self._dispatchers.values():
-                        dispatcher.shift(step)
+                        dispatcher.shift(owed)
+                    owed = 0.0
                 await self._run(self.store.mark, self._clock.now())
+            except Damaged:
+                raise
+            except StoreError as error:
+                log.error("could not note the time", error=str(error))
+
+    async def _keep_room(self) -> None:
+        """Notices a full disk, says so, and says when it has room again."""
+        told: tuple[str, ...] = ()
+        since, owed = 0.0, False
+        while True:
+            await anyio.sleep(ROOM_EVERY)
+            try:
+                if await self._run(self.store.heed_room):
+                    owed = True
+                    since = time.time() if self.store.is_full else since
+                    log.error("the disk is full" if self.store.is_full else "the disk has room again")
+                if not owed:
+                    continue
+                if self.store.is_full:
+                    left = f"{self.store.room.free / 2**20:.1f} MiB are left in {self.store.db.path.parent}"
+                    note = f"{left}; messages still go out, and nothing that happens is lost"
+                    told = await self._say("store", events.FULL, Severity.ERROR, note)
+                else:
+                    note = f"after {span(time.time() - since)}"
+                    await self._say("store", events.ROOM, Severity.NOTICE, note, told)
+                owed = False
+            except Damaged:
+                raise
+            except StoreError as error:
+                log.error("could not tell of the disk", error=str(error))
+                await anyio.sleep(5)
 
     async def _prune(self) -> None:
         while True:
             try:
                 await self._run(self.store.prune, time.time(), self.config.store.retention)
+            except Damaged:
+                raise
             except StoreError as error:
                 log.error("could not forget old events", error=str(error))
             await anyio.sleep(PRUNE_EVERY)
@@ -228,6 +284,7 @@ class Daemon:
             "since": self.started_at,
             "config": str(self.path),
             "generation": self.generation,
+            "full": self.store.is_full,
         }
 
     async def _op_reload(self) -> dict[str, Any]:
@@ -305,6 +362,14 @@ def _at(config: Config, key: str) -> Path:
     return config.socket if key == "socket" else config.store.path
 
 
+def _leaves(group: BaseExceptionGroup[Damaged]) -> Iterator[Damaged]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
 def _allow_many_files() -> None:
     """Hundreds of receivers that hang must not use up the few files that a process may open at first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -323,5 +388,13 @@ def serve(path: Path, *, wait_lock: float = 0.0) -> int:
     with ExitStack() as stack:
         store = open_store(config, wait_lock)
         stack.callback(store.close)
-        anyio.run(Daemon(path, config, store).run)
+        problem: Damaged | None = None
+        try:
+            anyio.run(Daemon(path, config, store).run)
+        except* Damaged as errors:
+            # Going on could only make it worse. The next start looks at the file before it writes.
+            problem = next(_leaves(errors))
+        if problem is not None:
+            log.critical("the store failed; ending", problem=str(problem))
+            raise problem
     return 0

@@ -14,7 +14,8 @@ from anyio.abc import Process
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
 from ftwatch.core.message import clean
-from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result
+from ftwatch.log import redacted
+from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["Command"]
 
@@ -33,12 +34,15 @@ class Options:
 
     argv: tuple[str, ...]
     timeout: Duration = Duration(minutes=10)
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str | Secret] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
             raise ValueError("argv names a program and its arguments: [./deploy.sh, --fast]")
-        if any("\0" in part for part in (*self.argv, *self.env, *self.env.values())):
+        if any(
+            "\0" in part
+            for part in (*self.argv, *self.env, *(v for v in self.env.values() if isinstance(v, str)))
+        ):
             raise ValueError("no argument and no variable may hold a NUL character")
         for name in self.env:
             if not name or "=" in name or name.startswith(RESERVED):
@@ -78,6 +82,8 @@ class Command:
                 env=self._environment(event),
                 start_new_session=True,
             )
+        except (LookupError, ValueError) as error:
+            return Result(Rejected(f"cannot run it: {error}"))
         except OSError as error:
             why = error.strerror or type(error).__name__
             return Result(Rejected(f"cannot run {clean(self._options.argv[0], 100)}: {why.lower()}"))
@@ -116,7 +122,8 @@ class Command:
         facts |= {"JOB_STATUS": facts["STATUS"], "JOB_MODEL": facts["MODEL"]}
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         safe = {RESERVED + name: value.replace("\0", "") for name, value in facts.items()}
-        return {**inherited, **self._options.env, **safe}
+        own = {name: v if isinstance(v, str) else v.reveal() for name, v in self._options.env.items()}
+        return {**inherited, **own, **safe}
 
 
 async def _feed(process: Process, content: bytes) -> None:
@@ -153,7 +160,7 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 
 def _outcome(code: int, complaints: bytes) -> Outcome:
-    said = clean(complaints.decode("utf-8", "replace")[-400:], 200)
+    said = clean(redacted(complaints.decode("utf-8", "replace"))[-400:], 200)
     if code == 0:
         return Sent("exit code 0")
     how = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"

@@ -25,6 +25,7 @@ from ftwatch.core.event import Event, digest
 from ftwatch.core.message import Message, Tone, clean, compose
 from ftwatch.core.signature import message_id
 from ftwatch.core.span import DAY, MINUTE
+from ftwatch.log import redacted
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["Email"]
@@ -188,7 +189,7 @@ def _name(events: Sequence[Event]) -> str:
 def _answer(code: int, said: Any) -> Outcome:
     """What a server's answer means: 4xx may pass, 5xx will not."""
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    reason = clean(f"SMTP {code}: {text}", 200)
+    reason = clean(redacted(f"SMTP {code}: {text}"), 200)
     return Retry(reason) if 400 <= code < 500 or code == -1 else Rejected(reason)
 
 

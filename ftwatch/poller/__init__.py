@@ -23,7 +23,7 @@ from ftwatch.core.rule import Rule
 from ftwatch.plugins import NotFound, Page, Provider, ProviderError
 from ftwatch.poller.ledger import Ledger
 from ftwatch.poller.listing import Listing, Window, fingerprint
-from ftwatch.store import Runner, Store, StoreError
+from ftwatch.store import Damaged, Runner, Store, StoreError
 
 __all__ = ["Poller"]
 
@@ -87,8 +87,15 @@ class Poller:
     async def run(self, beat: Callable[[float], None]) -> None:
         """Polls for ever. `beat(seconds)` says that the loop lives, and by when it will say so again."""
         while True:
+            if self._ledger.store.is_full:
+                # What can be kept is kept for what is under way; the provider keeps the rest until then.
+                beat(LONGEST_NAP * 5)
+                await self._clock.sleep(STORE_PAUSE)
+                continue
             try:
                 again = await self.poll_once()
+            except Damaged:
+                raise
             except StoreError as error:
                 self._log.error("the store refused; trying again", error=str(error))
                 self._ledger.close()

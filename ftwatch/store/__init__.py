@@ -5,6 +5,7 @@ run this code through a `Runner`: a worker thread in the daemon, inline in a sim
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, TypeVarTuple
 
@@ -17,16 +18,20 @@ from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Assignment, Decision, Refusal
 from ftwatch.core.signature import message_id
+from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
 from ftwatch.store.history import History
 from ftwatch.store.jobs import Jobs
 from ftwatch.store.outbox import Outbox, Settled
-from ftwatch.store.sqlite import Database, Full, Locked, StoreError, TooNew
+from ftwatch.store.place import Room
+from ftwatch.store.sqlite import Database
 
 __all__ = [
     "Batch",
+    "Damaged",
     "Database",
     "Full",
     "Locked",
+    "Room",
     "Runner",
     "Settled",
     "Store",
@@ -34,6 +39,9 @@ __all__ = [
     "TooNew",
     "inline",
 ]
+
+# How many pages of write-ahead log are allowed on a full disk.
+SPARE_FRAMES = 16
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -68,12 +76,34 @@ class Store:
         self.jobs = Jobs(self.db)
         self.outbox = Outbox(self.db)
         self.history = History(self.db)
+        self.room = Room(path)
+        self.is_full = False
         if mode == "write":
+            self.room.keep()
             self.outbox.release()
 
     def close(self) -> None:
         """Closes the database and gives up its lock."""
         self.db.close()
+
+    def heed_room(self) -> bool:
+        """Notices that the disk is full, or has room again (`is_full`); says whether that changed.
+
+        On a full disk the room that was kept free is given up, so that what is under way can be finished:
+        from then on deliveries may be settled, and nothing new should be taken on.
+        """
+        if not self.is_full and (self.db.was_full or self.room.is_short):
+            self.room.give()
+            self.is_full = True
+            with suppress(Full):
+                self.db.spare(SPARE_FRAMES)
+        elif self.is_full and self.room.is_ample and self.room.keep():
+            self.db.spare()
+            self.is_full = False
+        else:
+            return False
+        self.db.was_full = False
+        return True
 
     def mark(self, now: float) -> None:
         """Remembers that this was the time, for a start after which the clock may be another one."""

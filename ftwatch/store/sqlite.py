@@ -1,6 +1,5 @@
 """The SQLite file: opened safely, one writer, transactions, migrations. No table is named here."""
 
-import fcntl
 import importlib.resources
 import os
 import sqlite3
@@ -9,46 +8,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Database", "Full", "Locked", "StoreError", "TooNew"]
+from ftwatch.store import place
+from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
+
+__all__ = ["Database"]
 
 # Pages of write-ahead log between checkpoints: fewer, larger checkpoints cost less than the default's 1,000.
 CHECKPOINT = 4000
-MOUNTS = Path("/proc/self/mounts")
-NETWORKS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "ncpfs"}
-)
-
-
-class StoreError(Exception):
-    """The store cannot do its work; the sentence says what to do about it. Nothing was committed."""
-
-
-class Locked(StoreError):
-    """Another ftwatch holds the database."""
-
-
-class Full(StoreError):
-    """The disk is full."""
-
-
-class TooNew(StoreError):
-    """The file was written by a newer ftwatch."""
+# "ftwa": says that a file is ours, so that another program's is never taken for it.
+OURS = 0x66747761
+# How large a file may be to be looked through at every start, to the last index or at least its structure;
+# `ftwatch doctor` looks through any.
+LOOKED_THROUGH, LEAFED_THROUGH = 64 * 1024 * 1024, 256 * 1024 * 1024
+# With less room than this a failing write is no failing disk.
+SMALLEST_WRITE = 64 * 1024
 
 
 class Database:
     """One connection to one file.
 
     `write` takes the writer's lock for as long as the database is open; without it the file is only read.
+    Raises StoreError: Locked, TooNew, Full, Damaged. What is damaged, or another program's, is not touched.
     """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
         self.path = path
+        self.was_full = False
         self._lock: int | None = None
         try:
             if mode == "write":
                 path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                _refuse_network(path)
-                self._lock = _lock(path)
+                place.refuse_network(path)
+                self._lock = place.lock(path)
             elif not path.exists():
                 raise StoreError(f"there is no database at {path} yet: has `ftwatch run` been started?")
             self._connect(mode)
@@ -56,9 +47,12 @@ class Database:
                 self._migrate()
             else:
                 self._check_version()
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             self.close()
-            raise StoreError(f"cannot open {path}: {error}") from error
+            raise _explained(error, path) from error
+        except OSError as error:
+            self.close()
+            raise StoreError(f"cannot open {path}: {error.strerror}") from error
         except StoreError:
             self.close()
             raise
@@ -67,18 +61,51 @@ class Database:
         if mode == "write":
             # The file holds names and metadata of strangers' jobs: not for everyone's eyes.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o640))
-        self._connection = connection = sqlite3.connect(
+        self._connection = connection = self._open(mode)
+        # A foreign schema is a program that runs in ours: it may not call anything.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        self._refuse_foreign()
+        if mode == "write":
+            self._look_through()
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        connection.execute("PRAGMA busy_timeout = 10000")
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode={'rw' if mode == 'write' else 'ro'}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
             timeout=10,
         )
-        if mode == "write":
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        connection.execute("PRAGMA busy_timeout = 10000")
+
+    def _look_through(self) -> None:
+        """Refuses a file that is not whole, before anything is written into it."""
+        size = self.path.stat().st_size
+        found = self.damage(quick=size > LOOKED_THROUGH) if size <= LEAFED_THROUGH else []
+        if found:
+            raise damaged(self.path, found[0])
+
+    def _refuse_foreign(self) -> None:
+        given = self.row("PRAGMA application_id")
+        tables = {name for (name,) in self.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        # The first version did not sign its files.
+        if given != (OURS,) and tables and (given != (0,) or not tables >= {"jobs", "deliveries"}):
+            raise StoreError(
+                f"{self.path} is the database of another program: point `store.path` at a file of its own"
+            )
+
+    def damage(self, *, quick: bool) -> list[str]:
+        """What SQLite finds wrong with the file; looks into every page, `quick` not into every index."""
+        pragma = "quick_check" if quick else "integrity_check"
+        return [str(line) for (line,) in self.rows(f"PRAGMA {pragma}(20)") if line != "ok"]
+
+    def spare(self, frames: int | None = None) -> None:
+        """Makes the write-ahead log keep to so many pages, and empties it now: for a full disk."""
+        self.rows(f"PRAGMA wal_autocheckpoint = {frames or CHECKPOINT}")
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Closes the file and gives up the lock. Can be called twice."""
@@ -116,7 +143,9 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _explained(error, self.path) from error
+            explained = _explained(error, self.path)
+            self.was_full = self.was_full or isinstance(explained, Full)
+            raise explained from error
 
     def execute(self, sql: str, *values: Any, **named: Any) -> int:
         """Runs one statement and says how many rows it changed."""
@@ -132,6 +161,8 @@ class Database:
             return self._connection.execute(sql, named or values).fetchall()
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
+        except UnicodeDecodeError:
+            raise damaged(self.path, "there is text in it that is none") from None
 
     def row(self, sql: str, *values: Any, **named: Any) -> tuple[Any, ...] | None:
         """The first row that a query gives, if any."""
@@ -166,57 +197,14 @@ class Database:
                 partial.unlink(missing_ok=True)
                 self.copy_to(partial)
                 partial.replace(kept)
+        if self.row("PRAGMA application_id") != (OURS,):
+            self._connection.execute(f"PRAGMA application_id = {OURS}")
         for number, script in steps:
             if number > self.version:
                 with self.transaction():
                     for statement in _statements(script):
                         self._connection.execute(statement)
                     self._connection.execute(f"PRAGMA user_version = {number}")
-
-
-def _refuse_network(path: Path) -> None:
-    """Locks and write-ahead logs are not to be trusted over a network; refuses a database that lies there."""
-    kind = _file_system(path.parent.resolve(), MOUNTS)
-    if kind in NETWORKS or kind.startswith("fuse.ssh"):
-        raise StoreError(
-            f"{path} lies on a network file system ({kind}), where a database can be damaged:"
-            " point `store.path` at a local disk"
-        )
-
-
-def _file_system(folder: Path, mounts: Path) -> str:
-    """The kind of file system that a folder lies on, by the kernel's list of mounts; "" if unknown."""
-    best, kind = "", ""
-    try:
-        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        # Blanks in a path stand there as octal numbers.
-        at = fields[1].encode("ascii", "surrogateescape").decode("unicode_escape")
-        inside = at == "/" or str(folder) == at or str(folder).startswith(at.rstrip("/") + "/")
-        if inside and len(at) >= len(best):
-            best, kind = at, fields[2]
-    return kind
-
-
-def _lock(path: Path) -> int:
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        whose = f" (process {holder})" if holder.isdigit() else ""
-        raise Locked(
-            f"another ftwatch{whose} is using {path}: stop it first, or give this one its own `store.path`"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
 
 
 def _migrations() -> list[tuple[int, str]]:
@@ -239,10 +227,32 @@ def _statements(script: str) -> Iterator[str]:
             pending = ""
 
 
+def damaged(path: Path, what: str) -> Damaged:
+    """The error for a file that is not whole, with the way back."""
+    kept = sorted(path.parent.glob(f"{path.name}.v*.bak"))
+    named = f", for instance {kept[-1].name}" if kept else ""
+    return Damaged(
+        f"{path} is damaged ({what}); nothing was changed. Restore a backup{named}:"
+        f" mkdir damaged; mv {path} {path}-wal {path}-shm damaged/; cp BACKUP {path}"
+    )
+
+
 def _explained(error: sqlite3.Error, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
-        return Full(f"no room left on the disk of {path}")
-    if code is not None and code & 0xFF == sqlite3.SQLITE_BUSY:
-        return Locked(f"{path} is busy: another program holds a transaction open")
+    match None if code is None else code & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return Full(f"no room left on the disk of {path}")
+        case sqlite3.SQLITE_BUSY:
+            return Locked(f"{path} is busy: another program holds a transaction open")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return damaged(path, str(error))
+        case sqlite3.SQLITE_IOERR:
+            # Some of SQLite's own helper files say so when there is no room for them.
+            if place.Room(path).free < SMALLEST_WRITE:
+                return Full(f"no room left on the disk of {path}")
+            return Damaged(
+                f"the disk under {path} failed ({error.sqlite_errorname}): look at the kernel's log"
+            )
+    if str(error).startswith("Could not decode"):
+        return damaged(path, "there is text in it that is none")
     return StoreError(f"{path}: {error}")
