@@ -244,7 +244,7 @@ class Bench:
         )
         for _ in range(600):
             await asyncio.sleep(0.1)
-            if kills._is_watching(self.database):
+            if kills.is_watching(self.database):
                 return
         raise SystemExit("the daemon does not start")
 

@@ -203,7 +203,7 @@ async def main(kills: int, seed: int) -> dict[str, Any]:
         database = Path(folder) / "ftwatch.db"
         for _ in range(100):
             await asyncio.sleep(0.1)
-            if _is_watching(database):
+            if is_watching(database):
                 break
         living = asyncio.create_task(live())
         for number in range(kills):
@@ -219,7 +219,7 @@ async def main(kills: int, seed: int) -> dict[str, Any]:
         while any(world.lives.values()):
             world.step()
             await asyncio.sleep(0.01)
-        await _drained(world, database)
+        await drained(world, database)
         daemon.send_signal(signal.SIGTERM)
         code = await daemon.wait()
         server.close()
@@ -235,13 +235,13 @@ def _rows(database: Path, sql: str) -> list[Any]:
         return []
 
 
-def _is_watching(database: Path) -> bool:
+def is_watching(database: Path) -> bool:
     return bool(
         _rows(database, "SELECT 1 FROM providers WHERE CAST(state AS TEXT) LIKE '%\"baseline_at\":1%'")
     )
 
 
-async def _drained(world: World, database: Path) -> None:
+async def drained(world: World, database: Path) -> None:
     """Waits until every job's end is known and nothing is pending any more, two minutes at most."""
     for _ in range(240):
         await asyncio.sleep(0.5)

@@ -121,7 +121,7 @@ class Life:
         # The baseline must be over before the first job: what it finds is no news.
         for _ in range(300):
             await asyncio.sleep(0.1)
-            if kills._is_watching(database):
+            if kills.is_watching(database):
                 break
         living = asyncio.create_task(self._live())
         for number in range(times):
@@ -139,7 +139,7 @@ class Life:
         while any(self.world.lives.values()):
             self.world.step()
             await asyncio.sleep(0.01)
-        await kills._drained(self.world, database)
+        await kills.drained(self.world, database)
         await self._stop(daemon)
         server.close()
         return self.world.judge()
