@@ -1,6 +1,7 @@
 """The promises, on the real daemon: the scripts of `bench/`, smaller; anyone can run them larger."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_nothing_is_lost_however_often_it_is_killed() -> None:
     for wrong in ("lost", "phantom", "disordered", "two_bodies"):
         assert found[wrong] == []
     assert found["forged"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
+@pytest.mark.timeout(300)
+def test_a_full_disk_is_told_survived_and_left_again() -> None:
+    found = run("full.py", "--cycles", "2")
+    assert found["problems"] == []
+    for wrong in ("lost", "phantom", "disordered", "two_bodies"):
+        assert found[wrong] == []
 
 
 @pytest.mark.parametrize("seed", ["1", "6", "11"])

@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "outbox": ("outbox", "Deliveries that wait or died: list, retry, drop."),
     "why": ("why", "Why somebody was told, or not; every try."),
     "replay": ("outbox", "Send a notifier again what it was sent."),
+    "forget": ("forget", "Remove what is kept of a job or a provider."),
+    "doctor": ("doctor", "Examine config, database, disk and daemon."),
     "backup": ("backup", "Copy the database while the daemon goes on."),
     "reload": ("run", "Make the daemon read its config anew."),
     "schema": ("check", "The config's JSON Schema, for editors."),
@@ -55,7 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 # Promised, and not built yet.
-LATER = frozenset({"silence", "ack", "backtest", "service", "doctor"})
+LATER = frozenset({"silence", "ack", "backtest", "service"})
 
 
 class _Lazy(click.Group):

@@ -223,7 +223,8 @@ def status(config: str | None, output: str) -> int:
             daemon = None
         providers = [_provider(name, store) for name in loaded.providers]
         notifiers = _notifiers(loaded, store)
-    well = daemon is not None and all(one["well"] for one in (*providers, *notifiers))
+    is_full = bool(daemon and daemon.get("full"))
+    well = daemon is not None and not is_full and all(one["well"] for one in (*providers, *notifiers))
     if output == "json":
         for one in notifiers:
             del one["last"]
@@ -237,6 +238,8 @@ def status(config: str | None, output: str) -> int:
         )
     else:
         click.echo("daemon: not running; start it with `ftwatch run`")
+    if is_full:
+        click.echo(f"disk: full; no job is looked at until there is room in {loaded.store.path.parent}")
     click.echo()
     table([[one["name"], one["state"], one["jobs"]] for one in providers], ["provider", "state", "jobs"])
     click.echo()

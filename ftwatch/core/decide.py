@@ -51,6 +51,9 @@ def decide(known: Known | None, look: Look | None, policy: Policy, now: float) -
         return _Turn(known, policy, now).time_went_by() if known else Decision(known=None)
     if known is not None and look.asked <= known.asked:
         return Decision(known=None)
+    if known is not None and known.forgotten:
+        mark = look.fingerprint or known.fingerprint
+        return Decision(known=replace(known, asked=look.asked, fingerprint=mark))
     if look.snapshot is None:
         return _missing(known, look, policy, now)
     if known is not None and look.listed and not _is_forward(known.snapshot.status, look.snapshot.status):

@@ -34,7 +34,8 @@ class Known(Struct, frozen=True, kw_only=True):
 
     `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
     news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
-    each with its subject and who was told, `told` the people who know of the job's open state.
+    each with its subject and who was told, `told` the people who know of the job's open state. `forgotten`:
+    somebody wanted nothing to be kept of this job; it is known only so as not to be taken for a new one.
     """
 
     snapshot: Snapshot
@@ -46,6 +47,7 @@ class Known(Struct, frozen=True, kw_only=True):
     missing_at: float | None = None
     gone: bool = False
     ignored: bool = False
+    forgotten: bool = False
     held: Snapshot | None = None
     held_at: float | None = None
     alerts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)

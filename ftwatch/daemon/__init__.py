@@ -275,6 +275,7 @@ class Daemon:
             "outbox.retry": self._retry,
             "outbox.drop": self._drop,
             "replay": self._replay,
+            "forget": self._forget,
         }
 
     async def _ping(self) -> dict[str, Any]:
@@ -327,6 +328,12 @@ class Daemon:
         count = await self._run(replay)
         self._ring()
         return {"count": count}
+
+    async def _forget(self, provider: str, job: str | None = None) -> dict[str, Any]:
+        if job is None and provider in self._pollers:
+            raise control.Refused(f"{provider} is being watched: take it out of the config first")
+        gone = await self._run(self.store.forget, provider, job)
+        return {"gone": to_builtins(gone)}
 
     async def _switched_off(self) -> set[str]:
         found = await self._run(self.store.history.notifiers)

@@ -21,6 +21,7 @@ from ftwatch.core.signature import message_id
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
 from ftwatch.store.history import History
 from ftwatch.store.jobs import Jobs
+from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
 from ftwatch.store.sqlite import Database
@@ -29,6 +30,7 @@ __all__ = [
     "Batch",
     "Damaged",
     "Database",
+    "Forgotten",
     "Full",
     "Locked",
     "Room",
@@ -218,6 +220,19 @@ class Store:
             " ON CONFLICT (event_id, notifier) DO NOTHING",
             [(v.event_id, v.notifier, v.reason) for v in verdicts if v.event_id in lanes],
         )
+
+    def forget(self, provider: str, job: str | None = None) -> Forgotten:
+        """Removes what is known of one job, or of a provider and all of its jobs, and overwrites it."""
+        self.db.rows("PRAGMA secure_delete = ON")
+        try:
+            with self.db.transaction():
+                if job is None:
+                    return forget_provider(self.db, provider)
+                return forget_job(self.db, JobKey(provider, job))
+        finally:
+            self.db.rows("PRAGMA secure_delete = OFF")
+            # The log beside the file still holds the pages as they were.
+            self.db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def prune(self, now: float, retention: float) -> int:
         """Forgets what is older than `retention` seconds and owed to nobody; dead letters stay.

@@ -48,7 +48,7 @@ def words(said: Any) -> list[str]:
             "relay-to-ci.yaml",
             [
                 "ci (webhook) always jobs: succeeded, failed, cancelled",
-                "ftwatch's own: delivery.dead, notifier.disabled, config.rejected",
+                "ftwatch's own: delivery.dead, notifier.disabled, config.rejected, store.full",
                 'evaluate (command) metadata.evaluate="yes" jobs: succeeded',
             ],
         ),

@@ -85,3 +85,13 @@ def test_without_a_daemon_it_says_how_to_start_one(world: Any, tool: Any) -> Non
     said = tool("reload")
     assert said.code == Exit.UNREACHABLE
     assert "start one with `ftwatch run`" in said.err
+
+
+def test_a_job_is_forgotten_under_a_living_daemon(daemon: Any, world: Any, service: Any, tool: Any) -> None:
+    assert tool("forget", "ftjob-a", "--yes").out.startswith("forgotten: job sim/ftjob-a; ")
+    assert tool("jobs", "-o", "json").json == []
+    service.put("ftjob-a", "failed", user_provided_suffix="bot")
+    time.sleep(2.5)
+    assert tool("events", "ftjob-a").code == Exit.NOTHING
+    assert "take it out first" in tool("forget", "sim", "--yes").err
+    assert b"bot" not in world.database.read_bytes()

@@ -117,7 +117,7 @@ def test_every_shell_has_its_script(tool: Any, shell: str) -> None:
         ("ftwatch -c ftwatch.yaml wait bo", ["bot"]),
         ("ftwatch wait -c nowhere.yaml bo", []),
         ("ftwatch render c", ["console"]),
-        ("ftwatch render console --sample fail", ["failed"]),
+        ("ftwatch render console --sample faile", ["failed"]),
         ("ftwatch why x", []),
     ],
 )

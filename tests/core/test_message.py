@@ -37,6 +37,8 @@ TITLES = {
     "drift": "⚠️ openai-prod has changed its interface",
     "dead": "📭 oncall did not take a message",
     "failing": "📪 oncall takes no messages",
+    "full": "💽 The disk is full: no job is looked at",
+    "room": "✅ The disk has room again",
     "disabled": "🔕 oncall wants no more messages",
     "enabled": "✅ oncall takes messages again",
     "rejected": "⚠️ The config has mistakes: the old one stays in force",
