@@ -140,7 +140,7 @@ FROM = (
 LINES = "a line of the log may hold U+2028 and U+2029"
 KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     FORMAT: (
-        ("message", "slack", "email"),
+        ("message", "digest", "slack", "email"),
         (
             "soft hyphens",
             "tag characters",
@@ -201,7 +201,7 @@ KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "dotless and dotted I",
         ),
     ),
-    FROM: (("email",), ("From line",)),
+    FROM: (("digest", "email"), ("From line",)),
     CAPS: (
         ("slack",),
         (
@@ -249,7 +249,14 @@ def check_never(name: str, sink: str, text: str) -> None:
 
 
 def lines_of(message: Message) -> int:
-    return 1 + bool(message.quote) + len(message.facts) + bool(message.link) + bool(message.footer)
+    return (
+        1
+        + bool(message.quote)
+        + len(message.lines)
+        + len(message.facts)
+        + bool(message.link)
+        + bool(message.footer)
+    )
 
 
 # More than the 150 that a title should have: see the test of long keys.
@@ -347,12 +354,12 @@ class Postman(smtplib.SMTP):
         return {}
 
 
-def posted(*events: Event) -> list[bytes]:
-    """The letters about these events, as they go out: to the people of the config and nobody else."""
+def posted(*told: Event | list[Event]) -> list[bytes]:
+    """The letters about events, and of several one digest: to the people of the config and nobody else."""
 
     async def send() -> None:
-        for event in events:
-            result = await mail.send([event], {})
+        for events in told:
+            result = await mail.send(events if isinstance(events, list) else [events], {})
             assert isinstance(result.outcome, Sent), result.outcome
 
     postman = Postman()
@@ -373,7 +380,7 @@ HEADERS = [
     "from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "auto-submitted",
     "x-auto-response-suppress", "x-ftwatch-event", "mime-version", "content-type",
 ]  # fmt: skip
-TAGS = {"html", "head", "meta", "body", "div", "h2", "p", "table", "tr", "td", "a"}
+TAGS = {"html", "head", "meta", "body", "div", "h2", "p", "ul", "li", "table", "tr", "td", "a"}
 ATTRIBUTES = {"charset", "name", "content", "style", "role", "href"}
 
 
@@ -406,22 +413,23 @@ class Tags(HTMLParser):
     handle_pi = unknown_decl
 
 
-def check_letter(raw: bytes, event: Event) -> tuple[str, str, str]:
+def check_letter(raw: bytes, *events: Event) -> tuple[str, str, str]:
     """Exactly the headers and people that the config says, and the message in text and in HTML."""
-    message = compose(event)
+    message = compose(*events)
     assert b"\x00" not in raw
     assert raw.count(b"\n") == raw.count(b"\r") == raw.count(b"\r\n")
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     raw.split(b"\r\n\r\n")[0].decode("ascii")
     letter = BytesParser(policy=policy.compat32).parsebytes(raw)
-    assert [name.lower() for name, _ in letter.items()] == HEADERS
+    headers = [name for name in HEADERS if message.thread or name not in ("in-reply-to", "references")]
+    assert [name.lower() for name, _ in letter.items()] == headers
     parts = letter.get_payload()
     assert letter.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
     text, page = (part.get_payload(decode=True).decode("utf-8").replace("\r\n", "\n") for part in parts)
     # What a reader of today makes of the head: it decodes encoded words.
     head = BytesHeaderParser(policy=policy.default).parsebytes(raw)
-    assert [name.lower() for name, _ in head.items()] == HEADERS
+    assert [name.lower() for name, _ in head.items()] == headers
     assert head["from"] == "ftwatch <ft@example.com>"
     assert head["to"] == "ml@example.com, Boss <boss@example.com>"
     assert head["cc"] == "team@example.com"
@@ -456,6 +464,20 @@ def test_a_message_is_short_quiet_lines_on_the_console_and_through_apprise(name:
         assert quiet(body, lines_of(message) - 1)
         assert APPRISE.render(event) == f"{message.title}\n\n{body}"
         check_never(name, "apprise", message.title + body)
+
+
+@every_row("digest")
+def test_a_digest_has_a_line_for_each_event(name: str) -> None:
+    events = list(told(name))
+    message = compose(*events)
+    assert len(message.lines) == len(events)
+    assert quiet(message.text, lines_of(message))
+    assert len(message.text) <= 400 * len(events) + 200
+    for text in strings(slack._payload(message)):
+        assert quiet(text, None)
+        assert not set("<>") & set(text)
+        assert len(text) <= LIMITS["section"]
+    check_letter(*posted(events), *events)
 
 
 @every_row("slack")
