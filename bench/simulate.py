@@ -320,7 +320,7 @@ async def simulate(days: float, seed: int) -> dict[str, Any]:
                 life.store.mark(world.now())
                 await life.round()
             except (Died, BaseExceptionGroup) as error:
-                if not _is_death(error):
+                if not is_death(error):
                     raise
                 world.deaths += 1
                 life.store.close()
@@ -334,7 +334,7 @@ async def simulate(days: float, seed: int) -> dict[str, Any]:
     return verdict
 
 
-def _is_death(error: BaseException) -> bool:
+def is_death(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.split(Died)[1] is None
     return isinstance(error, Died)
