@@ -14,21 +14,6 @@ from ftwatch.core.delivery import Delivery, Retry, RetryPolicy, State, settle
 CORPUS = json.loads((Path(__file__).parent / "data" / "retry_after.json").read_text(encoding="utf-8"))
 NOW = CORPUS["now"]
 POLICY = RetryPolicy(waits=(30, 30), jitter=0, throttle=45)
-# What is not yet as it must be: the row says what is right, this says why it is not so.
-KNOWN_FAULTS = {
-    "a blank that is none of HTTP's": "Python strips more blanks than HTTP knows",
-    "a date of asctime's form": "a date without a zone is read in the zone of this machine",
-    "a date in a zone that is not said": "a date without a zone is read in the zone of this machine",
-}
-
-
-def rows() -> list[Any]:
-    found = []
-    for row in CORPUS["rows"]:
-        fault = KNOWN_FAULTS.get(row["name"])
-        marks = [pytest.mark.xfail(strict=True, reason=fault)] if fault else []
-        found.append(pytest.param(row, id=row["name"], marks=marks))
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -54,15 +39,14 @@ def wait(headers: dict[str, str], status: int) -> float:
 def test_the_corpus_is_in_order() -> None:
     names = [row["name"] for row in CORPUS["rows"]]
     assert len(set(names)) == len(names) >= 25
-    assert set(KNOWN_FAULTS) <= set(names)
 
 
-@pytest.mark.parametrize("row", rows())
+@pytest.mark.parametrize("row", CORPUS["rows"], ids=lambda row: row["name"])
 def test_what_is_said_is_a_wait_or_nothing(row: dict[str, Any]) -> None:
     assert retry_after(row["headers"], lambda: NOW) == row["wait"]
 
 
-@pytest.mark.parametrize("row", rows())
+@pytest.mark.parametrize("row", CORPUS["rows"], ids=lambda row: row["name"])
 def test_no_wish_is_shorter_than_our_own_wait_or_longer_than_a_day(row: dict[str, Any]) -> None:
     assert wait(row["headers"], 503) == pytest.approx(row["due"])
     # Too many requests: without a wish the notifier's own throttle counts.

@@ -17,11 +17,6 @@ from ftwatch.core.delivery import Delivery, Retry, RetryPolicy, settle
 
 CORPUS = json.loads((Path(__file__).parents[1] / "data" / "zones.json").read_text(encoding="utf-8"))
 CHANGES = [(zone, at) for zone, moments in CORPUS["changes"].items() for at in moments]
-# What is not yet as it must be: the row says what is right, this says why it is not so.
-KNOWN_FAULTS = {
-    "before all time by its offset": "OverflowError instead of a sentence",
-    "after all time by its offset": "OverflowError instead of a sentence",
-}
 
 Move = Callable[[str], None]
 
@@ -39,22 +34,12 @@ def move(monkeypatch: pytest.MonkeyPatch) -> Iterator[Move]:
     time.tzset()
 
 
-def rows() -> list[Any]:
-    found = []
-    for row in CORPUS["rows"]:
-        fault = KNOWN_FAULTS.get(row["name"])
-        marks = [pytest.mark.xfail(strict=True, reason=fault)] if fault else []
-        found.append(pytest.param(row, id=row["name"], marks=marks))
-    return found
-
-
 def test_the_corpus_is_in_order() -> None:
     names = [row["name"] for row in CORPUS["rows"]]
     assert len(set(names)) == len(names) >= 20
-    assert set(KNOWN_FAULTS) <= set(names)
 
 
-@pytest.mark.parametrize("row", rows())
+@pytest.mark.parametrize("row", CORPUS["rows"], ids=lambda row: row["name"])
 def test_a_time_is_what_it_is_in_the_readers_zone(row: dict[str, Any], move: Move) -> None:
     move(row["zone"])
     if row["utc"] is None:
