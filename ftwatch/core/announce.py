@@ -18,6 +18,7 @@ from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 
 __all__ = [
+    "REMEMBERED",
     "Announcement",
     "ProviderState",
     "about_notifier",
@@ -30,7 +31,8 @@ __all__ = [
     "watching",
 ]
 
-# How many unreadable entries a provider's state remembers, so that each is told once.
+# How many unreadable entries, and how many unknown words, a provider's state remembers, so that each is told
+# once.
 REMEMBERED = 200
 
 

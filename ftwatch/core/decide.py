@@ -56,7 +56,7 @@ def decide(known: Known | None, look: Look | None, policy: Policy, now: float) -
         return Decision(known=replace(known, asked=look.asked, fingerprint=mark))
     if look.snapshot is None:
         return _missing(known, look, policy, now)
-    if known is not None and look.listed and not _is_forward(known.snapshot.status, look.snapshot.status):
+    if known is not None and look.listed and not _is_forward(_latest(known), look.snapshot.status):
         return Decision(known=None)
     return _Turn(known, policy, now).seen(look, look.snapshot)
 
@@ -81,6 +81,11 @@ def assign(
     return deliveries, [Refusal(event.id, name, reason) for name, reason in refused.items()]
 
 
+def _latest(known: Known) -> Status:
+    """The last status that the provider told, also one that is still held back from others."""
+    return (known.held or known.snapshot).status
+
+
 def _is_forward(old: Status, new: Status) -> bool:
     """Whether a listing, which may lag behind, can be believed without asking for the job itself."""
     if old.is_terminal:
@@ -92,7 +97,7 @@ def _is_forward(old: Status, new: Status) -> bool:
 
 def _missing(known: Known | None, look: Look, policy: Policy, now: float) -> Decision:
     """A 404: only a job that has not ended can be gone, and only when it is missing twice."""
-    if known is None or known.gone or known.ignored or known.snapshot.status.is_terminal:
+    if known is None or known.gone or known.ignored or _latest(known).is_terminal:
         return Decision(known=None)
     since = known.missing_at
     if since is None or look.at < since:
@@ -125,25 +130,28 @@ class _Turn:
         known = self.known
         if self.policy.watch is not None and not watches(self.policy.watch, snapshot):
             ignored = known or Known(snapshot=snapshot, status_since=self.now)
-            return Decision(
-                known=replace(
+            return self._judged(
+                replace(
                     ignored,
                     snapshot=snapshot,
                     ignored=True,
                     asked=look.asked,
                     held=None,
-                    wake_at=None,
+                    held_at=None,
                     fingerprint=look.fingerprint or ignored.fingerprint,
                 )
             )
         # A success is held back before anything of it is told; so a job first seen that way is still unmet.
-        unmet = known is None or known.ignored or _was_held_at_first_sight(known)
+        # What was told once and then left the watch comes back as what it was.
+        unknown = known is None or (known.ignored and not known.sequence)
+        unmet = known is None or unknown or _was_held_at_first_sight(known)
         before = None if unmet or known is None else known.snapshot
         is_news = not (unmet and self.policy.baseline)
         since = _first_since(snapshot, self.now) if is_news else self.now
-        base = known if known and not known.ignored else Known(snapshot=snapshot, status_since=since)
+        base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
         base = replace(
             base,
+            ignored=False,
             version=known.version if known else 0,
             asked=look.asked,
             missing_at=None,
@@ -223,6 +231,10 @@ class _Turn:
         """Tells of a run that began and ended between two looks, where its start time proves it."""
         waited = before in (None, Status.VALIDATING_FILES, Status.QUEUED)
         if not waited or after.status in FIRST_STATES or after.started_at is None:
+            return before
+        # A job that was queued anew still tells when its first run began.
+        told = self.known.snapshot.started_at if self.known and before is not None else None
+        if after.started_at == told:
             return before
         self._tell(
             events.JOB + Status.RUNNING,

@@ -22,14 +22,15 @@ from ftwatch.core.span import span
 
 __all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose"]
 
-TITLE, VALUE, QUOTE = 150, 300, 1000
+TITLE, VALUE, QUOTE, URL = 150, 300, 1000, 2000
 # How much of each event a line of a digest shows.
 LINE = 110
 # So many changed fields are named; the rest is counted.
 CHANGES = 6
 
-# Characters that reorder or hide what follows them, and lone surrogates, which no encoder takes.
-_TRICKS = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# By their category: what moves the cursor; what reorders or hides what follows it; lone surrogates, which no
+# encoder takes.
+_INSTEAD = {"Cc": " ", "Zl": " ", "Zp": " ", "Cf": "", "Cs": ""}
 
 
 class Tone(StrEnum):
@@ -82,8 +83,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
 def clean(text: object, limit: int = VALUE) -> str:
     """A stranger's text as one short line: nothing invisible, nothing that moves the cursor or the reader."""
-    line = _TRICKS.sub("", str(text)[: limit * 4])
-    line = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in line)
+    line = "".join(_INSTEAD.get(unicodedata.category(c), c) for c in str(text)[: limit * 4])
     line = " ".join(line.split())
     if len(line) <= limit:
         return line
@@ -131,6 +131,12 @@ _SEVERITY = {
 }
 
 
+def _is_web(url: str) -> bool:
+    """Whether a stranger's URL may be a link: of the web, of one piece, of a length that everybody takes."""
+    is_whole = len(url) <= URL and clean(url, URL) == url and not re.search(r"[\s\"<>]", url)
+    return is_whole and url.startswith(("https://", "http://"))
+
+
 def compose(event: Event, *more: Event) -> Message:
     """The message that tells a person of this event; of several, a digest that names each."""
     if more:
@@ -172,11 +178,11 @@ def _about_job(event: Event, job: Snapshot) -> Message:
     icon, said, tone = _headline(event, job)
     error = job.error if event.status is Status.FAILED or event.status is Status.CANCELLED else None
     return Message(
-        title=f"{icon} {clean(job.title, 80)} {said}",
+        title=clean(f"{icon} {clean(job.title, 80) or clean(job.id, 80)} {said}", TITLE),
         tone=tone,
         quote=clean(error.message, QUOTE) if error and error.message else None,
         facts=tuple(_facts(event, job)),
-        link=("Open the job", job.url) if job.url else None,
+        link=("Open the job", job.url) if job.url and _is_web(job.url) else None,
         thread=str(job.key),
         footer=_footer(event, job),
     )
@@ -196,12 +202,13 @@ def _headline(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
     if type == events.RETURNED:
         return "↩️", f"is back, and {STATUS_WORDS[job.status][1]}", Tone.NEUTRAL
     if type == events.UPDATED or status is None:
-        names = list(dict.fromkeys(change.field.rpartition(".")[2] for change in event.changes))
-        what = ", ".join(clean(name, 40) for name in names[:3]) + (" …" if len(names) > 3 else "")
+        leaves = dict.fromkeys(clean(change.field.rpartition(".")[2], 40) for change in event.changes)
+        names = [name for name in leaves if name]
+        what = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
         return "✏️", f"changed: {what}" if what else "changed", _SEVERITY[event.severity]
     icon, said, tone = STATUS_WORDS[status]
     if status is Status.UNKNOWN:
-        said = f"{said}: {clean(job.raw_status or '?', 40)}"
+        said = f"{said}: {clean(job.raw_status or '', 40) or '?'}"
     if event.data.incomplete:
         said = f"{said}, but its model has not arrived"
         tone = Tone.WARN

@@ -73,7 +73,7 @@ class Budget:
         if remaining is not None and reset is not None and reset > 0:
             # What is left, spread over the time until there is more. A bucket that refills settles at half.
             self._spread = min(reset / max(remaining, 1.0), LONGEST_BLOCK)
-            self._spread_until = now + reset
+            self._spread_until = now + min(reset, LONGEST_BLOCK)
             if remaining < 1:
                 self._block(now, reset)
         wish = _wish(headers)

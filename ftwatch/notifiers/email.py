@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -124,7 +125,10 @@ class Email:
         letter["To"] = [_address(text) for text in self._options.to]
         if self._options.cc:
             letter["Cc"] = [_address(text) for text in self._options.cc]
-        letter["Subject"] = clean(message.title, 150)
+        # Encoded by ourselves: the library would decode what a stranger's name has in encoded words, line
+        # breaks included, and a name could add a header.
+        subject = Header(clean(message.title, 150), "utf-8", header_name="Subject")
+        letter.set_raw("Subject", subject.encode(linesep="\r\n"))
         letter["Date"] = format_datetime(datetime.fromtimestamp(events[-1].data.observed_at, UTC))
         letter["Message-ID"] = f"<{message_id(self._spec.name, name)}@{sender.domain}>"
         if message.thread:
@@ -157,7 +161,8 @@ class Email:
                     except smtplib.SMTPServerDisconnected:
                         return Rejected("hung up on at the login: are username and password right?"), []
                 sender = _address(options.from_).addr_spec
-                refused = server.send_message(letter, from_addr=sender, to_addrs=people)
+                # Not `send_message`, which would write `>From` for a line that begins with From.
+                refused = server.sendmail(sender, people, letter.as_bytes())
         except smtplib.SMTPRecipientsRefused as error:
             return _refusal(error.recipients), []
         except smtplib.SMTPResponseException as error:
@@ -168,6 +173,8 @@ class Email:
             return Rejected(f"TLS: {error.verify_message}"), []
         except (smtplib.SMTPException, OSError) as error:
             return Retry(_sentence(error), unreachable=True), []
+        except UnicodeEncodeError:
+            return Rejected("an address holds letters that plain SMTP cannot carry"), []
         if refused:
             return _refusal(refused), list(refused)
         return Sent("accepted"), []

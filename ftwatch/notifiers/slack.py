@@ -151,5 +151,18 @@ def _bold(text: str) -> str:
 
 
 def _escaped(text: str, limit: int) -> str:
-    short = text if len(text) <= limit // 2 else text[: limit // 2 - 1] + "…"
-    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text as Slack's mrkdwn, cut so that with what escaping adds it is no longer than `limit`."""
+    parts: list[str] = []
+    length = 0
+    for c in text:
+        part = _ENTITIES.get(c, c)
+        if (length := length + len(part)) > limit:
+            while parts and length > limit:
+                length -= len(parts.pop())
+            parts.append("…")
+            break
+        parts.append(part)
+    return "".join(parts)
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

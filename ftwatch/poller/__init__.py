@@ -20,6 +20,7 @@ from ftwatch.core.known import Look
 from ftwatch.core.pace import backoff
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
+from ftwatch.core.span import HOUR
 from ftwatch.plugins import NotFound, Page, Provider, ProviderError
 from ftwatch.poller.ledger import Ledger
 from ftwatch.poller.listing import Listing, Window, fingerprint
@@ -76,11 +77,12 @@ class Poller:
         self._look_at: dict[str, float] = {}
         self._wanted: dict[str, bytes | None] = {}
         self._contradicted: set[str] = set()
+        self._stubborn: dict[str, float] = {}
         self._missing: set[str] = set()
         self._passed: set[str] = set()
         self._walk_at = self._deep_at = self._blocked_until = 0.0
         self._failures = 0
-        self._last_good = clock.ticks()
+        self._failing_since: float | None = None
 
     # --------------------------------------------------------------------------------------- the loop
 
@@ -147,7 +149,8 @@ class Poller:
     def _next_due(self) -> float:
         """When (ticks) something is to be done next."""
         now, ticks = self._clock.now(), self._clock.ticks()
-        asks = ticks if self._wanted else min([self._walk_at, *self._look_at.values()])
+        wanted = (self._stubborn.get(id, ticks) for id in self._wanted)
+        asks = min([self._walk_at, *self._look_at.values(), *wanted])
         wakes = (known.wake_at for known in self._ledger.active.values() if known.wake_at is not None)
         return min([max(asks, self._blocked_until), *(ticks + wake - now for wake in wakes)])
 
@@ -191,6 +194,8 @@ class Poller:
             await self._ledger.announce(Announcement(state=replace(state, cursor=page.next)))
             return True
         active, finished = await self._ledger.run(self._ledger.store.jobs.counts, self.config.name)
+        # These pages were taken as a baseline, without a word on who stands on them.
+        self._listing.forget()
         said = announce.watching(
             state,
             self.config.kind,
@@ -312,7 +317,8 @@ class Poller:
         for id in held:
             self._look_at[id] = min(self._look_at[id], ticks + self.config.poll)
         late = sorted((id for id, at in self._look_at.items() if at <= ticks), key=self._look_at.__getitem__)
-        ids = list(dict.fromkeys([*self._wanted, *late]))[:ROUND]
+        wanted = [id for id in self._wanted if self._stubborn.get(id, ticks) <= ticks]
+        ids = list(dict.fromkeys([*wanted, *late]))[:ROUND]
         if not ids:
             return False
 
@@ -335,7 +341,10 @@ class Poller:
 
         for id in ids:
             self._look_at[id] = self._clock.ticks() + self._jittered(pace)
-            if id not in errors:
+            if id in errors:
+                self._stubborn[id] = self._look_at[id]
+            else:
+                self._stubborn.pop(id, None)
                 self._wanted.pop(id, None)
         missing = {id for id, look in answers.items() if look.snapshot is None and id in self._ledger.active}
         self._missing = (self._missing - answers.keys()) | missing
@@ -406,7 +415,8 @@ class Poller:
     # ------------------------------------------------------------------------------------- health
 
     def _good(self) -> None:
-        self._last_good = self._clock.ticks()
+        """A whole answer came, whatever may fail after it."""
+        self._failing_since = None
 
     async def _well(self) -> None:
         """After a round without failure: tells what could not be read, and that all is well again."""
@@ -423,16 +433,18 @@ class Poller:
     async def _failed(self, error: ProviderError) -> None:
         """After a failed round: waits longer each time, and tells once when it lasts."""
         self._failures += 1
+        if self._failing_since is None:
+            self._failing_since = self._clock.ticks()
         self.problem = error.reason
         pause = backoff(self._failures, self._clock.luck())
-        self._blocked_until = self._clock.ticks() + max(pause, error.retry_after or 0.0)
+        self._blocked_until = self._clock.ticks() + max(pause, min(error.retry_after or 0.0, HOUR))
         self._log.warning("no good look", error=error.reason, again_in=round(pause, 1))
         now, kind = self._clock.now(), self.config.kind
         if error.missing:
             await self._ledger.announce(
                 announce.drifted(self._ledger.state, kind, error.reason, self._ledger.routing, now)
             )
-        silent = self._clock.ticks() - self._last_good
+        silent = self._clock.ticks() - self._failing_since
         if (error.denied or silent >= self.config.degraded_after) and self._ledger.state.degraded_at is None:
             said = announce.degraded(self._ledger.state, kind, error.reason, self._ledger.routing, now)
             await self._ledger.announce(said)

@@ -9,7 +9,7 @@ import structlog
 from msgspec.structs import replace
 
 from ftwatch.config import ProviderConfig
-from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, digest
@@ -139,7 +139,8 @@ class Ledger:
     def _learned(self, words: list[str]) -> list[Announcement]:
         if len(words) == len(self.state.words):
             return []
-        return [Announcement(state=replace(self.state, words=tuple(dict.fromkeys(words))))]
+        kept = tuple(dict.fromkeys(words))[-REMEMBERED:]
+        return [Announcement(state=replace(self.state, words=kept))]
 
     def _say(self, events: tuple[Event, ...]) -> None:
         for event in events:

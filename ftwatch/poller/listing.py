@@ -36,6 +36,7 @@ class Listing:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._windows: dict[str, Window] = {}
+        self._marks: dict[str, bytes] = {}
         self.unreadable: dict[str, str] = {}
 
     def forget(self) -> None:
@@ -53,7 +54,7 @@ class Listing:
         if window is not None and window.fingerprint == mark:
             return window
         page = self._provider.split(body)
-        self._windows[anchor or ""] = Window(mark, page.next)
+        self._marks[anchor or ""] = mark
         return page
 
     def dealt_with(
@@ -68,7 +69,7 @@ class Listing:
         if following is not None:
             fixed = (id for id in reversed(list(ids)) if id in self._windows and id != anchor)
             following = next(fixed, following)
-        window = Window(self._windows[anchor or ""].fingerprint, following, active)
+        window = Window(self._marks.pop(anchor or ""), following, active)
         self._windows[anchor or ""] = window
         return window
 

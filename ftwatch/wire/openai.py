@@ -201,7 +201,7 @@ def split(body: bytes) -> Page:
         entries, more, last = _slices(body)
     else:
         entries, more, last = [bytes(raw) for raw in listing.data], listing.has_more, None
-    anchor = _anchor(entries, last) if more and entries else None
+    anchor = _anchor(entries, last) if more else None
     return Page(entries=tuple(entries), next=anchor)
 
 
