@@ -11,11 +11,12 @@ from typing import Any, get_type_hints
 
 from ftwatch.config import secrets, values
 from ftwatch.config.report import Broken, Desk
+from ftwatch.config.slips import shown_key
 from ftwatch.config.yaml import Map, Node, Place, Scalar
 from ftwatch.core.route import did_you_mean
 from ftwatch.plugins import Duration, Secret
 
-__all__ = ["NOT_YET", "Field", "build", "fields", "mapping"]
+__all__ = ["NOT_YET", "Field", "build", "fields", "mapping", "no_key"]
 
 NOT_YET = "not in this version"
 
@@ -113,6 +114,12 @@ def mapping(node: Node, desk: Desk, what: str) -> Map:
     raise desk.error(node.at, f"{what} should be a mapping{node.hint if isinstance(node, Scalar) else ''}")
 
 
+def no_key(what: str, key: str, known: Collection[str], all: str) -> str:
+    """The sentence about a key that nobody knows; `all` names those that are known."""
+    hint = "; is a space missing after the colon?" if ":" in key else did_you_mean(key, known)
+    return f"{what} has no key {shown_key(key)!r}{hint or f'; it knows {all}'}"
+
+
 def _no_strangers(block: Map, known: Collection[str], later: Collection[str], desk: Desk, what: str) -> bool:
     fine = True
     for key, (written, _) in block.entries.items():
@@ -122,8 +129,7 @@ def _no_strangers(block: Map, known: Collection[str], later: Collection[str], de
         if key in later:
             desk.error(written.at, f"{key!r} is {NOT_YET}")
         else:
-            hint = did_you_mean(key, known) or f"; it knows {', '.join(sorted(known))}"
-            desk.error(written.at, f"{what} has no key {key!r}{hint}")
+            desk.error(written.at, no_key(what, key, known, ", ".join(sorted(known))))
     return fine
 
 

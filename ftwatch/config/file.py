@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from ftwatch.config import guests, sections, shape, yaml
-from ftwatch.config.build import NOT_YET
+from ftwatch.config.build import NOT_YET, no_key
 from ftwatch.config.model import Config, ConfigError, Problem
 from ftwatch.config.report import Desk
 from ftwatch.config.yaml import Map, Place, Scalar
-from ftwatch.core.route import Routing, did_you_mean
+from ftwatch.core.route import Routing
 
 __all__ = ["find", "fingerprint", "load"]
 
@@ -74,8 +74,8 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
         if key in shape.LATER["file"]:
             desk.error(written.at, f"{key!r} is {NOT_YET}")
         else:
-            hint = did_you_mean(key, SECTIONS) or f"; it knows {', '.join(SECTIONS)}, and x-… for your own"
-            desk.error(written.at, f"a config has no key {key!r}{hint}")
+            known = f"{', '.join(SECTIONS)}, and x-… for your own"
+            desk.error(written.at, no_key("a config", key, SECTIONS, known))
     desk.providers = guests.names_of(root.get("providers"))
     providers = guests.providers(root.get("providers"), desk)
     notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)

@@ -63,8 +63,13 @@ class Desk:
         unique = dict.fromkeys(self.problems)
         return tuple(sorted(unique, key=lambda problem: (problem.line, problem.column)))
 
-    def path(self, text: str) -> Path:
-        """A path as the file means it: from the config's folder, `~` being home."""
+    def path(self, text: str, at: Place) -> Path:
+        """A path as the file means it: from the config's folder, `~` being home.
+
+        What can be no path is a mistake `at` its place, and raises Broken.
+        """
+        if "\0" in text:
+            raise self.error(at, "no path holds a NUL character")
         home = self.environ.get("HOME", "")
         if home and (text == "~" or text.startswith("~/")):
             text = home + text[1:]

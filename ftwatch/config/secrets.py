@@ -43,7 +43,7 @@ def from_template(template: Template, desk: Desk, place: Place) -> Secret:
 
 def from_file(text: str, desk: Desk, place: Place) -> Secret:
     """The secret in a file, without the line break at its end."""
-    path = desk.path(text)
+    path = desk.path(text, place)
     try:
         if path.stat().st_mode & stat.S_IROTH:
             desk.warning(place, f"everybody on this machine can read {path}: chmod o-r it")

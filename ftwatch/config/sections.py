@@ -88,7 +88,7 @@ def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:
 def store(node: Node | None, desk: Desk) -> StoreConfig:
     """The section `store`: by default the database is in the service's or the user's state folder."""
     said = _section(shape.Store, "store", node, desk, later=shape.LATER["store"])
-    path = desk.path(said.path) if said.path else _state(desk) / "ftwatch.db"
+    path = said.path or _state(desk) / "ftwatch.db"
     return StoreConfig(path=path, retention=said.retention)
 
 
@@ -100,13 +100,12 @@ def client(node: Node | None, desk: Desk) -> ClientConfig:
         desk.warning(_inside(node, "network"), blind)
     if said.proxy and isinstance(node, Map) and not re.match(r"https?://[^/]", said.proxy):
         desk.error(_inside(node, "proxy"), "proxy should be a URL that begins with http:// or https://")
-    ca_file = desk.path(said.ca_file) if said.ca_file else None
-    if ca_file is not None and isinstance(node, Map) and not ca_file.is_file():
-        desk.warning(_inside(node, "ca_file"), f"there is no file {ca_file}")
+    if said.ca_file and isinstance(node, Map) and not said.ca_file.is_file():
+        desk.warning(_inside(node, "ca_file"), f"there is no file {said.ca_file}")
     return ClientConfig(
         proxy=said.proxy or None,
         no_proxy=tuple(said.no_proxy),
-        ca_file=str(ca_file) if ca_file else None,
+        ca_file=str(said.ca_file) if said.ca_file else None,
         network=said.network,
     )
 
@@ -121,7 +120,7 @@ def socket(node: Node | None, database: Path, desk: Desk) -> Path:
     """Where the control socket is."""
     if node is not None:
         try:
-            return desk.path(values.value("socket", str, node, desk))
+            return desk.path(values.value("socket", str, node, desk), node.at)
         except Broken:
             pass
     runtime = desk.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]

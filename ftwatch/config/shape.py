@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field as Limits
@@ -85,6 +86,11 @@ def _moment(key: str, node: Node, desk: Desk) -> float:
         raise desk.error(
             node.at, f"{key}: {text!r} is no moment: write 2027-01-01T00:00:00Z, with its zone"
         ) from None
+
+
+def _path(key: str, node: Node, desk: Desk) -> Path | None:
+    said = values.value(key, str | None, node, desk)
+    return desk.path(said, node.at) if said else None
 
 
 def _limit(key: str, node: Node, desk: Desk) -> float | None:
@@ -205,7 +211,7 @@ class Rules:
 class Store:
     """`store`."""
 
-    path: str | None = None
+    path: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
     retention: float = _span("90d", 3600.0)
 
 
@@ -215,7 +221,7 @@ class Client:
 
     proxy: str | None = field(default=None, repr=False)
     no_proxy: list[str] = field(default_factory=list)
-    ca_file: str | None = None
+    ca_file: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
     network: Literal["open", "strict"] = "open"
 
 

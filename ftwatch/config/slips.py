@@ -6,7 +6,7 @@ A repair is the whole text with the culprit replaced by as many harmless letters
 import re
 from typing import Any, NamedTuple
 
-__all__ = ["Slip", "diagnose"]
+__all__ = ["Slip", "diagnose", "shown", "shown_key"]
 
 _VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
 _COMMENT = re.compile(r"[\s,:\[{]#")
@@ -41,7 +41,7 @@ def diagnose(text: str, error: Any) -> Slip:
         return Slip(at, "a tab; indent with spaces")
     if "cannot start any token" in problem and here:
         why = _RESERVED.get(here, f"nothing may begin with {here}")
-        return Slip(at, f'{why}; quote it: "{_word(text, at)}"', _blank(text, (at, at + 1)))
+        return Slip(at, f'{why}; quote it: "{shown(_word(text, at))}"', _blank(text, (at, at + 1)))
     if "escape" in problem:
         slash = text.rfind("\\", start, at + 1)
         sentence = "in double quotes a backslash begins an escape; use single quotes, or write \\\\"
@@ -61,22 +61,32 @@ def diagnose(text: str, error: Any) -> Slip:
     return Slip(at, f"this is no YAML: {problem}")
 
 
+def shown(word: str) -> str:
+    """A word as a sentence may quote it; of a long one the beginning, since it may be a password."""
+    return word if len(word) <= 16 else word[:8] + "…"
+
+
+def shown_key(key: str) -> str:
+    """A key as a sentence may quote it; what follows a colon was meant as its value."""
+    name, colon, _ = key.partition(":")
+    return (name if len(name) <= 70 else name[:70] + "…") + (":…" if colon else "")
+
+
 def _blank(text: str, span: tuple[int, int]) -> str:
     return text[: span[0]] + "_" * (span[1] - span[0]) + text[span[1] :]
 
 
 def _word(text: str, at: int) -> str:
-    """What was probably meant to be one word; of a long one the beginning, since it may be a password."""
-    found = re.match(r"[^\s,\]}#]*", text[at:])
-    word = found[0] if found else ""
-    return word if len(word) <= 16 else word[:8] + "…"
+    """What was probably meant to be one word."""
+    found = re.compile(r"[^\s,\]}#]*").match(text, at)
+    return found[0] if found else ""
 
 
 def _marker(text: str, at: int, what: str) -> Slip:
     word = _word(text, at)
     return Slip(
         at,
-        f'{word[:1]} begins {what}; as text, quote it: "{word}"',
+        f'{word[:1]} begins {what}; as text, quote it: "{shown(word)}"',
         _blank(text, (at, at + max(1, len(word)))),
     )
 

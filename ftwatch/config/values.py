@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from ftwatch.config import interpolate
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.secrets import from_template, literals
+from ftwatch.config.slips import shown_key
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.route import did_you_mean
 from ftwatch.plugins import Secret
@@ -110,7 +111,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _plain(key: str, node: Node, desk: Desk, hint: Any, secret: bool) -> Any:
     if isinstance(node, Map):
         return {
-            name: _plain(f"{key}.{name}", inner, desk, Any, secret)
+            name: _plain(f"{key}.{shown_key(name)}", inner, desk, Any, secret)
             for name, (_, inner) in node.entries.items()
         }
     if isinstance(node, List):
@@ -177,7 +178,7 @@ def _locate(key: str, node: Node, loc: tuple[str | int, ...]) -> tuple[str, Node
     """The node that a pydantic path leads to; parts that name a branch of a union are no steps."""
     for part in loc:
         if isinstance(node, Map) and isinstance(part, str) and part in node.entries:
-            key, node = f"{key}.{part}", node.entries[part][1]
+            key, node = f"{key}.{shown_key(part)}", node.entries[part][1]
         elif isinstance(node, List) and isinstance(part, int) and part < len(node.items):
             key, node = f"{key}[{part}]", node.items[part]
     return key, node
@@ -212,6 +213,8 @@ def _wanted(detail: Any) -> str:
         return str(context["expected"])
     if kind == "value_error":
         return str(context["error"]) if _is_custom(detail) else "text"
+    if kind == "int_parsing_size":
+        return "a whole number of at most 18 digits"
     words = _WANTED.get(kind.partition("_")[0], "")
     if words and kind.endswith(("_type", "_parsing", "_from_float", "_number", "_required")):
         return words
@@ -255,7 +258,7 @@ def _must_be_same(key: str, node: Node, result: Any, desk: Desk) -> None:
     if isinstance(node, Map):
         if isinstance(result, dict):
             for name, (_, inner) in node.entries.items():
-                _must_be_same(f"{key}.{name}", inner, result.get(name), desk)
+                _must_be_same(f"{key}.{shown_key(name)}", inner, result.get(name), desk)
     elif isinstance(node, List):
         if isinstance(result, list | tuple) and len(result) == len(node.items):
             for index, (inner, one) in enumerate(zip(node.items, result, strict=True)):

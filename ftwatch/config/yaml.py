@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ftwatch.config.slips import Slip, diagnose
+from ftwatch.config.slips import Slip, diagnose, shown, shown_key
 
 __all__ = ["Document", "List", "Map", "Node", "Place", "Scalar", "parse"]
 
@@ -180,7 +180,7 @@ class _Composer:
         self._lines = lines
         self._broken = sorted(slip.at for slip in slips.values())
         self._anchors: dict[str, Node] = {}
-        self._aliases = 0
+        self._nodes = self._aliases = 0
         self._events: Iterator[Any] = iter(())
 
     def compose(self) -> Node | None:
@@ -201,6 +201,9 @@ class _Composer:
 
     def _node(self, event: Any, depth: int) -> Node:
         at = self._place(event)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._stop(event, f"more than {MAX_NODES} values: this is no config")
         if depth > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
@@ -225,7 +228,9 @@ class _Composer:
         plain = not event.style
         node = Scalar(at, event.value, plain, broken or bool(inside))
         if plain and event.anchor and event.value == "":
-            return replace(node, hint=f'; & starts an anchor: as text, quote it: "&{event.anchor}"')
+            return replace(
+                node, hint=f'; & starts an anchor: as text, quote it: "{shown("&" + event.anchor)}"'
+            )
         return node
 
     def _blank(self, node: Node, after: int, at: Place) -> Node:
@@ -236,7 +241,7 @@ class _Composer:
         if comment is None:
             return replace(node, at=at)
         place, said = self._lines.place(comment.start(1)), comment[1].rstrip(" ]},")
-        return replace(node, at=place, hint=f'; # starts a comment: as text, quote it: "{said}"')
+        return replace(node, at=place, hint=f'; # starts a comment: as text, quote it: "{shown(said)}"')
 
     def _list(self, at: Place, depth: int) -> List:
         items, size = [], 1
@@ -265,8 +270,8 @@ class _Composer:
             elif key.plain and key.text == "<<":
                 merged += value.items if isinstance(value, List) else [value]
             elif key.text in entries:
-                first = entries[key.text][0].at
-                self.problems.append((key.at, f"{key.text!r} stands here twice, first on line {first.line}"))
+                name, first = shown_key(key.text), entries[key.text][0].at
+                self.problems.append((key.at, f"{name!r} stands here twice, first on line {first.line}"))
             else:
                 entries[key.text] = (key, value)
         for base in merged:
@@ -282,9 +287,9 @@ class _Composer:
             self._stop(event, f"more than {MAX_ALIASES} aliases")
         node = self._anchors.get(event.anchor)
         if node is None:
-            name = event.anchor
+            name = shown("*" + event.anchor)
             self.problems.append(
-                (at, f'*{name} asks for an anchor that is not there; as text, quote it: "*{name}"')
+                (at, f'{name} asks for an anchor that is not there; as text, quote it: "{name}"')
             )
             return Scalar(at, "", broken=True)
         return node
@@ -292,7 +297,7 @@ class _Composer:
     def _is_tagged(self, event: Any, at: Place) -> bool:
         if event.tag is None or event.tag == "!":
             return False
-        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        tag = shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
         self.problems.append((at, f'tags such as {tag} are not used here; as text, quote it: "{tag}"'))
         return True
 
