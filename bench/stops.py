@@ -34,7 +34,9 @@ class Slow(kills.World):
     stuck = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await super().serve(_Lazy(self, reader), writer)  # type: ignore[arg-type]
+        # Who still sleeps when all is over is cancelled, which is no news.
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().serve(_Lazy(self, reader), writer)  # type: ignore[arg-type]
 
     async def pause(self) -> None:
         dice = 1.0 if self.calm else self.luck.random()
