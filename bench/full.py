@@ -22,8 +22,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bugs import BUGS
 from kills import CONFIG, SECRET, World, drained, is_watching
 
+CHILD = Path(__file__).with_name("child.py")
 FULL, ROOM = "ftwatch.store.full", "ftwatch.store.recovered"
 
 
@@ -57,8 +59,9 @@ def told(world: World) -> Counter[str]:
 
 
 @contextlib.asynccontextmanager
-async def daemon(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "ftwatch", "-c", str(config), "run")
+async def daemon(config: Path, bug: str | None) -> AsyncIterator[asyncio.subprocess.Process]:
+    program = [sys.executable, str(CHILD), "--bug", bug] if bug else [sys.executable, "-m", "ftwatch"]
+    process = await asyncio.create_subprocess_exec(*program, "-c", str(config), "run")
     try:
         yield process
     finally:
@@ -75,7 +78,7 @@ async def until(true: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-async def main(cycles: int, seed: int, mib: float) -> dict[str, Any]:
+async def main(cycles: int, seed: int, mib: float, bug: str | None = None) -> dict[str, Any]:
     luck = random.Random(seed)
     world = World(luck)
     problems: list[str] = []
@@ -86,7 +89,7 @@ async def main(cycles: int, seed: int, mib: float) -> dict[str, Any]:
         config = Path(folder) / "ftwatch.yaml"
         config.write_text(CONFIG.format(base=base, secret=SECRET, folder=disk))
         database = disk / "ftwatch.db"
-        async with daemon(config) as process:
+        async with daemon(config, bug) as process:
             await until(lambda: is_watching(database), 20)
             for number in range(cycles):
                 world.step()
@@ -124,10 +127,11 @@ if __name__ == "__main__":
     parser.add_argument("--cycles", type=int, default=50)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--mib", type=float, default=6.0)
+    parser.add_argument("--bug", choices=BUGS, help="Plant this one, which has to be found.")
     given = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("a file system of its own needs root")
-    found = {"seed": given.seed, **asyncio.run(main(given.cycles, given.seed, given.mib))}
+    found = {"seed": given.seed, **asyncio.run(main(given.cycles, given.seed, given.mib, given.bug))}
     print(json.dumps(found, indent=2))
     wrong = ("lost", "phantom", "disordered", "two_bodies", "forged", "problems", "exit_code")
     sys.exit(1 if any(found[key] for key in wrong) else 0)

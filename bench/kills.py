@@ -68,7 +68,7 @@ class World:
         self.received: list[tuple[str, bytes]] = []
         self.verified = Webhook(SECRET)
         self.refused = self.forged = 0
-        self.calm = False
+        self.calm = self.denied = False
 
     def create(self) -> None:
         id = f"ftjob-{len(self.jobs):05d}"
@@ -118,6 +118,8 @@ class World:
 
     def api(self, target: str) -> tuple[int, bytes]:
         url = urlsplit(target)
+        if self.denied:
+            return 401, b'{"error": {"message": "Incorrect API key provided."}}'
         if not self.calm and self.luck.random() < 0.03:
             return 503, b"no"
         tail = url.path.rpartition("/")[2]

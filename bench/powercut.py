@@ -23,10 +23,10 @@ from typing import Any
 import anyio
 import apsw
 import structlog
+from bugs import BUGS, plant
 from simulate import DAY, MEMORY, Died, Life, Provider, Receiver, World, is_death, judge
 
 import ftwatch.store
-from ftwatch.daemon.clock import Anchor
 from ftwatch.store.sqlite import Database
 
 SECTOR = 512
@@ -239,12 +239,12 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
     survived = writes = syncs = 0
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
 
-        def begin(number: int) -> tuple[PoweredLife, Anchor]:
+        def begin(number: int) -> PoweredLife:
             path = Path(folder) / str(number) / "ftwatch.db"
-            return PoweredLife(acknowledged, settled, world, path, provider, receivers), Anchor(world)
+            return PoweredLife(acknowledged, settled, world, path, provider, receivers)
 
         DISK = Disk(luck, -1)
-        life, anchor = begin(0)
+        life = begin(0)
         world.calm = True
         await life.round()
         world.calm = False
@@ -262,7 +262,7 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
                 if DISK.image is None:
                     # A receiver's own idea of dying; the machine goes on.
                     life.store.close()
-                    life, anchor = begin(survived)
+                    life = begin(survived)
                     continue
                 survived += 1
                 world.deaths += 1
@@ -275,7 +275,7 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
                 _forget(life)
                 _check(after / "ftwatch.db", acknowledged, settled, damaged, unkept)
                 DISK = Disk(luck, luck.randint(50, 3000))
-                life, anchor = begin(survived)
+                life = begin(survived)
         DISK.left = -1
         world.calm = True
         while any(world.lives.values()):
@@ -337,14 +337,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--cuts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--sync", default="FULL", help="NORMAL shows that this test bites")
+    parser.add_argument("--bug", choices=BUGS, help="Plant this one, which has to be found.")
     given = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     files = Files()
-    PoweredDatabase.synchronous = given.sync
     ftwatch.store.Database = PoweredDatabase  # type: ignore[misc]
+    if given.bug:
+        plant(given.bug)
     begun = time.monotonic()
     result = {"seed": given.seed, **anyio.run(main, given.cuts, given.seed)}
     print(json.dumps({**result, "seconds": round(time.monotonic() - begun, 1)}, indent=2))
