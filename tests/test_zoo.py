@@ -15,24 +15,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROWS = json.loads((ROOT / "tests" / "data" / "receivers.json").read_text(encoding="utf-8"))["rows"]
-# What is not yet as it must be: the row says what is right, this says why it is not so.
-DESYNC = "what came after an answer is taken for the next request's answer"
-KNOWN_FAULTS = {
-    "two answers to one request": DESYNC,
-    "content-length too short": DESYNC,
-    "204 with a body": DESYNC,
-    "204 with another answer for a body": DESYNC,
-    "files": "a TLS handshake that is cut short leaves its socket open",
-}
-
-
-def names(*given: str) -> list[Any]:
-    """Names as parameters, with what is known to be wrong marked."""
-    marks = {
-        name: [pytest.mark.xfail(strict=True, reason=KNOWN_FAULTS[name])] if name in KNOWN_FAULTS else []
-        for name in given
-    }
-    return [pytest.param(name, id=name, marks=marks[name]) for name in given]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +40,6 @@ def test_the_corpus_is_in_order() -> None:
     assert not any(": " in name for name in told)
     assert {row["outcome"] for row in ROWS} == {"sent", "retry", "rejected"}
     assert all(("then" in row) == ("second" in row) for row in ROWS)
-    assert set(KNOWN_FAULTS) <= {*told, "files"}
 
 
 def test_the_bomb_is_one() -> None:
@@ -72,12 +53,12 @@ def test_the_bomb_is_one() -> None:
     assert size == 2**28
 
 
-@pytest.mark.parametrize("name", names(*(row["name"] for row in ROWS)))
+@pytest.mark.parametrize("name", [row["name"] for row in ROWS])
 def test_a_delivery_comes_to_what_it_must(verdict: dict[str, Any], name: str) -> None:
     assert [line for line in verdict["wrong"] if line.startswith(f"{name}: ")] == []
 
 
-@pytest.mark.parametrize("name", names("tasks", "files", "memory", "the trap"))
+@pytest.mark.parametrize("name", ["tasks", "files", "memory", "the trap"])
 def test_nothing_is_left_behind(verdict: dict[str, Any], name: str) -> None:
     assert [line for line in verdict["wrong"] if line.startswith(f"{name}: ")] == []
 

@@ -116,10 +116,13 @@ class Client:
         """Ask, and read the whole answer within `deadline` seconds and `cap` bytes (inflated).
 
         Raises Unreachable. A body over the cap is Unreachable too: a truncated answer is no answer. Only with
-        `head_is_enough` (a receiver's status is all that counts) the body may end early, late or never.
+        `head_is_enough` (a receiver's status is all that counts) the body may end early, late or never; then
+        the connection is not used again, since what comes late could pass for the answer to something else.
         """
         if self._strict and not url.lower().startswith("https://"):
             raise Refused("the network guard refuses what is not https (network: strict)")
+        if head_is_enough:
+            headers = {**(headers or {}), "connection": "close"}
         body, status, about = bytearray(), 0, {}
         with anyio.move_on_after(deadline) as scope:
             try:

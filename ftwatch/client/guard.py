@@ -49,7 +49,7 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         try:
             with anyio.fail_after(timeout):
                 addresses = await self._checked(host, port)
-                return await self._first(addresses, port)
+                return _Stream(await self._first(addresses, port))
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout from error
         except OSError as error:
@@ -108,6 +108,29 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         for late in streams[1:]:
             await late.aclose()
         return streams[0]
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    """A connection that is closed when its TLS handshake is given up half way, as the library's is not."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.read, self.write = stream.read, stream.write  # type: ignore[method-assign]
+        self.aclose, self.get_extra_info = stream.aclose, stream.get_extra_info  # type: ignore[method-assign]
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 -- the library's signature
+    ) -> httpcore2.AsyncNetworkStream:
+        """The connection from now on."""
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+            raise
 
 
 class GuardedTransport(httpx2.AsyncHTTPTransport):
