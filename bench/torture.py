@@ -1,0 +1,268 @@
+"""Everything at once: every harness at the size of a release, and one table of what was found.
+
+    python bench/torture.py [--share 1.0] [--write README.md]        (an hour at most; `make torture`)
+
+`--share 0.01` is a look at whether all of it still runs. `--write` puts the table between the marks that a
+file has for it.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+BENCH = Path(__file__).parent
+ROOT = BENCH.parent
+BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
+ONLY_ROOT = "not run: it needs root, for a file system of its own"
+NO_APSW = "not run: the package apsw is not installed"
+CORPORA = (
+    "addresses",
+    "receivers",
+    "retry_after",
+    "secrets",
+    "sequences",
+    "signatures",
+    "strings",
+    "upstream",
+    "yaml_hostile",
+    "zones",
+)
+CORPUS_TESTS = (
+    "tests/core/test_address.py",
+    "tests/core/test_sequences.py",
+    "tests/core/test_signature_corpus.py",
+    "tests/cli/test_zones.py",
+    "tests/config/test_hostile.py",
+    "tests/notifiers/test_strings.py",
+    "tests/providers/test_upstream_corpus.py",
+    "tests/test_canary.py",
+    "tests/test_retry_after.py",
+)
+# The headings under which the harnesses tell what went wrong, and the three columns that they are told in.
+LOST = ("lost", "unkept", "late", "damaged")
+PHANTOM = ("phantom", "disordered")
+TWO = ("two_bodies", "forged")
+OTHER = ("problems", "wrong", "unreached", "exit_code")
+
+
+@dataclass
+class Trial:
+    """One row: what is done, by which commands, and how to say how often."""
+
+    what: str
+    commands: list[list[str]]
+    count: Callable[[list[dict[str, Any]]], str]
+    alone: bool = False
+    skipped: str = ""
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def row(self) -> list[str]:
+        """The trial as a line of the table."""
+        if self.skipped:
+            return [self.what, self.skipped, "", "", "", ""]
+        if not self.verdicts:
+            return [self.what, "failed", "", "", "", "; ".join(self.failed)[:200]]
+        columns = [str(sum(_much(one.get(key)) for one in self.verdicts for key in keys)) for keys in COLUMNS]
+        other = sum(_much(one.get(key)) for one in self.verdicts for key in OTHER) + len(self.failed)
+        return [self.what, self.count(self.verdicts), *columns, "" if not other else f"**{other} wrong**"]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing was found."""
+        return bool(self.skipped) or not (
+            self.failed
+            or any(_much(one.get(key)) for one in self.verdicts for key in (*LOST, *PHANTOM, *TWO, *OTHER))
+        )
+
+
+COLUMNS = (LOST, PHANTOM, TWO)
+
+
+def _much(found: Any) -> int:
+    return len(found) if isinstance(found, list) else int(found or 0)
+
+
+def summed(*keys: str) -> Callable[[list[dict[str, Any]]], str]:
+    """Says how much of some things there was in all."""
+
+    def say(verdicts: list[dict[str, Any]]) -> str:
+        return ", ".join(f"{sum(_much(one[key]) for one in verdicts):,.0f} {key}" for key in keys)
+
+    return say
+
+
+def trials(share: float, seed: int) -> list[Trial]:
+    """Everything that is to be done, at this share of its full size."""
+
+    def some(count: int, least: int = 1) -> int:
+        return max(least, round(count * share))
+
+    def python(script: str, *args: object) -> list[str]:
+        return [sys.executable, str(BENCH / script), *map(str, args)]
+
+    is_root, has_apsw = os.geteuid() == 0, find_spec("apsw") is not None
+    days = some(10_000, 20)
+    each = min(days, 250)
+    return [
+        Trial(
+            "kill -9 of the daemon, at random",
+            [python("kills.py", "--kills", some(500, 3), "--seed", seed + n) for n in range(2)],
+            summed("kills", "messages"),
+        ),
+        Trial(
+            "kill -9 at every named point",
+            [python("crashes.py", "--repeats", some(20), "--seed", seed)],
+            lambda found: f"{found[0]['points']} points, {found[0]['deaths']:,} deaths",
+        ),
+        Trial(
+            "power cuts at any write",
+            [python("powercut.py", "--cuts", some(120, 5), "--seed", seed + n) for n in range(2)],
+            summed("cuts", "acknowledged"),
+            skipped="" if has_apsw else NO_APSW,
+        ),
+        Trial(
+            "disk filled to the last byte, and freed",
+            [python("full.py", "--cycles", some(50), "--seed", seed)],
+            summed("cycles"),
+            skipped="" if is_root else ONLY_ROOT,
+        ),
+        Trial(
+            "SIGTERM under load, each within 10 s",
+            [python("stops.py", "--times", some(500, 4), "--seed", seed)],
+            lambda found: f"{found[0]['times']} stops, the slowest took {found[0]['slowest']} s",
+        ),
+        Trial("hostile receivers", [python("zoo.py")], summed("receivers")),
+        Trial(
+            "simulated time: deaths, clock steps, a lying provider",
+            [
+                python("simulate.py", "--days", each, "--seed", seed + number)
+                for number in range(-(-days // each))
+            ],
+            summed("days", "deaths", "transitions"),
+        ),
+        Trial(
+            "200 receivers, of which 80 misbehave",
+            [python("isolation.py", "--pairs", 5)]
+            if share >= 1
+            else [
+                python("isolation.py", "--small", "--endpoints", 20, "--bad", 8, "--pairs", 1, "--seconds", 5)
+            ],
+            lambda found: f"p50 × {found[0]['p50_ratio']:.2f}, p99 × {found[0]['p99_ratio']:.2f}",
+            alone=True,
+        ),
+        Trial("planted bugs, each to be found", [_pytest("tests/test_planted.py")], summed("passed")),
+        Trial(
+            "corpora",
+            [_pytest(*CORPUS_TESTS)],
+            lambda found: f"{corpus_rows():,} rows, {found[0]['passed']:,} checks",
+        ),
+    ]
+
+
+def corpus_rows() -> int:
+    """How many rows the corpora have."""
+    return sum(
+        len(json.loads((ROOT / "tests" / "data" / f"{name}.json").read_text("utf-8"))["rows"])
+        for name in CORPORA
+    )
+
+
+def _pytest(*files: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+
+
+async def run(trial: Trial, gate: asyncio.Semaphore) -> None:
+    """Runs a trial's commands, as many at once as the gate lets."""
+
+    async def one(command: list[str]) -> None:
+        async with gate:
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            out, err = await process.communicate()
+            verdict = _read(out.decode(), process.returncode or 0)
+            if verdict is None:
+                trial.failed.append(f"{Path(command[1]).name}: {err.decode()[-500:]}")
+            else:
+                trial.verdicts.append(verdict)
+                if process.returncode and not any(
+                    _much(verdict.get(key)) for key in (*LOST, *PHANTOM, *TWO, *OTHER)
+                ):
+                    trial.failed.append(f"{' '.join(command[1:])} ended with {process.returncode}")
+
+    begun = time.monotonic()
+    if not trial.skipped:
+        await asyncio.gather(*(one(command) for command in trial.commands))
+    state = "well" if trial.is_well else "WRONG"
+    print(f"{time.monotonic() - begun:7.0f} s  {state:<5}  {' | '.join(trial.row()[:2])}", file=sys.stderr)
+
+
+def _read(out: str, code: int) -> dict[str, Any] | None:
+    """A harness's verdict; of pytest, how many passed."""
+    if out.startswith("{"):
+        found: dict[str, Any] = json.loads(out)
+        return found
+    last = out.strip().rpartition("\n")[2]
+    words = last.replace(",", "").split()
+    if "passed" not in words:
+        return None
+    return {"passed": int(words[words.index("passed") - 1]), "problems": [last] if code else []}
+
+
+def table(done: list[Trial], seed: int, took: float) -> str:
+    """All trials, in Markdown."""
+    head = ["trial", "how often", "lost", "phantom or out of order", "two bodies under one id", ""]
+    rows = [head, ["---"] * len(head), *(trial.row() for trial in done)]
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, "", f"Seed {seed}; {took / 60:.0f} minutes on {machine}."])
+
+
+def write(file: Path, text: str) -> None:
+    """Puts the table between a file's marks."""
+    page = file.read_text("utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"{file} has no place for the table: {BEGIN} … {END}")
+    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+
+
+async def main(share: float, seed: int) -> list[Trial]:
+    done = trials(share, seed)
+    gate = asyncio.Semaphore(max(1, (os.cpu_count() or 1)))
+    await asyncio.gather(*(run(trial, gate) for trial in done if not trial.alone))
+    for trial in done:
+        if trial.alone:
+            # What measures time has the machine to itself.
+            await run(trial, gate)
+    return done
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--share", type=float, default=1.0, help="of the full size")
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--write", type=Path, help="a file with marks for the table")
+    given = parser.parse_args()
+    begun = time.monotonic()
+    finished = asyncio.run(main(given.share, given.seed))
+    text = table(finished, given.seed, time.monotonic() - begun)
+    print(text)
+    if given.write:
+        write(given.write, text)
+    for trial in finished:
+        for line in trial.failed:
+            print(f"{trial.what}: {line}", file=sys.stderr)
+    sys.exit(0 if all(trial.is_well for trial in finished) else 1)
