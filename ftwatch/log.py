@@ -57,7 +57,7 @@ _SHAPES = [
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@?#]+@"), rf"\1{HIDDEN}@"),
 ]
 _UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 Event = MutableMapping[str, Any]
