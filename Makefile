@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check fix bench build clean
+.PHONY: install demo test check fix bench torture build clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -32,6 +32,9 @@ bench: install
 	$(BIN)/python bench/compare.py
 	$(BIN)/python bench/idle.py
 	$(BIN)/python bench/kills.py --kills 30
+
+torture: install
+	$(BIN)/python bench/torture.py
 
 demo: install
 	$(BIN)/ftwatch demo
