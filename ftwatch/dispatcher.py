@@ -316,6 +316,9 @@ class Dispatcher:
             except Damaged:
                 raise
             except StoreError as error:
+                if self._stopping:
+                    self._log.error("could not settle; it will be sent again", error=str(error))
+                    break
                 self._log.error("could not settle; trying again", error=str(error))
                 await self._clock.sleep(2)
         if disabled is not None:

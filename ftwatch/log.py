@@ -54,7 +54,7 @@ _SHAPES = [
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"(?i)\b((?:x-)?api-key\W{1,4})[A-Za-z0-9._~+/=-]{6,}"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@?#]+@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@?#]+@"), rf"\1{HIDDEN}@"),
 ]
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
