@@ -22,6 +22,7 @@ __all__ = ["load_whole", "make_client", "make_loops", "make_notifier", "make_pro
 
 def make_client(config: ClientConfig) -> Client:
     """The HTTP client, to be entered as an async context manager."""
+    # It may be empty (`${HTTPS_PROXY:-}`), as no Secret may, and mostly holds none.
     if config.proxy and "@" in config.proxy:
         hide(config.proxy)
     return Client(

@@ -91,6 +91,7 @@ class Dispatcher:
         self._log = log.bind(notifier=config.name)
         self._breaker: Breaker | None = None
         self._folds: int = getattr(notifier, "folds", 0)
+        self._marks_replays: bool = getattr(notifier, "marks_replays", False)
         self._draining = False
         self._fold_until: float | None = None
         self._stopping = False
@@ -268,10 +269,11 @@ class Dispatcher:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
         at, begun = self._clock.now(), self._clock.ticks()
         timeout = self._notifier.timeout
+        manual = {"manual": True} if self._marks_replays and claim.delivery.is_replay else {}
         result: Result | None = None
         try:
             with anyio.move_on_after(timeout) as scope:
-                result = await self._notifier.send(events, memory, body=body)
+                result = await self._notifier.send(events, memory, body=body, **manual)
             if result is None or scope.cancelled_caught:
                 result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
         except Exception as error:  # a guest may not crash the house

@@ -236,6 +236,8 @@ class Notifier(Protocol):
     """How many deliveries of different lanes may be under way at once."""
     folds: ClassVar[int]
     """How many events one message may name, for a digest after an outage. 0, or no such attribute: one."""
+    marks_replays: ClassVar[bool]
+    """Whether `send` takes `manual`: True for what somebody has sent again by hand. May be left out."""
     timeout: float
     """Seconds that one `send` may take in all, enforced by the dispatcher."""
 

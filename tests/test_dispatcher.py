@@ -310,6 +310,27 @@ class Chat(Toy):
 FOLD = {"fold": 900.0, "drain": 1000.0}
 
 
+async def test_a_kind_that_marks_replays_is_told_of_one(store: Store, clock: Any) -> None:
+    class Marking(Toy):
+        marks_replays = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.manual: list[bool] = []
+
+        async def send(self, *args: Any, manual: bool = False, **more: Any) -> Result:
+            self.manual.append(manual)
+            return await super().send(*args, **more)
+
+    toy = Marking()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    store.outbox.replay("pipe", clock.now() - 60, clock.now())
+    await bench.round(after=1)
+    assert toy.manual == [False, True]
+
+
 @pytest.mark.parametrize(
     "away", [Retry("HTTP 503"), Retry("refused", unreachable=True), Rejected("HTTP 404")]
 )

@@ -110,7 +110,7 @@ def test_every_key_of_the_config_is_written_about() -> None:
             keys |= block.keys()
     for entry in (*full["routes"], *full["silences"], full["store"], full["client"], full["log"]):
         keys |= entry.keys()
-    keys |= {"waits", "jitter", "throttle", "drain", "span", "fold"}
+    keys |= {"waits", "slow", "jitter", "throttle", "drain", "span", "fold"}
     keys |= {f"stuck.{key}" for key in full["rules"]["stuck"]}
     missing = {key for key in keys if f"`{key}`" not in everything}
     assert missing == set()

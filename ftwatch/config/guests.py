@@ -67,8 +67,8 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
         policy = kind.retry
         if common.retry is not None:
             said = {key: value for key, value in vars(common.retry).items() if value is not None}
-            if "waits" in said:
-                said["waits"] = tuple(wait.total_seconds() for wait in said["waits"])
+            for key in said.keys() & {"waits", "slow"}:
+                said[key] = tuple(wait.total_seconds() for wait in said[key])
             if said.get("fold") and kind.folds < 2:
                 desk.error(block.entries["retry"][1].at, f"fold: {kind.name} sends every event on its own")
             said["fold"] = said.get("fold", policy.fold) or None

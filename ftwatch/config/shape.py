@@ -138,6 +138,7 @@ class Retry:
     """How often a notifier tries again; what is left out stays as its kind has it."""
 
     waits: Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=100)] | None = None
+    slow: Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=100)] | None = None
     jitter: Annotated[float, Limits(ge=0, le=1)] | None = None
     throttle: float | None = field(
         default=None, metadata={"read": _duration(0.0), "type": Duration, "shown": None}

@@ -15,6 +15,7 @@ from ftwatch.core.span import DAY, HOUR, MINUTE
 __all__ = [
     "LEAPFROG_AFTER",
     "OUTAGE_AFTER",
+    "REPLAYED",
     "SHORT_OUTAGE",
     "Breaker",
     "Claim",
@@ -46,6 +47,8 @@ OUTAGE_AFTER = 15 * MINUTE
 SHORT_OUTAGE = MINUTE
 # A receiver is believed that it is gone once it has said so twice, this far apart (seconds).
 CONFIRMED_AFTER = MINUTE
+# What is sent again by hand has a lane of its own, of this ending.
+REPLAYED = " (replay)"
 
 
 class State(StrEnum):
@@ -145,6 +148,11 @@ class Delivery(Struct, frozen=True, kw_only=True):
     rejected_at: float | None = None
     created_at: float
     settled_at: float | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether somebody had it sent again by hand."""
+        return self.lane.endswith(REPLAYED)
 
 
 class Claim(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ __all__ = ["Webhook"]
 
 # A receiver's answer is only looked at for its status and a few words.
 LARGEST_ANSWER = 64 * 1024
-RESERVED = ("webhook-", "content-", "host", "transfer-encoding", "connection")
+RESERVED = ("webhook-", "ftwatch-", "content-", "host", "transfer-encoding", "connection")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,7 @@ class Webhook:
     audience: ClassVar[Audience] = "machines"
     retry: ClassVar[RetryPolicy] = RetryPolicy()
     concurrency: ClassVar[int] = 16
+    marks_replays: ClassVar[bool] = True
 
     def __init__(self, spec: NotifierSpec) -> None:
         self._spec = spec
@@ -88,12 +89,19 @@ class Webhook:
         """The wire form itself."""
         return encode(event)
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
-        """Posts one event; every try has its own timestamp, and the same id and bytes."""
+    async def send(
+        self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None, manual: bool = False
+    ) -> Result:
+        """Posts one event; every try has its own timestamp, and the same id and bytes.
+
+        `manual` adds a header for the receiver: somebody had it sent again.
+        """
         (event,) = events
         content = body if body is not None else self.freeze(event)
         try:
             url, headers = self._options.url.reveal(), self._headers(event, content)
+            if manual:
+                headers["ftwatch-replay"] = "manual"
         except (LookupError, BadSecret) as error:
             return Result(Rejected(str(error)))
         try:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ftwatch.core import event as events
+from ftwatch.core.delivery import REPLAYED
 from ftwatch.core.event import decode
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.known import Known
@@ -110,4 +111,4 @@ def _forget_deaths(db: Database, titles: set[str]) -> None:
 
 
 def _forget_lane(db: Database, lane: str) -> None:
-    db.execute("DELETE FROM memory WHERE lane IN (?, ?)", lane, f"{lane} (replay)")
+    db.execute("DELETE FROM memory WHERE lane IN (?, ?)", lane, lane + REPLAYED)

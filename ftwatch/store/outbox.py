@@ -6,7 +6,16 @@ import msgspec
 from msgspec import Struct
 
 from ftwatch.core.announce import Announcement
-from ftwatch.core.delivery import LEAPFROG_AFTER, Breaker, Claim, Delivery, Settlement, State, shifted
+from ftwatch.core.delivery import (
+    LEAPFROG_AFTER,
+    REPLAYED,
+    Breaker,
+    Claim,
+    Delivery,
+    Settlement,
+    State,
+    shifted,
+)
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Outbox", "Settled"]
@@ -294,13 +303,13 @@ class Outbox:
         The same ids and bytes go out. A replay stands outside the order: it has a lane of its own, so that it
         holds up nothing new.
         """
-        states = "('dead')" if dead else "('delivered', 'dead')"
+        states = "('dead')" if dead else "('delivered', 'folded', 'dead')"
         with self._db.transaction():
             return self._db.execute(
                 "UPDATE deliveries SET state = 'pending', why = 'replay by hand', reason = '', due_at = :now,"
                 " attempts = 0, throttles = 0, first_attempt_at = NULL, rejected_at = NULL,"
                 " settled_at = NULL,"
-                " lane = CASE WHEN lane LIKE '% (replay)' THEN lane ELSE lane || ' (replay)' END"
+                f" lane = CASE WHEN lane LIKE '%{REPLAYED}' THEN lane ELSE lane || '{REPLAYED}' END"
                 f" WHERE notifier = :notifier AND created_at >= :since AND state IN {states}",
                 notifier=notifier,
                 since=since,

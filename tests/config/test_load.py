@@ -63,7 +63,7 @@ providers:
     settle: 0s
     was: old
 notifiers:
-  slack: {webhook_url: "${URL}", closure: false, retry: {waits: [1s, 500ms], jitter: 0, drain: 60/min, span: 1h}}
+  slack: {webhook_url: "${URL}", closure: false, retry: {waits: [1s, 500ms], slow: [1m], fold: false, jitter: 0, drain: 60/min, span: 1h}}
   hook: {kind: webhook, url: "https://x.example", headers: {a: b, c: "Bearer ${TOKEN}"}}
 rules: {stuck: {queued: 1h, paused: false, severity: error}}
 store: {path: data/x.db, retention: 7d}
@@ -81,6 +81,7 @@ socket: ~/x.sock
     assert account.since == 30 * 86400
     slack, hook = made.notifiers["slack"], made.notifiers["hook"]
     assert slack.retry.waits == (1.0, 0.5)
+    assert (slack.retry.slow, slack.retry.fold) == ((60.0,), None)
     assert (slack.retry.jitter, slack.retry.drain, slack.retry.span) == (0, 1, 3600)
     # What is not said stays as the kind has it.
     assert slack.retry.throttle == 7.0
@@ -235,6 +236,13 @@ MISTAKES = [
     (provider("timeout: §5x"), "timeout: '5x' is no duration"),
     (slack("retry: {waits: §[]}"), "waits should be a list of at least 1, not an empty list"),
     (slack("retry: {waits: [1s, §1]}"), "waits[1]: a duration is written 30s, 5m, 2h or 30d"),
+    (slack("retry: {slow: §[]}"), "slow should be a list of at least 1, not an empty list"),
+    (slack("retry: {fold: §5s}"), "fold should be at least 60s"),
+    (slack("retry: {fold: §true}"), "fold"),
+    (
+        notifier("{kind: webhook, url: x, secret: whsec_x, retry: §{fold: 1h}}"),
+        "fold: webhook sends every event on its own",
+    ),
     (slack("retry: {jitter: §2}"), "jitter should be at most 1, not 2"),
     (slack("retry: §5"), "retry should be a mapping"),
     # Sections.

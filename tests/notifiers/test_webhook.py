@@ -125,6 +125,35 @@ async def bomb(writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
+async def test_a_replay_is_marked_and_otherwise_the_same(kit: Any) -> None:
+    async with kit.receiving() as there, kit.made("webhook", **options(there.url)) as hook:
+        await hook.send([EVENT], {})
+        await hook.send([EVENT], {}, manual=True)
+    (_, plain, first), (_, marked, second) = there.requests
+    assert "ftwatch-replay" not in plain
+    assert marked["ftwatch-replay"] == "manual"
+    assert (first, plain["webhook-id"]) == (second, marked["webhook-id"])
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "outcome"),
+    [
+        ("abort-message", 500, Rejected("HTTP 500: no; it asked not to be sent this again", final=True)),
+        ("abort-message", 404, Rejected("HTTP 404: no; it asked not to be sent this again", final=True)),
+        ("abort-message", 200, Sent("HTTP 200")),
+        ("Disable ", 503, Rejected("HTTP 503: no; it asked for no more", final=True, disable=True)),
+        ("disable", 200, Sent("HTTP 200, and it asked for no more", disable=True)),
+        ("something else", 200, Sent("HTTP 200")),
+    ],
+)
+async def test_a_receivers_word_on_a_messages_fate_is_obeyed(
+    kit: Any, header: str, status: int, outcome: Any
+) -> None:
+    async with kit.receiving() as there, kit.made("webhook", **options(there.url)) as hook:
+        there.answer = there.say(status, b"no", webhook_delivery=header)
+        assert (await hook.send([EVENT], {})).outcome == outcome
+
+
 @pytest.mark.parametrize("rude", [drip, half, flood, bomb])
 async def test_a_complete_head_is_an_answer_whatever_the_body_does(kit: Any, rude: Any) -> None:
     async with kit.receiving() as there, kit.made("webhook", **options(there.url)) as hook:
