@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from ftwatch.client import MIB, Paced, Response, Unreachable, retry_after
 from ftwatch.core.job import Snapshot
 from ftwatch.plugins import Duration, NotFound, Page, ProviderError, ProviderSpec, Secret, Unreadable
+from ftwatch.wire import lenient
 from ftwatch.wire import openai as wire
 
 __all__ = ["OpenAI"]
@@ -109,7 +110,7 @@ class OpenAI:
         try:
             told = wire.identify(answer.body)
         except Unreadable as error:
-            said = wire.complaint(answer.body)
+            said = lenient.complaint(answer.body)
             raise ProviderError(f"the answer is no job: {self._shown(said) or error}") from None
         if told != id:
             raise ProviderError(f"asked for job {id}, and was told about {told}")
@@ -186,7 +187,7 @@ class OpenAI:
 
     def _said(self, answer: Response) -> str:
         """What the answer says went wrong, as one short line without a key."""
-        return self._shown(wire.complaint(answer.body) or _first_line(answer))
+        return self._shown(lenient.complaint(answer.body) or _first_line(answer))
 
     def _shown(self, text: str) -> str:
         try:
@@ -235,5 +236,5 @@ def _first_line(answer: Response) -> str:
 
 def _speaks_of_a_job(body: bytes) -> bool:
     """Whether a 404 is the API's own word about a job, not about an address that does not exist."""
-    said = wire.complaint(body).lower()
+    said = lenient.complaint(body).lower()
     return bool(said) and not said.startswith(("not found", "invalid url", "resource not found"))

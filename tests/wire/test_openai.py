@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.plugins import ProviderError, Unreadable
+from ftwatch.wire import lenient
 from ftwatch.wire import openai as wire
 
 WHOLE: dict[str, Any] = {
@@ -202,7 +203,7 @@ def test_texts_and_depths_are_bounded() -> None:
         deep = {"a": deep}
     job = read(WHOLE, user_provided_suffix="x" * 10**6, hyperparameters={"deep": deep})
     assert job.name is not None
-    assert len(job.name) == wire.LONGEST_TEXT
+    assert len(job.name) == lenient.LONGEST_TEXT
     assert len(json.dumps(job.hyperparameters)) < 1000
 
 
