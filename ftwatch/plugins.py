@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from ftwatch.core.delivery import Outcome, RetryPolicy
 from ftwatch.core.event import Event
 from ftwatch.core.job import Snapshot
+from ftwatch.core.journal import Checkpoint, Line
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Duration",
+    "JobLog",
+    "LogPage",
     "Memory",
     "NotFound",
     "Notifier",
@@ -34,6 +37,7 @@ __all__ = [
     "ProviderSpec",
     "Result",
     "Secret",
+    "TellingDocument",
     "Unreadable",
     "kinds",
     "load_kind",
@@ -128,7 +132,8 @@ class ProviderError(Exception):
     """A provider could not be asked, or did not answer as it should. Decides nothing about any job.
 
     `denied`: the credentials were refused (401, 403), told at once. `retry_after` is in seconds.
-    `missing`: the endpoint itself is not there (404 on a listing): drift, not a vanished job.
+    `missing`: the endpoint itself is not there (404 on a listing): drift, not a vanished job. `closed`: the
+    service says that it has ended for good.
     """
 
     def __init__(
@@ -139,6 +144,7 @@ class ProviderError(Exception):
         retry_after: float | None = None,
         throttled: bool = False,
         missing: bool = False,
+        closed: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -146,6 +152,7 @@ class ProviderError(Exception):
         self.retry_after = retry_after
         self.throttled = throttled
         self.missing = missing
+        self.closed = closed
 
 
 class NotFound(Exception):
@@ -159,7 +166,8 @@ class Unreadable(Exception):
 class Page(Struct, frozen=True, kw_only=True):
     """A window of a listing, newest first: its raw entries, undecoded, and where the next window starts.
 
-    `next` is the anchor of the following window, None at the end of the listing.
+    `next` is the anchor of the following window, None at the end of the listing: the id of a job, or whatever
+    word the service gives for it.
     """
 
     entries: tuple[bytes, ...]
@@ -194,6 +202,48 @@ class Provider(Protocol):
 
     def read(self, raw: bytes) -> Snapshot:
         """The canonical job in one document (pure). Raises Unreadable."""
+        ...
+
+
+class LogPage(Struct, frozen=True, kw_only=True):
+    """One page of what a provider tells of a job besides its state.
+
+    `lines` and `checkpoints` stand in the page's own order, which `newest_first` names. `next` is the anchor
+    of the page that follows, None at the end.
+    """
+
+    lines: tuple[Line, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    next: str | None = None
+    newest_first: bool = True
+
+
+@runtime_checkable
+class JobLog(Protocol):
+    """What a provider also has, when its service keeps a log of each job, or its checkpoints.
+
+    `log_parts` are the lists that the service keeps ("events", "checkpoints"), in the order to ask for them;
+    `log_is_cheap`: whether they are asked for unless the config says otherwise.
+    """
+
+    log_parts: ClassVar[tuple[str, ...]]
+    log_is_cheap: ClassVar[bool]
+
+    async def log(self, id: str, part: str, anchor: str | None) -> bytes:
+        """A page of one part of a job's log, as it came. Raises NotFound, ProviderError."""
+        ...
+
+    def read_log(self, part: str, body: bytes) -> LogPage:
+        """What stands on it (pure). Raises ProviderError where `body` is no such page."""
+        ...
+
+
+@runtime_checkable
+class TellingDocument(Protocol):
+    """What a provider also has, when a job's document tells of past states, checkpoints or figures."""
+
+    def inline(self, raw: bytes) -> LogPage:
+        """What one document tells besides the state (pure). Raises nothing: it was read before."""
         ...
 
 

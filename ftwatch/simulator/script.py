@@ -1,11 +1,13 @@
-"""How a simulated job lives: a table of states over time, and the document it shows at any moment. Pure."""
+"""How a simulated job lives: a table of states over time, and what is true of it at any moment. Pure.
+
+How a service would say that stands with its dialect.
+"""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from ftwatch.core.job import Status
 
-__all__ = ["SCRIPTS", "Job", "Script", "Transition"]
+__all__ = ["ENDED", "SCRIPTS", "Entry", "Job", "Script", "State", "Transition"]
 
 ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
@@ -102,80 +104,86 @@ class Job:
         happened = self.transitions(now)
         return happened[-1].status if happened else self.script.states[0][1]
 
-    def document(self, now: float) -> dict[str, Any]:
-        """The job as the API shows it at `now` (Unix seconds of the simulation)."""
+    def state(self, now: float) -> "State":
+        """What is true of the job at `now`."""
         happened = self.transitions(now)
         status = self.status(now)
-        started = next((one.at for one in happened if one.status == "running"), None)
-        over = happened[-1].at if status in ENDED else None
-        succeeded = status == "succeeded"
-        settings: dict[str, Any] = {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8}
-        if started is None:
-            settings = dict.fromkeys(settings, "auto")
+        runs = [one.at for one in happened if one.status == "running"]
+        until = happened[-1].at if status in ENDED else now
+        share = min(1.0, max(0.0, (until - runs[0]) / self.longest)) if runs else 0.0
+        share = 1.0 if status == "succeeded" else min(share, 0.99)
+        return State(
+            status=status,
+            since=happened[-1].at if happened else self.created_at,
+            started_at=runs[0] if runs else None,
+            ended_at=until if status in ENDED else None,
+            step=int(share * self.script.steps),
+            steps=self.script.steps,
+            error=self.script.error if status == "failed" else None,
+        )
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the script's run takes from its beginning to its end."""
+        starts = [at for at, status in self.script.states if status == "running"]
+        return max(1.0, self.script.states[-1][0] - starts[0]) if starts else 1.0
+
+    def figures(self, step: int) -> dict[str, float]:
+        """Losses and accuracies at a step: a curve that bends like real ones, the same every time."""
+        share = step / max(1, self.script.steps)
         return {
-            "object": "fine_tuning.job",
-            "id": self.id,
-            "created_at": int(self.created_at),
-            "error": self.script.error if status == "failed" else {},
-            "fine_tuned_model": f"ft:{self.model}:acme:{self.suffix or 'run'}:{self.id[-6:]}"
-            if succeeded
-            else None,
-            "finished_at": int(over) if over is not None else None,
-            "hyperparameters": settings,
-            "model": self.model,
-            "organization_id": "org-simulated",
-            "result_files": [f"file-{self.id[-6:]}"] if succeeded else [],
-            "status": status,
-            "trained_tokens": 48_000 * self.script.steps if succeeded else None,
-            "training_file": self.training_file,
-            "validation_file": None,
-            "integrations": [],
-            "seed": 42,
-            "estimated_finish": int(self.created_at + 900) if status == "running" else None,
-            "method": {"type": "supervised", "supervised": {"hyperparameters": settings}},
-            "metadata": self.metadata,
-            "user_provided_suffix": self.suffix,
+            "train_loss": round(0.4 + 1.4 / (1 + 6 * share) + 0.05 * ((step * 37) % 11 - 5) / 5, 4),
+            "valid_loss": round(0.55 + 1.3 / (1 + 5 * share), 4),
+            "train_accuracy": round(0.5 + 0.4 * share, 4),
         }
 
-    def events(self, now: float) -> list[dict[str, Any]]:
-        """The job's own log at `now`, newest first."""
-        said = {
-            "validating_files": "Validating training file",
-            "queued": "Files validated, moving job to queued state",
-            "running": "Fine-tuning job started",
-            "succeeded": "The job has successfully completed",
-            "failed": (self.script.error or {}).get("message", "The job failed"),
-        }
+    def log(self, now: float) -> list["Entry"]:
+        """The job's own log at `now`, oldest first: its states, and its figures every tenth of the way."""
+        found = [Entry(one.at, one.status) for one in self.transitions(now)]
+        state = self.state(now)
+        if state.started_at is not None:
+            for tenth in range(1, 11):
+                step = state.steps * tenth // 10
+                if 0 < step <= state.step:
+                    at = state.started_at + self.longest * tenth / 10
+                    found.append(Entry(min(at, state.ended_at or now), None, step))
+        return sorted(found, key=lambda entry: (entry.at, entry.status in ENDED))
+
+    def saved(self, now: float) -> list["Entry"]:
+        """Its checkpoints at `now`, oldest first: one for each of three epochs."""
+        state = self.state(now)
+        ends = [state.steps // 3, state.steps * 2 // 3, state.steps]
+        began = state.started_at or self.created_at
+        last = state.ended_at or now
         return [
-            {
-                "object": "fine_tuning.job.event",
-                "id": f"ftevent-{self.id[-6:]}-{number}",
-                "created_at": int(one.at),
-                "level": "error" if one.status == "failed" else "info",
-                "message": said.get(one.status, f"Job {one.status}"),
-                "type": "message",
-                "data": {},
-            }
-            for number, one in reversed(list(enumerate(self.transitions(now))))
+            Entry(min(began + self.longest * step / state.steps, last), None, step)
+            for step in ends
+            if 0 < step <= state.step
         ]
 
-    def checkpoints(self, now: float) -> list[dict[str, Any]]:
-        """One checkpoint for each epoch of a finished run, newest first."""
-        if self.status(now) != "succeeded":
-            return []
-        return [
-            {
-                "object": "fine_tuning.job.checkpoint",
-                "id": f"ftckpt_{self.id[-6:]}{epoch}",
-                "created_at": int(self.transitions(now)[-1].at),
-                "fine_tuned_model_checkpoint": f"ft:{self.model}:acme::{self.id[-6:]}:ckpt-step-{step}",
-                "fine_tuning_job_id": self.id,
-                "step_number": step,
-                "metrics": {"step": step, "train_loss": round(1.2 / epoch, 3)},
-            }
-            for epoch, step in (
-                (3, self.script.steps),
-                (2, self.script.steps * 2 // 3),
-                (1, self.script.steps // 3),
-            )
-        ]
+
+@dataclass(frozen=True)
+class State:
+    """What is true of a job at one moment; times in Unix seconds of the simulation."""
+
+    status: str
+    since: float
+    started_at: float | None
+    ended_at: float | None
+    step: int
+    steps: int
+    error: dict[str, str] | None
+
+    @property
+    def percent(self) -> int:
+        """How far the run is, 0 to 100."""
+        return 100 * self.step // max(1, self.steps)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in a job's log: at this time this status, or else the figures of this step."""
+
+    at: float
+    status: str | None
+    step: int | None = None

@@ -3,6 +3,7 @@
 import pytest
 
 from ftwatch.core.job import Status
+from ftwatch.simulator.dialects.openai import DIALECT
 from ftwatch.simulator.script import SCRIPTS, Job, Script
 
 BORN = 1_790_000_000.0
@@ -24,17 +25,17 @@ def job(script: str | Script = "happy") -> Job:
 )
 def test_a_job_follows_its_script(after: float, status: str) -> None:
     assert job().status(BORN + after) == status
-    assert job().document(BORN + after)["status"] == status
+    assert DIALECT.document(job(), BORN + after)["status"] == status
 
 
 def test_what_a_job_shows_grows_with_it() -> None:
-    young, old = job().document(BORN + 1), job().document(BORN + 1000)
+    young, old = (DIALECT.document(job(), BORN + after) for after in (1, 1000))
     assert young["hyperparameters"]["n_epochs"] == "auto"
     assert (young["fine_tuned_model"], young["finished_at"], young["trained_tokens"]) == (None, None, None)
     assert old["hyperparameters"]["n_epochs"] == 3
     assert old["fine_tuned_model"].startswith("ft:")
     assert old["finished_at"] == BORN + 900
-    assert job("fails").document(BORN + 1000)["error"]["code"] == "exceeded_quota"
+    assert DIALECT.document(job("fails"), BORN + 1000)["error"]["code"] == "exceeded_quota"
 
 
 def test_an_order_ends_the_script() -> None:

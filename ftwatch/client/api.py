@@ -1,0 +1,274 @@
+"""One service's JSON API, asked on behalf of one provider: its address, its way in, what a refusal means.
+
+What every kind would otherwise write anew stands here; which paths there are and what the answers mean is
+the kind's affair. A refusal leaves as `ProviderError` with a sentence that holds no key.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from ftwatch.client.failure import Paced, Unreachable
+from ftwatch.client.meaning import Response, retry_after
+from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret
+from ftwatch.wire import lenient
+
+__all__ = ["Api", "ApiOptions", "Auth", "Key", "can_be_sent", "url_problem"]
+
+MIB = 1024 * 1024
+# Some services do not page: then the whole listing is one answer.
+LARGEST_LISTING = 32 * MIB
+LARGEST_JOB = 4 * MIB
+HIDDEN = "••••"
+
+# What a key looks like, should an error message repeat one that is not ours.
+_KEYLIKE = re.compile(r"\b(?:sk|pk|key|Bearer|hf|fw|AKIA|ASIA)[-_ ]?[\w*.-]{8,}")
+# How services say that they have ended.
+_CLOSED = re.compile(
+    r"(has been|was|been|is) (sunset|retired|discontinued|decommissioned|shut down)"
+    r"|(no longer|not) (available|supported|offered) (as of|since|after)"
+    r"|fine-?tuning (\w+ ){0,4}(no longer|has ended|is no more)",
+    re.IGNORECASE,
+)
+
+
+# ------------------------------------------------------------------------------------------------ the way in
+
+
+class Auth(Protocol):
+    """How requests of an account prove who asks."""
+
+    async def headers(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        """The headers that let a request in. Raises ProviderError(denied) where there are none to be had."""
+        ...
+
+    def secrets(self) -> Sequence[str]:
+        """What must not appear in anything that is told."""
+        ...
+
+
+class Key(Auth):
+    """A key that is sent with every request: from the option, else from the variable its SDK uses.
+
+    `header` and `scheme` say how; `needed` whether a request without one makes sense. The variable of the
+    environment names a key for one service: `trusts_variable` says whether this is the one.
+    """
+
+    def __init__(
+        self,
+        option: Secret | None,
+        variables: Sequence[str] = (),
+        *,
+        trusts_variable: bool = True,
+        needed: bool = True,
+        header: str = "authorization",
+        scheme: str = "Bearer ",
+        name: str = "api_key",
+    ) -> None:
+        self.option = option
+        self._variables = tuple(variables) if trusts_variable else ()
+        self._needed = needed
+        self._header, self._scheme, self._name = header, scheme, name
+
+    async def headers(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        """One header, or none where no key is needed."""
+        key = self.value()
+        return {self._header: self._scheme + key} if key else {}
+
+    def secrets(self) -> Sequence[str]:
+        """The key."""
+        try:
+            return [key] if (key := self.value()) else []
+        except ProviderError:
+            return []
+
+    def value(self) -> str | None:
+        """The key, None for a server that wants none. Raises ProviderError(denied)."""
+        try:
+            key = self.option.reveal().strip() if self.option else ""
+        except LookupError as error:
+            raise ProviderError(f"there is no API key: {error.args[0]}", denied=True) from None
+        for variable in self._variables:
+            key = key or os.environ.get(variable, "").strip()
+        if not key and self._needed:
+            variable = f"{self._variables[0]} or " if self._variables else ""
+            raise ProviderError(f"there is no API key: set {variable}the option {self._name}", denied=True)
+        if not can_be_sent(key):
+            raise ProviderError("the API key holds a character that no header can carry", denied=True)
+        return key or None
+
+
+# --------------------------------------------------------------------------------------------------- options
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiOptions:
+    """What nearly every kind can be told: the key, another address, the longest a request may take."""
+
+    api_key: Secret | None = None
+    base_url: str | None = None
+    timeout: Duration = Duration(seconds=30)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with these options, as (option, sentence)."""
+        if self.base_url is not None and (problem := url_problem(self.base_url)):
+            yield "base_url", problem
+        if self.timeout.total_seconds() <= 0:
+            yield "timeout", "must be longer than nothing"
+
+
+def url_problem(url: str, example: str = "https://api.example.com/v1") -> str | None:
+    """What is wrong with the address of an API."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        return f"is no http or https address, like {example}"
+    if parts.username or parts.password:
+        return "holds a user name or password; use api_key"
+    return None
+
+
+def can_be_sent(value: str) -> bool:
+    """Whether a header can carry it."""
+    return value.isascii() and value.isprintable()
+
+
+def is_near(url: str) -> bool:
+    """Whether an address is on this very machine."""
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+# ------------------------------------------------------------------------------------------------ the asking
+
+
+class Api:
+    """An account's API. `base_url` may hold a query, which every request keeps.
+
+    `headers` go with every request. `permissions` maps a status of refusal to what the kind advises then.
+    """
+
+    def __init__(
+        self,
+        spec: ProviderSpec,
+        base_url: str,
+        auth: Auth,
+        *,
+        timeout: Duration,
+        headers: Mapping[str, str] | None = None,
+        advice: Mapping[int, str] | None = None,
+    ) -> None:
+        self._client = spec.client
+        self.auth = auth
+        self._base = urlsplit(base_url)._replace(fragment="")
+        self._timeout = timeout.total_seconds()
+        self._headers = {"accept": "application/json", **(headers or {})}
+        self._advice = advice or {}
+
+    def url(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """The address of a path below the base, with a query."""
+        pairs = [*parse_qsl(self._base.query, keep_blank_values=True), *(query or {}).items()]
+        whole = self._base._replace(
+            path=self._base.path.rstrip("/") + path, query=urlencode(pairs, quote_via=quote)
+        )
+        return str(whole.geturl())
+
+    async def ask(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        method: str = "GET",
+        content: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        cap: int = LARGEST_LISTING,
+    ) -> Response:
+        """Any answer, whole. Raises ProviderError where none came."""
+        url = self.url(path, query)
+        about = {**self._headers, **(headers or {}), **await self.auth.headers(method, url, content)}
+        try:
+            answer: Response = await self._client.request(
+                method, url, headers=about, content=content or None, deadline=self._timeout, cap=cap
+            )
+        except Paced as error:
+            raise ProviderError(error.reason, throttled=True, retry_after=error.wait) from None
+        except Unreachable as error:
+            raise ProviderError(error.reason) from None
+        # An answer that repeats the key, in a job's error for one, is kept and told to others.
+        for secret in self.auth.secrets():
+            if len(secret) >= 6 and secret.encode() in answer.body:
+                body = answer.body.replace(secret.encode(), HIDDEN.encode())
+                answer = Response(answer.status, answer.headers, body)
+        return answer
+
+    async def page(
+        self, path: str, query: Mapping[str, str] | None = None, *, forgotten: str | None = None
+    ) -> bytes:
+        """A listing's page. `forgotten`: a word in the complaint about an anchor that is no longer known.
+
+        Raises ProviderError; `missing` where the listing or the anchor is not there.
+        """
+        answer = await self.ask(path, query)
+        if answer.status == 200:
+            return answer.body
+        lost = forgotten is not None and answer.status in (400, 404, 422)
+        lost = lost and str(forgotten).lower() in self.complaint(answer).lower()
+        self.refused(answer, missing=answer.status == 404 or lost)
+
+    async def job(self, path: str, id: str, query: Mapping[str, str] | None = None) -> bytes:
+        """One job's document. NotFound only where the API itself says so, not something before it."""
+        answer = await self.ask(path, query, cap=LARGEST_JOB)
+        if answer.status == 404 and speaks_of_a_job(answer.body):
+            raise NotFound(id)
+        if answer.status != 200:
+            self.refused(answer)
+        return answer.body
+
+    # ---------------------------------------------------------------------------------------- refusals
+
+    def refused(self, answer: Response, *, missing: bool = False) -> NoReturn:
+        """Raises what an answer other than 200 means."""
+        status = answer.status
+        said = self.complaint(answer)
+        reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        if 300 <= status < 400:
+            reason = f"HTTP {status}: redirects are not followed; is base_url right?"
+        if status in self._advice:
+            reason = f"{reason}; {self._advice[status]}"
+        raise ProviderError(
+            reason,
+            denied=status in (401, 403),
+            throttled=status == 429,
+            retry_after=retry_after(answer.headers),
+            missing=missing,
+            closed=status == 410 or (400 <= status < 500 and bool(_CLOSED.search(said))),
+        )
+
+    def complaint(self, answer: Response) -> str:
+        """What the answer says went wrong, as one short line without a key."""
+        return self.shown(lenient.complaint(answer.body) or _first_line(answer))
+
+    def shown(self, text: str) -> str:
+        """A stranger's sentence without anything that looks like a key."""
+        for secret in self.auth.secrets():
+            text = text.replace(secret, HIDDEN)
+        text = _KEYLIKE.sub(HIDDEN, text)
+        return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _first_line(answer: Response) -> str:
+    """The beginning of a text answer; of a page for browsers only that it is one."""
+    if answer.body[:200].lstrip().startswith(b"<"):
+        return "an HTML page, not the API"
+    return answer.text(2000)
+
+
+def speaks_of_a_job(body: bytes) -> bool:
+    """Whether a 404 is the API's own word about a job, not about an address that does not exist."""
+    said = lenient.complaint(body).lower()
+    return bool(said) and not said.startswith(("not found", "invalid url", "resource not found"))
