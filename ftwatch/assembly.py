@@ -33,8 +33,8 @@ def make_client(config: ClientConfig) -> Client:
     )
 
 
-def make_provider(config: ProviderConfig, client: Client) -> Provider:
-    """A configured provider, with a rate budget of its own."""
+def make_provider(config: ProviderConfig, client: Client, folder: Path | None = None) -> Provider:
+    """A configured provider, with a rate budget of its own; `folder` is where relative paths start."""
     provider: Provider = load_kind("provider", config.kind)(
         ProviderSpec(
             name=config.name,
@@ -42,6 +42,7 @@ def make_provider(config: ProviderConfig, client: Client) -> Provider:
             labels=config.labels,
             options=config.options,
             client=Account(client, Budget(config.rate)),
+            folder=str(folder or Path()),
         )
     )
     return provider
@@ -80,7 +81,7 @@ def make_loops(
     pollers = {
         name: Poller(
             provider,
-            make_provider(provider, client),
+            make_provider(provider, client, config.folder),
             store,
             run,
             routing=config.routing,

@@ -5,7 +5,7 @@ an entry point in the group `ftwatch.providers` or `ftwatch.notifiers`, built-in
 class is a frozen keyword-only dataclass; `config` checks the YAML against it and names every mistake's place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Duration",
+    "Introducing",
     "JobLog",
     "LogPage",
     "Memory",
@@ -36,9 +37,11 @@ __all__ = [
     "ProviderError",
     "ProviderSpec",
     "Result",
+    "Retiring",
     "Secret",
     "TellingDocument",
     "Unreadable",
+    "Watching",
     "kinds",
     "load_kind",
 ]
@@ -175,11 +178,21 @@ class Page(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """A configured account on a fine-tuning service."""
+    """A configured account on a fine-tuning service.
+
+    `Options` may have `members()`: several accounts that one block names (regions, for one), as a map from
+    what is added to the provider's name to options of its own.
+    """
 
     Options: ClassVar[type]
     list_is_truth: ClassVar[bool]
     """Whether a list entry counts as much as a retrieve."""
+    key_variable: ClassVar[str | None]
+    """The variable from which the service's own SDK reads a key, where that is enough to get in."""
+    heads: ClassVar[tuple[str | None, ...]]
+    """The anchors where the listings of the service begin. May be left out: one listing, (None,)."""
+    newest_first: ClassVar[bool]
+    """Whether new jobs come first, so that a page without one ends the search. May be left out: True."""
 
     async def page(self, anchor: str | None) -> bytes:
         """The window after the job `anchor` (None: the newest), as it came: equal bytes, equal jobs.
@@ -247,15 +260,49 @@ class TellingDocument(Protocol):
         ...
 
 
+@runtime_checkable
+class Watching(Protocol):
+    """What a provider also has, when its service tells of news by itself. A hint to look; polling decides."""
+
+    def watch(self) -> AsyncIterator[str]:
+        """The ids of jobs that something happened to, as it happens, until the service ends the stream.
+
+        Raises ProviderError.
+        """
+        ...
+
+
+@runtime_checkable
+class Retiring(Protocol):
+    """What a provider also has, when its service says when models stop answering."""
+
+    async def retirements(self) -> dict[str, int]:
+        """When models end, by their names (Unix seconds). Raises ProviderError."""
+        ...
+
+
+@runtime_checkable
+class Introducing(Protocol):
+    """What a provider also has, when it can say whose key this is and what the key may do."""
+
+    async def introduce(self) -> list[str]:
+        """Sentences for `check --online`: whose key it is, what it may beyond need. Raises ProviderError."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProviderSpec:
-    """What a provider's constructor is given. `client` is the account's own, paced by its rate budget."""
+    """What a provider's constructor is given. `client` is the account's own, paced by its rate budget.
+
+    `folder` is the config's: relative paths start there.
+    """
 
     name: str
     kind: str
     labels: dict[str, str]
     options: Any
     client: Any
+    folder: str = "."
 
 
 # ------------------------------------------------------------------------------------------ notifiers

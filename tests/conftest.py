@@ -30,3 +30,12 @@ class StillClock:
 @pytest.fixture
 def clock() -> StillClock:
     return StillClock()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says loudly what was left out because something is not installed or may not be used here."""
+    left_out = sorted({str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ())})
+    if left_out:
+        terminalreporter.section("left out", red=True)
+        for reason in left_out:
+            terminalreporter.line(reason.removeprefix("Skipped: "))

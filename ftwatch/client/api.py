@@ -271,4 +271,6 @@ def _first_line(answer: Response) -> str:
 def speaks_of_a_job(body: bytes) -> bool:
     """Whether a 404 is the API's own word about a job, not about an address that does not exist."""
     said = lenient.complaint(body).lower()
-    return bool(said) and not said.startswith(("not found", "invalid url", "resource not found"))
+    return bool(said) and not said.startswith(
+        ("not found", "invalid url", "unknown request url", "resource not found")
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette.requests import Request
@@ -26,9 +27,24 @@ class Dialect:
     words: ClassVar[Mapping[str, str]] = {}
     """The service's words for the script's statuses, where they differ."""
 
-    def options(self, url: str, key: str | None) -> dict[str, Any]:
-        """What a config says below the provider's name, to watch the service at `url`."""
+    shows: ClassVar[Mapping[str, str]] = {}
+    """What ftwatch sees of a script's status that the service has no word for: `{"paused": "running"}`."""
+    tells_model: ClassVar[bool] = True
+    """Whether a job that succeeded names the model it made."""
+    log_tells: ClassVar[frozenset[str]] = frozenset({"states", "figures", "checkpoints"})
+    """What stands in its job log, for a kind that reads one; "ends" where lines prove how a job ended."""
+    pages: ClassVar[bool] = True
+    """Whether its listing comes in pages; then it keeps to `world.page_cap`."""
+
+    def options(self, url: str, key: str | None, folder: Path) -> dict[str, Any]:
+        """What a config says below the provider's name, to watch the service at `url`.
+
+        `folder` is for files that the config names (credentials); it lasts as long as the service.
+        """
         return {"kind": self.kind, "base_url": url, **({"api_key": key} if key else {})}
+
+    def write(self, world: "Upstream") -> None:
+        """Writes the files that the service consists of, as they are now. Most consist of none."""
 
     def routes(self, world: "Upstream") -> Sequence[Route]:
         """The service's addresses, each endpoint guarded by `world.guarded`."""

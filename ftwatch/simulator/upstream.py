@@ -112,12 +112,16 @@ TROUBLES: dict[str, Trouble] = {
 
 @dataclass
 class Upstream:
-    """The service. `stale` seconds is how far its listing lags behind what a retrieve shows."""
+    """The service. `stale` seconds is how far its listing lags behind what a retrieve shows.
+
+    `page_cap` is the most jobs that a page may hold, whatever is asked for.
+    """
 
     clock: Clock = field(default_factory=Clock)
     key: str | None = None
     stale: float = 0.0
     port: int = 0
+    page_cap: int = 1000
     jobs: dict[str, Job] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     dialect: Dialect = field(default_factory=lambda: dialect_of("openai"))

@@ -85,7 +85,7 @@ class OpenAI(Dialect):
         wanted = {key[9:-1]: value for key, value in query.items() if key.startswith("metadata[")}
         jobs = [job for job in world.jobs.values() if wanted.items() <= job.metadata.items()]
         ids = [job.id for job in jobs]
-        after, limit = query.get("after"), int(query.get("limit", 20))
+        after, limit = query.get("after"), min(int(query.get("limit", 20)), world.page_cap)
         start = ids.index(after) + 1 if after in ids else 0
         now = world.listed_at()
         shown = [self.document(job, max(now, job.created_at)) for job in jobs[start : start + limit]]
