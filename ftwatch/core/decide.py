@@ -31,6 +31,9 @@ FIRST_STATES = frozenset({Status.VALIDATING_FILES, Status.QUEUED, Status.RUNNING
 # What a finished job may still learn about itself, worth telling.
 RESULTS = frozenset({"fine_tuned_model", "result_files", "error", "trained_tokens"})
 
+# Between an alert's subject and its stage, where it is remembered which one fires.
+STAGE = "\n"
+
 # How far along a status is: a listing may only ever move a job forward.
 _ORDER = {
     Status.VALIDATING_FILES: 0,
@@ -284,15 +287,20 @@ class _Turn:
                 wakes.append(finding.wake_at)
             subject = finding.subject if finding.note and awake else None
             firing = alerts.get(rule.name)
-            if firing and firing[0] != subject:
+            before, _, stage = (firing[0] if firing else "").partition(STAGE)
+            if firing and before != subject:
                 kind = f"{events.ALERT}{rule.name}.resolved"
                 self._tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
                 del alerts[rule.name]
-            if subject is not None and rule.name not in alerts:
+            if subject is not None and (rule.name not in alerts or stage != finding.stage):
                 told = self._tell(
                     events.ALERT + rule.name, rule.severity, known.snapshot, status, status, note=finding.note
                 )
-                alerts[rule.name] = (subject, told)
+                named = subject + STAGE + finding.stage if finding.stage else subject
+                alerts[rule.name] = (
+                    named,
+                    tuple(dict.fromkeys([*alerts.get(rule.name, ("", ()))[1], *told])),
+                )
         if known.held_at is not None:
             wakes.append(known.held_at + self.policy.settle)
         return self._decision(replace(known, alerts=alerts, wake_at=min(wakes, default=None)))

@@ -10,12 +10,23 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from ftwatch.core.diff import Change
 from ftwatch.core.job import JobKey, Snapshot, Status
 
-__all__ = ["Data", "Event", "Severity", "decode", "digest", "encode", "event_id", "status_severity"]
+__all__ = [
+    "Data",
+    "Event",
+    "SavedModel",
+    "Severity",
+    "Summary",
+    "decode",
+    "digest",
+    "encode",
+    "event_id",
+    "status_severity",
+]
 
 JOB = "fine_tuning.job."
 ALERT = "fine_tuning.alert."
@@ -23,9 +34,11 @@ CREATED = JOB + "created"
 UPDATED = JOB + "updated"
 GONE = JOB + "gone"
 RETURNED = JOB + "returned"
+CHECKPOINT = "fine_tuning.checkpoint.created"
 WATCHING = "ftwatch.provider.watching"
 DEGRADED = "ftwatch.provider.degraded"
 RECOVERED = "ftwatch.provider.recovered"
+RETIRED = "ftwatch.provider.retired"
 UNREADABLE = "ftwatch.provider.unreadable"
 DRIFT = "ftwatch.provider.drift"
 DEAD = "ftwatch.delivery.dead"
@@ -75,11 +88,33 @@ def status_severity(status: Status) -> Severity:
     return _STATUS_SEVERITY[status]
 
 
+class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a job came to, told with its end: spans in seconds, the last figures by their names.
+
+    `cause` is why it failed or was cancelled, one of the codes of `core.cause`.
+    """
+
+    cause: str | None = None
+    queued_for: int | None = None
+    ran_for: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class SavedModel(Struct, frozen=True, kw_only=True):
+    """What an event tells of a checkpoint: `model` is the name it can be used by."""
+
+    id: str | None
+    step: int | None
+    model: str | None
+    metrics: dict[str, float]
+
+
 class Data(Struct, frozen=True, kw_only=True):
     """What an event is about. `id` is the job's, else the provider's or notifier's name.
 
     What is UNSET is left out of the wire form: an event about a provider has no sequence or status.
-    `note` is one plain sentence for people, where the type alone does not say it.
+    `note` is one plain sentence for people, where the type alone does not say it; `continues` is the id of
+    the job that the provider started anew as this one.
     """
 
     id: str
@@ -97,6 +132,9 @@ class Data(Struct, frozen=True, kw_only=True):
     incomplete: tuple[str, ...] | UnsetType = UNSET
     note: str | UnsetType = UNSET
     changes: tuple[Change, ...] | UnsetType = UNSET
+    summary: Summary | UnsetType = UNSET
+    checkpoint: SavedModel | UnsetType = UNSET
+    continues: str | UnsetType = UNSET
     job: Snapshot | UnsetType = UNSET
 
 

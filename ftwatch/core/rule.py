@@ -4,6 +4,7 @@ A rule answers with a `Finding`: what is wrong, if anything is, and when to ask 
 says nothing new. `decide` keeps which rules fire, and makes the events.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
@@ -16,20 +17,26 @@ __all__ = ["Facts", "Finding", "Rule", "Stuck"]
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status."""
+    """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status.
+
+    `ends` is what the job's provider itself says of when models stop answering (Unix seconds), by their names.
+    """
 
     snapshot: Snapshot
     status_since: float
+    ends: Mapping[str, int] = {}
 
 
 class Finding(Struct, frozen=True, kw_only=True):
     """What a rule sees. `note` is a sentence for people while it fires, None while all is well.
 
-    `subject` names what it fired about: another subject is another alert. `wake_at` is when to ask again.
+    `subject` names what it fired about: another subject is another alert. A new `stage` of the same subject
+    is told again, without the end of the one before. `wake_at` is when to ask again.
     """
 
     note: str | None = None
     subject: str = ""
+    stage: str = ""
     wake_at: float | None = None
 
 
