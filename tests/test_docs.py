@@ -140,7 +140,7 @@ def test_every_event_is_in_the_table() -> None:
     own = {value for value in own if re.fullmatch(r"ftwatch\.(test|[a-z]+\.[a-z]+)", value)}
     own -= {events.__name__, events.__package__}
     jobs = {events.JOB + status for status in Status}
-    jobs |= {events.CREATED, events.UPDATED, events.GONE, events.RETURNED}
+    jobs |= {events.CREATED, events.UPDATED, events.GONE, events.RETURNED, events.CHECKPOINT}
     alerts = {f"{events.ALERT}{name}{end}" for name in ("stuck",) for end in ("", ".resolved")}
     assert len(own) > 8
     assert written_types() == own | jobs | alerts

@@ -207,15 +207,23 @@ class Api:
         return answer
 
     async def page(
-        self, path: str, query: Mapping[str, str] | None = None, *, forgotten: str | None = None
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        forgotten: str | None = None,
+        of: str | None = None,
     ) -> bytes:
         """A listing's page. `forgotten`: a word in the complaint about an anchor that is no longer known.
 
-        Raises ProviderError; `missing` where the listing or the anchor is not there.
+        Raises ProviderError; `missing` where the listing or the anchor is not there. A listing `of` a job
+        raises NotFound where the API knows no such job.
         """
         answer = await self.ask(path, query)
         if answer.status == 200:
             return answer.body
+        if of is not None and answer.status == 404 and speaks_of_a_job(answer.body):
+            raise NotFound(of)
         lost = forgotten is not None and answer.status in (400, 404, 422)
         lost = lost and str(forgotten).lower() in self.complaint(answer).lower()
         self.refused(answer, missing=answer.status == 404 or lost)

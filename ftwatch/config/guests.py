@@ -46,6 +46,7 @@ def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
             since=since,
             degraded_after=common.degraded_after,
             settle=common.settle,
+            job_log=common.job_log,
             was=common.was,
             options=options,
         )

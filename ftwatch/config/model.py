@@ -55,6 +55,7 @@ class ProviderConfig:
     """One account. Spans in seconds, `rate` in requests per second.
 
     `since` narrows `watch` to jobs created so many seconds ago or later; `was` is the name it had before.
+    `job_log`: whether jobs' own logs are read; None leaves that to the kind.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ProviderConfig:
     since: float | None = None
     degraded_after: float = 300.0
     settle: float = 120.0
+    job_log: bool | None = None
     was: str | None = None
     webhook_secret: Secret | None = None
     options: Any = None

@@ -130,6 +130,7 @@ class Provider:
     )
     degraded_after: float = _span("5m", 1.0)
     settle: float = _span("2m")
+    job_log: bool | None = None
     was: str | None = None
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "degraded",
     "drifted",
     "recovered",
+    "retired",
     "unreadable",
     "watching",
 ]
@@ -41,7 +42,8 @@ class ProviderState(Struct, frozen=True, kw_only=True):
 
     `baseline_at`: when the first complete listing ended (Unix seconds); `cursor` is where an unfinished one
     goes on; `scope` stands for the `watch` it was made under. `words` are unknown statuses already told,
-    `unreadable` the fingerprints of entries already told, `told` who knows that it is degraded.
+    `unreadable` the fingerprints of entries already told, `told` who knows that it is degraded. `drift` is
+    how the listing was said to have changed, `drifts` what else has; `retired_at`: the service has ended.
     """
 
     name: str
@@ -57,6 +59,8 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     drift: str = ""
+    drifts: tuple[str, ...] = ()
+    retired_at: float | None = None
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
@@ -89,12 +93,23 @@ def degraded(state: ProviderState, kind: str, reason: str, routing: Routing, now
     return replace(said, state=replace(said.state or after, told=told))
 
 
-def recovered(state: ProviderState, kind: str, routing: Routing, now: float) -> Announcement:
-    """Good looks again: told to whoever knows that it was degraded, and to whom routes name."""
-    if state.degraded_at is None:
+def retired(state: ProviderState, kind: str, reason: str, routing: Routing, now: float) -> Announcement:
+    """The service says that it has ended for good. Told once; who heard that it was degraded hears it too."""
+    if state.retired_at is not None:
         return Announcement()
-    after = replace(state, degraded_at=None, reason="", told=())
-    note = f"after {span(now - state.degraded_at)} of: {state.reason}"
+    after = replace(state, retired_at=now, degraded_at=None, reason=reason, told=())
+    said = _about_provider(after, kind, events.RETIRED, Severity.NOTICE, reason, routing, now, state.told)
+    told = tuple(assignment.notifier for assignment in said.deliveries)
+    return replace(said, state=replace(said.state or after, told=told))
+
+
+def recovered(state: ProviderState, kind: str, routing: Routing, now: float) -> Announcement:
+    """Good looks again: told to whoever knows that it was degraded or had ended, and to whom routes name."""
+    since = state.degraded_at if state.degraded_at is not None else state.retired_at
+    if since is None:
+        return Announcement()
+    after = replace(state, degraded_at=None, retired_at=None, reason="", told=())
+    note = f"after {span(now - since)} of: {state.reason}"
     return _about_provider(after, kind, events.RECOVERED, Severity.NOTICE, note, routing, now, state.told)
 
 
@@ -112,11 +127,16 @@ def unreadable(
     return _about_provider(after, kind, events.UNREADABLE, Severity.WARNING, note, routing, now)
 
 
-def drifted(state: ProviderState, kind: str, what: str, routing: Routing, now: float) -> Announcement:
-    """The provider's interface is not what it was. The same drift is told once."""
-    if state.drift == what:
+def drifted(
+    state: ProviderState, kind: str, about: str, what: str, routing: Routing, now: float
+) -> Announcement:
+    """The provider's interface is not what it was. `about` is what of it; the same is told once."""
+    if what == state.drift or about in state.drifts:
         return Announcement()
-    after = replace(state, drift=what)
+    if about == "listing":
+        after = replace(state, drift=what)
+    else:
+        after = replace(state, drifts=(*state.drifts, about)[-REMEMBERED:])
     return _about_provider(after, kind, events.DRIFT, Severity.WARNING, what, routing, now)
 
 

@@ -5,15 +5,16 @@ alone: the store commits what it returns, in one transaction, or nothing. It nev
 provider's wire format or a clock.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from ftwatch.core import event as events
 from ftwatch.core.diff import Change, diff, is_volatile
-from ftwatch.core.event import Data, Event, Severity, event_id, status_severity
-from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id, status_severity
+from ftwatch.core.job import JobError, JobKey, Progress, Snapshot, Status
+from ftwatch.core.journal import Checkpoint, Journal, Line, between, pending
 from ftwatch.core.known import Assignment, Decision, Known, Look, Policy, Refusal
 from ftwatch.core.route import Routing, route, watches
 from ftwatch.core.rule import Facts
@@ -125,6 +126,8 @@ class _Turn:
         self.deliveries: list[Assignment] = []
         self.verdicts: list[Refusal] = []
         self.words: list[str] = []
+        self.journal = Journal()
+        self.saved: tuple[Checkpoint, ...] = ()
 
     # ------------------------------------------------------------------------------ the four ways in
 
@@ -152,6 +155,7 @@ class _Turn:
         is_news = not (unmet and self.policy.baseline)
         since = _first_since(snapshot, self.now) if is_news else self.now
         base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
+        base, snapshot = self._read_journal(base, snapshot, look.journal, before)
         base = replace(
             base,
             ignored=False,
@@ -165,8 +169,7 @@ class _Turn:
             return self._judged(replace(base, snapshot=before or snapshot, held=snapshot, held_at=held_at))
         base = replace(base, held=None, held_at=None)
         if before is None:
-            if is_news:
-                self._meet(snapshot)
+            base = self._meet(base, snapshot) if is_news else replace(base, states=())
             return self._judged(replace(base, snapshot=snapshot))
         return self._judged(self._compare(base, before, snapshot))
 
@@ -179,8 +182,7 @@ class _Turn:
                 return self._judged(known)
             held, kept = known.held, replace(known, held=None, held_at=None)
             if _was_held_at_first_sight(known):
-                self._meet(held)
-                return self._judged(replace(kept, snapshot=held))
+                return self._judged(replace(self._meet(kept, held), snapshot=held))
             return self._judged(self._compare(kept, known.snapshot, held))
         return self._judged(known)
 
@@ -196,7 +198,7 @@ class _Turn:
 
     # ------------------------------------------------------------------------------ what is told
 
-    def _meet(self, snapshot: Snapshot) -> None:
+    def _meet(self, known: Known, snapshot: Snapshot) -> Known:
         """A job seen for the first time: `created`, and what else its first look proves."""
         status = snapshot.status
         is_first = status in FIRST_STATES
@@ -209,8 +211,14 @@ class _Turn:
             occurred=snapshot.created_at,
             skipped=status.is_terminal,
         )
-        if not is_first:
-            self._transition(None, snapshot, ())
+        if is_first:
+            # What led there is told by the state itself; the log goes on from here.
+            _, rest = between(known.states, status, status)
+            self._save(snapshot)
+            return replace(known, states=rest)
+        last, rest = self._relive(None, snapshot, known.states)
+        self._transition(last, snapshot, (), known.metrics)
+        return replace(known, states=rest)
 
     def _compare(self, known: Known, before: Snapshot, after: Snapshot) -> Known:
         """A job seen again: what came back, what changed, and whether that is a transition."""
@@ -218,10 +226,14 @@ class _Turn:
         if known.gone:
             self._tell(events.RETURNED, Severity.NOTICE, after, after.status, after.status)
             known = replace(known, gone=False)
+        last, rest = self._relive(before.status, after, known.states)
+        known = replace(known, states=rest)
         renamed = after.status is Status.UNKNOWN and after.raw_status != before.raw_status
-        if after.status is not before.status or renamed:
-            self._transition(before.status, after, changes)
-            return replace(known, snapshot=after, status_since=self.now)
+        if after.status is not last or renamed:
+            self._transition(last, after, changes, known.metrics)
+            again = before.status.is_terminal and not after.status.is_terminal
+            attempt = known.attempt + 1 if again else known.attempt
+            return replace(known, snapshot=after, status_since=self.now, attempt=attempt)
         if changes:
             late = after.status.is_terminal and any(
                 change.field.partition(".")[0] in RESULTS for change in changes
@@ -229,6 +241,95 @@ class _Turn:
             severity = Severity.NOTICE if late else Severity.DETAIL
             self._tell(events.UPDATED, severity, after, after.status, after.status, changes=changes)
         return replace(known, snapshot=after)
+
+    # ------------------------------------------------------------------------------ what the log adds
+
+    def _read_journal(
+        self, known: Known, snapshot: Snapshot, journal: Journal | None, before: Snapshot | None
+    ) -> tuple[Known, Snapshot]:
+        """What the job's log adds to what is known of it, and to what its document says.
+
+        The document's word counts where it has one; what the log filled in stays until it has.
+        """
+        lines = journal.lines if journal is not None else ()
+        metrics = dict(known.metrics)
+        for line in lines:
+            metrics.update(line.metrics)
+        states = [*known.states, *(line for line in lines if line.status is not None)]
+        if journal is not None and before is not None:
+            looked = known.asked / 1000 if known.asked else None
+            states = list(pending(states, before.status, looked, is_first=not known.logged))
+        fill: dict[str, Any] = {}
+        if snapshot.started_at is None:
+            began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
+            kept = self._filled("started_at", known)
+            is_anew = known.snapshot.status.is_terminal and not snapshot.status.is_terminal
+            fill["started_at"] = began[0] if began and (kept is None or is_anew) else kept
+        if snapshot.progress is None and not snapshot.status.is_terminal:
+            fill["progress"] = _progress(lines) or self._filled("progress", known)
+        if snapshot.error is None and snapshot.status is Status.FAILED:
+            said = [line.message for line in lines if line.level == "error" and line.message]
+            fill["error"] = JobError(message=said[-1]) if said else self._filled("error", known)
+        fill = {name: value for name, value in fill.items() if value is not None}
+        if journal is not None:
+            self.journal = journal
+            # What was there before anybody looked is recorded, and is no news.
+            is_met = known.logged or bool(known.sequence)
+            self.saved = journal.checkpoints if is_met else ()
+        read = replace(
+            known,
+            metrics=metrics,
+            states=tuple(states),
+            filled=tuple(fill),
+            logged=known.logged or journal is not None,
+        )
+        return read, replace(snapshot, **fill) if fill else snapshot
+
+    def _filled(self, name: str, known: Known) -> Any:
+        """What the log filled in before, and the document still does not say."""
+        return getattr(known.held or known.snapshot, name) if name in known.filled else None
+
+    def _relive(
+        self, before: Status | None, after: Snapshot, states: tuple[Line, ...]
+    ) -> tuple[Status | None, tuple[Line, ...]]:
+        """Tells of the states that the log proves before `after`, and of checkpoints, each at its time.
+
+        Returns the last state told, and the lines that are left for the next look.
+        """
+        proven, rest = between(states, before, after.status)
+        told: tuple[Line | Checkpoint, ...] = (*proven, *self.saved)
+        moments = [(one.at if one.at is not None else self.now, one) for one in told]
+        self.saved = ()
+        last = before
+        for _, one in sorted(moments, key=lambda moment: moment[0]):
+            if isinstance(one, Checkpoint):
+                self._tell_saved(one, after, last or after.status)
+                continue
+            assert one.status is not None
+            self._tell(
+                events.JOB + one.status,
+                status_severity(one.status),
+                after,
+                one.status,
+                last,
+                changes=(Change("status", last, one.status),),
+                occurred=one.at,
+                skipped=True,
+            )
+            last = one.status
+        return last, rest
+
+    def _save(self, snapshot: Snapshot) -> None:
+        """Tells of checkpoints that no state stands beside."""
+        for one in self.saved:
+            self._tell_saved(one, snapshot, snapshot.status)
+        self.saved = ()
+
+    def _tell_saved(self, one: Checkpoint, snapshot: Snapshot, status: Status) -> None:
+        saved = SavedModel(id=one.id, step=one.step, model=one.model, metrics=one.metrics)
+        self._tell(
+            events.CHECKPOINT, Severity.DETAIL, snapshot, status, status, occurred=one.at, checkpoint=saved
+        )
 
     def _prove(self, before: Status | None, after: Snapshot) -> Status | None:
         """Tells of a run that began and ended between two looks, where its start time proves it."""
@@ -251,7 +352,13 @@ class _Turn:
         )
         return Status.RUNNING
 
-    def _transition(self, before: Status | None, after: Snapshot, changes: tuple[Change, ...]) -> None:
+    def _transition(
+        self,
+        before: Status | None,
+        after: Snapshot,
+        changes: tuple[Change, ...],
+        metrics: dict[str, float],
+    ) -> None:
         """The status became another one: what lies between is told first, where it is proven."""
         before, status = self._prove(before, after), after.status
         if status is not before:
@@ -274,11 +381,12 @@ class _Turn:
             changes=changes,
             occurred=after.finished_at if status.is_terminal else _start(after),
             incomplete=("fine_tuned_model",) if incomplete else (),
+            summary=_summary(after, metrics) if status.is_terminal else None,
         )
 
     def _judged(self, known: Known) -> Decision:
         """Lets every rule look at the job as it now stands, and settles when to wake up for it."""
-        facts = Facts(snapshot=known.snapshot, status_since=known.status_since)
+        facts = Facts(snapshot=known.snapshot, status_since=known.status_since, ends=self.policy.ends)
         status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
         awake = not (known.gone or known.ignored)
         for rule in self.policy.rules:
@@ -331,13 +439,16 @@ class _Turn:
         incomplete: tuple[str, ...] = (),
         note: str | None = None,
         also: tuple[str, ...] = (),
+        summary: Summary | None = None,
+        checkpoint: SavedModel | None = None,
     ) -> tuple[str, ...]:
         """Makes the job's next event and finds who gets it; returns their names."""
         self.sequence += 1
         link = self.link or snapshot.key
         news = [change for change in changes if not is_volatile(change, snapshot.status)]
         if news or not changes:
-            id = event_id(link, kind, news)
+            about = (checkpoint.step, checkpoint.model or checkpoint.id) if checkpoint else ()
+            id = event_id(link, kind, news, *about)
             self.link = id
         else:
             id = event_id(link, kind, changes, self.sequence)
@@ -347,6 +458,10 @@ class _Turn:
             extra["incomplete"] = incomplete
         if note is not None:
             extra["note"] = note
+        if summary is not None:
+            extra["summary"] = summary
+        if checkpoint is not None:
+            extra["checkpoint"] = checkpoint
         event = Event(
             id=id,
             type=kind,
@@ -395,6 +510,7 @@ class _Turn:
             deliveries=tuple(self.deliveries),
             verdicts=tuple(self.verdicts),
             words=tuple(self.words),
+            journal=self.journal,
         )
 
 
@@ -402,6 +518,25 @@ def _people(routing: Routing) -> Iterator[str]:
     for recipient in routing.recipients:
         if recipient.audience == "people" and recipient.closure:
             yield recipient.name
+
+
+def _progress(lines: Sequence[Line]) -> Progress | None:
+    """How far the run is, by the last line that says so."""
+    line = next((line for line in reversed(lines) if line.step is not None and line.metrics), None)
+    if line is None or line.step is None:
+        return None
+    percent = round(100 * line.step / line.total, 1) if line.total and line.step <= line.total else None
+    return Progress(step=line.step, total_steps=line.total, percent=percent)
+
+
+def _summary(job: Snapshot, metrics: dict[str, float]) -> Summary:
+    """What a job that ended came to."""
+    began, ended = job.started_at, job.finished_at
+    return Summary(
+        queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
+        ran_for=ended - began if began and ended and ended >= began else None,
+        metrics=metrics,
+    )
 
 
 def _was_held_at_first_sight(known: Known) -> bool:

@@ -17,7 +17,7 @@ __all__ = ["Change", "diff", "is_volatile"]
 # Where an answer came from, not what it said: never a change.
 IDENTITY = frozenset({"id", "object", "provider", "kind"})
 
-VOLATILE = ("estimated_finish", "progress")
+VOLATILE = ("estimated_finish", "progress", "started_at")
 
 
 class Change(Struct, frozen=True):

@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from ftwatch.core.diff import Change
 from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.span import MINUTE
 
 __all__ = [
     "Data",
@@ -50,6 +51,9 @@ ACCEPTED = "ftwatch.config.accepted"
 FULL = "ftwatch.store.full"
 ROOM = "ftwatch.store.recovered"
 TEST = "ftwatch.test"
+
+# What is told so long after it happened (seconds) is history: people may get it in one piece.
+LATE = 15 * MINUTE
 
 
 class Severity(StrEnum):
@@ -198,6 +202,11 @@ def digest(*parts: object) -> str:
     """32 hex digits that stand for these parts (strings, numbers, lists, maps), in this order."""
     canonical = msgspec.json.encode(parts, order="deterministic")
     return hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def is_late(event: Event, now: float) -> bool:
+    """Whether an event is told long after it happened, or is one of many that a calendar brings at once."""
+    return now - event.created_at >= LATE or event.type == ALERT + "retiring"
 
 
 def event_id(link: str | JobKey, type: str, changes: Iterable[Change] = (), *more: Any) -> str:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ftwatch.core.event import digest
 from ftwatch.core.job import Status
+from ftwatch.core.span import MINUTE
 
 __all__ = [
     "METRICS",
@@ -21,8 +22,12 @@ __all__ = [
     "checkpoint_key",
     "fresh",
     "keyed",
+    "pending",
     "series",
 ]
+
+# How far a provider's clock may be off (seconds).
+SKEW = 5 * MINUTE
 
 # The names of the figures that are kept, whatever a provider calls them.
 METRICS = (
@@ -43,7 +48,7 @@ class Line(Struct, frozen=True, kw_only=True):
     """One line of a job log. `key` is the provider's id of it where that can be trusted, else "".
 
     `at` is Unix seconds or None, `status` the state that the line proves the job entered, `level` one of
-    info, warning, error. `metrics` are figures of `step` under the names of METRICS.
+    info, warning, error. `metrics` are figures of `step` (of `total`) under the names of METRICS.
     """
 
     key: str = ""
@@ -53,6 +58,7 @@ class Line(Struct, frozen=True, kw_only=True):
     message: str = ""
     status: Status | None = None
     step: int | None = None
+    total: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -77,6 +83,10 @@ class Journal(Struct, frozen=True, kw_only=True):
     def is_empty(self) -> bool:
         """Whether nothing stands in it."""
         return not self.lines and not self.checkpoints
+
+    def joined(self, other: "Journal") -> "Journal":
+        """This and another one."""
+        return Journal(lines=self.lines + other.lines, checkpoints=self.checkpoints + other.checkpoints)
 
 
 def keyed(lines: Iterable[Line]) -> tuple[Line, ...]:
@@ -113,35 +123,49 @@ def checkpoint_key(checkpoint: Checkpoint) -> str:
 
 
 def between(
-    states: Sequence[Line], proved: str | None, before: Status | None, after: Status
-) -> tuple[tuple[Line, ...], str | None]:
-    """The states that a log proves between `before` and `after`, in order, and the last line used up.
+    states: Sequence[Line], before: Status | None, after: Status
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The states that lines prove between `before` and `after`, in order, and the lines that are left over.
 
-    `states` are the lines that prove a state, oldest first; those up to the key `proved` were used up. A log
-    may know more than the look it goes with: what it says after the last time that the job became `after`
-    waits for the next look. An end is never proven by a log alone, only one that the job came back from.
+    `states` are lines that prove a state, oldest first. A log may know more than the look it goes with: what
+    it says after the last time that the job became `after` is left for the next look. An end is never proven
+    by a log alone, only one that the job came back from.
     """
-    keys: list[str | None] = [line.key for line in states]
-    start = keys.index(proved) + 1 if proved in keys else 0
-    rest = list(states[start:])
-    last = max((i for i, line in enumerate(rest) if line.status is after), default=None)
+    last = max((i for i, line in enumerate(states) if line.status is after), default=None)
     if last is not None:
-        rest = rest[: last + 1]
-        used: str | None = rest[-1].key
-        rest.pop()
+        used, rest = list(states[:last]), tuple(states[last + 1 :])
     else:
-        rest = [line for line in rest if _leads_to(line.status, after)]
-        used = rest[-1].key if rest else proved
+        used = [line for line in states if _leads_to(line.status, after) and before is not after]
+        rest = tuple(line for line in states if not _leads_to(line.status, after))
     found: list[Line] = []
-    for index, line in enumerate(rest):
+    for index, line in enumerate(used):
         assert line.status is not None
         is_repeated = line.status is (found[-1].status if found else before)
-        came_back = any(later.status is not line.status for later in rest[index + 1 :])
+        came_back = last is not None or any(later.status is not line.status for later in used[index + 1 :])
         if not is_repeated and (not line.status.is_terminal or came_back):
             found.append(line)
     if found and found[-1].status is after:
         found.pop()
-    return tuple(found), used
+    return tuple(found), rest
+
+
+def pending(
+    states: Sequence[Line], status: Status, looked: float | None, *, is_first: bool
+) -> tuple[Line, ...]:
+    """What of these lines is not history for somebody who knows the job as `status`, seen so at `looked`.
+
+    Of a job's first log (`is_first`) all is history up to the first time that the job was so, and what lies
+    well before that look. Later, what leads to that status and came late.
+    """
+    start = next((i for i, line in enumerate(states) if line.status is status), -1) + 1 if is_first else 0
+    rest = list(states[start:])
+    if is_first and looked is not None:
+        rest = [line for line in rest if line.at is None or line.at >= looked - SKEW]
+    while rest and _leads_to(rest[0].status, status):
+        if looked is not None and rest[0].at is not None and rest[0].at >= looked:
+            break
+        del rest[0]
+    return tuple(rest)
 
 
 _ORDER = {

@@ -1,11 +1,12 @@
 """What is known, what came, what follows: the words between the provider's answer and the store. No logic."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
 
 from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.core.journal import Journal, Line
 from ftwatch.core.route import Match, Routing
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import MINUTE
@@ -18,7 +19,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
     `asked` orders looks by when they were asked; `at` is the wall clock then (Unix seconds). `listed`: from
     a listing that may lag behind, so it never moves a known job back. `fingerprint` stands for the listed
-    bytes that this look settles.
+    bytes that this look settles. `journal` is what came of the job's log (None: it was not asked for).
     """
 
     key: JobKey
@@ -27,6 +28,7 @@ class Look(Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None
     listed: bool = False
     fingerprint: bytes | None = None
+    journal: Journal | None = None
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -36,6 +38,10 @@ class Known(Struct, frozen=True, kw_only=True):
     news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
     each with its subject and who was told, `told` the people who know of the job's open state. `forgotten`:
     somebody wanted nothing to be kept of this job; it is known only so as not to be taken for a new one.
+
+    Of its log: `logged` whether it was read once, `states` the lines that prove states not told yet,
+    `metrics` the last figures, `filled` the snapshot's fields that the log filled in, `attempt` how often the
+    job was started anew after an end.
     """
 
     snapshot: Snapshot
@@ -54,6 +60,11 @@ class Known(Struct, frozen=True, kw_only=True):
     told: tuple[str, ...] = ()
     wake_at: float | None = None
     fingerprint: bytes | None = None
+    logged: bool = False
+    states: tuple[Line, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
+    attempt: int = 0
 
     @property
     def is_active(self) -> bool:
@@ -67,7 +78,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     """What a decision depends on besides the job: who gets what, which rules run, which jobs count.
 
     `baseline`: this job's first sight is no news (its provider is only being got to know). `words`: the
-    unknown statuses that this provider was already heard to use.
+    unknown statuses that this provider was already heard to use. `ends` is when the provider's models end.
     """
 
     routing: Routing
@@ -76,6 +87,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     watch: Match | None = None
     baseline: bool = False
     words: Collection[str] = ()
+    ends: Mapping[str, int] = {}
 
 
 class Assignment(Struct, frozen=True):
@@ -97,7 +109,8 @@ class Refusal(Struct, frozen=True):
 class Decision(Struct, frozen=True, kw_only=True):
     """What to commit, whole: the job as known from now on, and everything that follows from it.
 
-    `known` None: the look says nothing (it came late, or contradicts a later one).
+    `known` None: the look says nothing (it came late, or contradicts a later one). `journal` is what of the
+    job's log is to be kept.
     """
 
     known: Known | None
@@ -105,3 +118,4 @@ class Decision(Struct, frozen=True, kw_only=True):
     deliveries: tuple[Assignment, ...] = ()
     verdicts: tuple[Refusal, ...] = ()
     words: tuple[str, ...] = ()
+    journal: Journal = Journal()

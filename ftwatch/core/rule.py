@@ -19,7 +19,7 @@ __all__ = ["Facts", "Finding", "Rule", "Stuck"]
 class Facts(Struct, frozen=True, kw_only=True):
     """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status.
 
-    `ends` is what the job's provider itself says of when models stop answering (Unix seconds), by their names.
+    `ends` is when models stop answering (Unix seconds), by their names, as the provider itself says.
     """
 
     snapshot: Snapshot

@@ -129,7 +129,7 @@ _MAKERS: dict[str, Callable[[], Event]] = {
     "unreadable": lambda: _own(
         announce.unreadable(_STATE, "openai", {"f": "an entry without an id"}, NOBODY, NOW)
     ),
-    "drift": lambda: _own(announce.drifted(_STATE, "openai", "HTTP 404: Not Found", NOBODY, NOW)),
+    "drift": lambda: _own(announce.drifted(_STATE, "openai", "listing", "HTTP 404: Not Found", NOBODY, NOW)),
     "dead": lambda: _notice(
         events.DEAD, "fine_tuning.job.failed of support-bot-v7 did not arrive after 12 tries: HTTP 500"
     ),

@@ -27,7 +27,10 @@ RACES = 5
 
 
 class Ledger:
-    """A provider's side of the store. `active` holds the jobs that must still be asked about, by id."""
+    """A provider's side of the store. `active` holds the jobs that must still be asked about, by id.
+
+    `ends` is when models of this provider stop answering, as it says itself (Unix seconds).
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Ledger:
         self.active: dict[str, Known] = {}
         self.is_open = False
         self.state = ProviderState(name=config.name)
+        self.ends: dict[str, int] = {}
         self._rules = rules
         self._clock = clock
         self._bell = bell
@@ -113,6 +117,7 @@ class Ledger:
             watch=self.config.watch,
             baseline=baseline,
             words=words,
+            ends=self.ends,
         )
         done: list[Decision] = []
         waiting = dict(looks)
@@ -121,6 +126,9 @@ class Ledger:
             known = self.store.jobs.load(self.config.name, list(waiting))
             decisions = []
             for id, look in waiting.items():
+                if look is not None and look.journal is not None:
+                    news = self.store.journals.news(look.key, look.journal)
+                    look = replace(look, journal=news)
                 decision = decide(known.get(id), look, policy, now)
                 # What one job taught is known to the next one of the same batch.
                 words += decision.words
@@ -153,4 +161,6 @@ def _only_confirms(known: Known | None, decision: Decision) -> bool:
     new = decision.known
     if new is None:
         return True
-    return known is not None and not decision.events and replace(new, asked=known.asked) == known
+    if decision.events or not decision.journal.is_empty:
+        return False
+    return known is not None and replace(new, asked=known.asked) == known

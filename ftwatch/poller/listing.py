@@ -4,7 +4,7 @@ Asks for pages and reads entries; decides nothing and knows nothing of the store
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
@@ -76,6 +76,10 @@ class Listing:
     def keep(self, anchors: Iterable[str | None]) -> None:
         """Forgets every window but these, after a walk that saw the whole listing."""
         self._windows = {key: self._windows[key] for key in (anchor or "" for anchor in anchors)}
+
+    def span(self, ids: Collection[str]) -> int:
+        """How many of the windows hold one of these jobs; 0 where none is known."""
+        return sum(1 for window in self._windows.values() if not window.active.isdisjoint(ids))
 
     def identified(self, entries: Iterable[bytes]) -> dict[str, bytes]:
         """Entries by id, the first of each."""

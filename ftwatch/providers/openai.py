@@ -116,7 +116,7 @@ class OpenAI:
         if anchor is not None:
             query["after"] = anchor
         path = f"{self.jobs}/{quote(id, safe='')}/{part}"
-        return await self.api.page(path, query, forgotten="after" if anchor is not None else None)
+        return await self.api.page(path, query, forgotten="after" if anchor is not None else None, of=id)
 
     # ------------------------------------------------------------------------------------------ reading
 

@@ -14,13 +14,14 @@ from msgspec import Struct
 from ftwatch.core.announce import Announcement
 from ftwatch.core.delivery import Breaker
 from ftwatch.core.diff import is_volatile
-from ftwatch.core.event import Event, encode
+from ftwatch.core.event import Event, encode, is_late
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Assignment, Decision, Refusal
 from ftwatch.core.signature import message_id
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
 from ftwatch.store.history import History
 from ftwatch.store.jobs import Jobs
+from ftwatch.store.journal import Journals
 from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
@@ -70,12 +71,13 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The whole store. `jobs` and `outbox` serve the two loops, `history` serves people's questions."""
+    """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions."""
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
         """Raises StoreError (Locked, TooNew) with a sentence."""
         self.db = Database(path, mode=mode)
         self.jobs = Jobs(self.db)
+        self.journals = Journals(self.db)
         self.outbox = Outbox(self.db)
         self.history = History(self.db)
         self.room = Room(path)
@@ -144,6 +146,8 @@ class Store:
                 if not self.jobs.swap(known, now):
                     lost.add(known.snapshot.key)
                     continue
+                if not decision.journal.is_empty:
+                    self.journals.add(known.snapshot.key, known.attempt, decision.journal, now)
                 self._record(decision.events, decision.deliveries, decision.verdicts, now)
             for announcement in batch.announcements:
                 if announcement.state is None or self.jobs.swap_provider(announcement.state):
@@ -189,14 +193,15 @@ class Store:
         for event in events:
             job = event.job
             if self.db.execute(
-                "INSERT INTO events (id, type, severity, provider, job, volatile, recorded_at, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO events (id, type, severity, provider, job, volatile, late, recorded_at, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
                 event.id,
                 event.type,
                 event.severity,
                 event.data.provider or None,
                 job.id if job else None,
                 _is_volatile(event),
+                is_late(event, now),
                 now,
                 encode(event),
             ):
@@ -240,6 +245,7 @@ class Store:
         Events that told only of a moving progress bar go after 7 days. Returns how many events went.
         """
         with self.db.transaction():
+            self.journals.prune(now - retention)
             gone = self.db.execute(
                 "DELETE FROM events WHERE (recorded_at < ? OR (volatile AND recorded_at < ?))"
                 " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Known
+from ftwatch.store.journal import rename_journal
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Jobs"]
@@ -47,6 +48,23 @@ class Jobs:
         """Every job that its provider must still be asked about, by id."""
         rows = self._db.rows("SELECT id, version, known FROM jobs WHERE provider = ? AND active", provider)
         return {id: replace(_decode_known(known), version=version) for id, version, known in rows}
+
+    def waking(self, provider: str, now: float, limit: int) -> list[str]:
+        """The ids of jobs that wanted to be decided about by now although nothing came, ended ones too."""
+        rows = self._db.rows(
+            "SELECT id FROM jobs WHERE provider = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?",
+            provider,
+            now,
+            limit,
+        )
+        return [id for (id,) in rows]
+
+    def next_wake(self, provider: str) -> float | None:
+        """When the next of them will want to be (Unix seconds)."""
+        row = self._db.row(
+            "SELECT MIN(wake_at) FROM jobs WHERE provider = ? AND wake_at IS NOT NULL", provider
+        )
+        return float(row[0]) if row and row[0] is not None else None
 
     def fingerprints(self, provider: str, ids: Sequence[str]) -> dict[str, bytes | None]:
         """The fingerprint of the listed entry last dealt with, for those of these ids that are known."""
@@ -85,13 +103,14 @@ class Jobs:
             known.snapshot.name,
             known.asked,
             known.fingerprint,
+            known.wake_at,
             now,
             _encode(known),
         )
         if known.version:
             changed = self._db.execute(
                 "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, asked = ?, fingerprint = ?,"
-                " changed_at = ?, known = ?, version = version + 1"
+                " wake_at = ?, changed_at = ?, known = ?, version = version + 1"
                 " WHERE provider = ? AND id = ? AND version = ?",
                 *columns,
                 *key,
@@ -99,8 +118,8 @@ class Jobs:
             )
         else:
             changed = self._db.execute(
-                "INSERT INTO jobs (status, active, ignored, name, asked, fingerprint, changed_at, known,"
-                " provider, id, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+                "INSERT INTO jobs (status, active, ignored, name, asked, fingerprint, wake_at, changed_at,"
+                " known, provider, id, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
                 " ON CONFLICT (provider, id) DO NOTHING",
                 *columns,
                 *key,
@@ -148,6 +167,7 @@ class Jobs:
                     old,
                     id,
                 )
+            rename_journal(self._db, old, new)
             state = replace(self.provider(old), name=new)
             self._db.execute(
                 "UPDATE providers SET name = ?, state = ?, version = version + 1 WHERE name = ?",

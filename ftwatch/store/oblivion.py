@@ -12,6 +12,7 @@ from ftwatch.core.delivery import REPLAYED
 from ftwatch.core.event import decode
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.known import Known
+from ftwatch.store.journal import forget_journal
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Forgotten", "forget_job", "forget_provider"]
@@ -53,14 +54,18 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
         alerts={},
         told=(),
         wake_at=None,
+        states=(),
+        metrics={},
+        filled=(),
     )
     titles = _titles(db, key) | {was.title}
     gone = _forget_events(db, "provider = ? AND job = ?", *key)
     _forget_deaths(db, titles)
     _forget_lane(db, str(key))
+    forget_journal(db, "provider = ? AND job = ?", *key)
     db.execute(
-        "UPDATE jobs SET name = NULL, active = 0, ignored = 1, known = ?, version = version + 1"
-        " WHERE provider = ? AND id = ?",
+        "UPDATE jobs SET name = NULL, active = 0, ignored = 1, wake_at = NULL, known = ?,"
+        " version = version + 1 WHERE provider = ? AND id = ?",
         _encode(kept),
         *key,
     )
@@ -75,6 +80,7 @@ def forget_provider(db: Database, name: str) -> Forgotten:
         _forget_lane(db, str(JobKey(name, id)))
     gone = _forget_events(db, "provider = ?", name)
     _forget_deaths(db, titles)
+    forget_journal(db, "provider = ?", name)
     jobs = db.execute("DELETE FROM jobs WHERE provider = ?", name)
     db.execute("DELETE FROM providers WHERE name = ?", name)
     return replace(gone, jobs=jobs)

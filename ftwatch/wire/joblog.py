@@ -88,6 +88,7 @@ def _line(found: dict[str, Any], trust_ids: bool) -> Line:
         message=message[:2000],
         status=None if known else proof(message),
         step=step,
+        total=lenient.count(lenient.at(data, "total_steps")),
         metrics=known,
     )
 

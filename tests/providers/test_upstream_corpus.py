@@ -222,7 +222,7 @@ class Watch:
         options = Options(base_url="http://127.0.0.1/v1", api_key=Secret("not-a-key"))
         provider = OpenAI(ProviderSpec(name="p", kind="openai", labels={}, options=options, client=account))
         self.poller = Poller(
-            ProviderConfig(name="p", kind="openai", options=options, **config),
+            ProviderConfig(name="p", kind="openai", options=options, job_log=False, **config),
             provider,
             store,
             inline,

@@ -215,15 +215,16 @@ def test_before_a_migration_the_file_is_kept_as_it_was(
     with db.transaction():
         db.execute("INSERT INTO meta (key, value) VALUES ('a', 'b')")
     db.close()
-    steps = [*sqlite._migrations(), (2, "CREATE TABLE later (x);\nDELETE FROM meta;\n")]
+    latest = sqlite._migrations()[-1][0]
+    steps = [*sqlite._migrations(), (latest + 1, "CREATE TABLE later (x);\nDELETE FROM meta;\n")]
     monkeypatch.setattr(sqlite, "_migrations", lambda: steps)
     db = Database(path)
-    assert (db.version, db.rows("SELECT * FROM meta")) == (2, [])
+    assert (db.version, db.rows("SELECT * FROM meta")) == (latest + 1, [])
     db.close()
-    kept = tmp_path / "ftwatch.db.v1.bak"
+    kept = tmp_path / f"ftwatch.db.v{latest}.bak"
     with contextlib.closing(sqlite3.connect(kept)) as old:
         assert old.execute("SELECT * FROM meta").fetchall() == [("a", "b")]
-        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert old.execute("PRAGMA user_version").fetchone() == (latest,)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(
@@ -232,7 +233,8 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     path = tmp_path / "ftwatch.db"
     Database(path).close()
     good = sqlite._migrations()
-    monkeypatch.setattr(sqlite, "_migrations", lambda: [*good, (2, "DROP TABLE jobs;\nNONSENSE;\n")])
+    later = good[-1][0] + 1
+    monkeypatch.setattr(sqlite, "_migrations", lambda: [*good, (later, "DROP TABLE jobs;\nNONSENSE;\n")])
     with pytest.raises(StoreError):
         Database(path)
     monkeypatch.setattr(sqlite, "_migrations", lambda: good)

@@ -1,0 +1,274 @@
+"""Asking for single jobs: their documents and their logs, and committing what comes of both.
+
+Each answer becomes a look. Which jobs are due is the agenda's affair, which of them the listing shows the
+walk's.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import anyio
+import structlog
+from msgspec.structs import replace
+
+from ftwatch.config import ProviderConfig
+from ftwatch.core.clock import Clock
+from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.journal import Journal
+from ftwatch.core.known import Known, Look
+from ftwatch.plugins import NotFound, Provider, ProviderError
+from ftwatch.poller.agenda import Agenda
+from ftwatch.poller.ledger import Ledger
+from ftwatch.poller.listing import Listing
+from ftwatch.poller.logbook import Logbook
+
+__all__ = ["FEW", "Inquiry"]
+
+log = structlog.get_logger("ftwatch.poller")
+
+# Up to this many active jobs are asked for one by one; more are watched through the listing.
+FEW = 20
+# How many jobs are asked for in one round, and how many of these at once.
+ROUND, AT_ONCE = 32, 8
+# So many jobs vanishing together, and more than half, are no vanished jobs but a broken account.
+MANY_MISSING = 5
+# How seldom the log of a job that goes on running is asked for (seconds).
+LOG_PACE = 60.0
+# How often a changed job's log may fail before the change is told without it.
+PATIENCE = 3
+
+
+class Inquiry:
+    """Single jobs of one provider. `contradicted` are those about which the listing was seen to lie."""
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        provider: Provider,
+        ledger: Ledger,
+        listing: Listing,
+        clock: Clock,
+        *,
+        good: Callable[[], None],
+    ) -> None:
+        """`good` is told of every whole answer."""
+        self.agenda = Agenda(config.poll, clock)
+        self.logbook = Logbook(provider, wanted=config.job_log)
+        self.contradicted: set[str] = set()
+        self._config = config
+        self._provider = provider
+        self._ledger = ledger
+        self._listing = listing
+        self._clock = clock
+        self._good = good
+        self._log = log.bind(provider=config.name)
+        self._asked = 0
+        self._missing: set[str] = set()
+        self._logless: dict[str, int] = {}
+        self._log_at: dict[str, float] = {}
+        self._by_checkpoint: bool = getattr(provider, "model_from_checkpoint", False)
+
+    def reopen(self, asked: int) -> None:
+        """The store was read anew; `asked` is the highest order number of any look in it."""
+        self._asked = asked
+        self.logbook.forget_all()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the active jobs are so many that pages of the listing are the cheaper way to watch them.
+
+        Where the listing is the truth, one page is as good as a look at each of its jobs.
+        """
+        active, pages = len(self._ledger.active), max(1, self._listing.span(self._ledger.active.keys()))
+        if self._provider.list_is_truth:
+            return active > pages
+        return active > max(pages, 1, min(FEW, self._config.rate * self._config.poll / 2))
+
+    # ------------------------------------------------------------------------------------------- asking
+
+    async def ask(self) -> bool:
+        """Asks for every single job that is due. True when more are waiting. Raises ProviderError."""
+        active, crowded = self._ledger.active, self.is_crowded
+        self.agenda.plan(active, crowded=crowded)
+        ids = self.agenda.due(ROUND)
+        if not ids:
+            return False
+        marks = {id: self.agenda.wanted.get(id) for id in ids}
+        answers: dict[str, Look] = {}
+
+        async def one(id: str) -> None:
+            look = await self._retrieve(id, marks[id])
+            if look is not None:
+                answers[id] = look
+
+        errors = await self._at_once(ids, one)
+        missing = {id for id, look in answers.items() if look.snapshot is None and id in active}
+        self._missing = (self._missing - answers.keys()) | missing
+        implausible = len(self._missing) >= MANY_MISSING and len(self._missing) * 2 > len(active)
+        told = len(active)
+        await self.integrate([look for id, look in answers.items() if not (implausible and id in missing)])
+        self.agenda.done(ids, errors, self._ledger.active, crowded=crowded)
+        for id in ids:
+            if id not in active:
+                self._log_at.pop(id, None)
+                self._logless.pop(id, None)
+        if implausible:
+            raise ProviderError(
+                f"{len(self._missing)} of {told} active jobs vanished together:"
+                " is this still the right key, project and base URL?",
+                denied=True,
+            )
+        if errors and (not answers or any(error.denied for error in errors.values())):
+            raise next(iter(errors.values()))
+        for id, error in errors.items():
+            self._log.warning("one job did not answer", job=id, error=error.reason)
+        return bool(self.agenda.wanted) and not errors
+
+    async def _at_once(
+        self, ids: Iterable[str], ask: Callable[[str], Awaitable[None]]
+    ) -> dict[str, ProviderError]:
+        """Asks about several jobs, some at a time; which of them failed, and how."""
+        errors: dict[str, ProviderError] = {}
+        gate = anyio.CapacityLimiter(AT_ONCE)
+
+        async def one(id: str) -> None:
+            async with gate:
+                try:
+                    await ask(id)
+                except ProviderError as error:
+                    errors[id] = error
+
+        async with anyio.create_task_group() as group:
+            for id in ids:
+                group.start_soon(one, id)
+        return errors
+
+    async def _retrieve(self, id: str, mark: bytes | None) -> Look | None:
+        """One look at one job; None when what came cannot be read."""
+        asked, key = self._next(), JobKey(self._config.name, id)
+        try:
+            raw = await self._provider.retrieve(id)
+        except NotFound:
+            return Look(key=key, asked=asked, at=self._clock.now(), snapshot=None)
+        self._good()
+        snapshot = self._listing.read(raw)
+        if snapshot is None:
+            return None
+        if snapshot.id != id:
+            raise ProviderError(f"asked for job {id}, and was told about another one")
+        # After the document, never before: a log that knows more can wait, one that knows less cannot.
+        journal = self.logbook.told(raw)
+        known = self._ledger.active.get(id)
+        is_news = known is not None and snapshot.status is not known.snapshot.status
+        if self._wants_log(id, known, snapshot, is_news=is_news):
+            read = await self._read_log(id, is_news=is_news)
+            if read is not None:
+                journal = read if journal is None else journal.joined(read)
+        return Look(
+            key=key,
+            asked=asked,
+            at=self._clock.now(),
+            snapshot=self._completed(snapshot, journal),
+            fingerprint=mark,
+            journal=journal,
+        )
+
+    # --------------------------------------------------------------------------------------------- logs
+
+    def _wants_log(self, id: str, known: Known | None, snapshot: Snapshot, *, is_news: bool) -> bool:
+        """Whether the job's log may say something new: its state changed, or it runs and was not read lately.
+
+        What waits has nothing to say that its state does not.
+        """
+        if not self.logbook.asks or (known is None and snapshot.status.is_terminal):
+            return False
+        ticks = self._clock.ticks()
+        runs = snapshot.status not in (Status.VALIDATING_FILES, Status.QUEUED)
+        if not is_news and not (runs and ticks >= self._log_at.get(id, 0.0)):
+            return False
+        self._log_at[id] = ticks + max(LOG_PACE, self._config.poll)
+        return True
+
+    async def _read_log(self, id: str, *, is_news: bool) -> Journal | None:
+        """What is new in a job's log; None where it cannot be had.
+
+        A change is not told without its log before that has failed several times. Raises ProviderError.
+        """
+        key = JobKey(self._config.name, id)
+        known = await self._ledger.run(self._ledger.store.journals.keys, key)
+        try:
+            read = await self.logbook.read(id, known)
+        except ProviderError as error:
+            failed = self._logless[id] = self._logless.get(id, 0) + 1
+            if error.throttled or (is_news and failed < PATIENCE):
+                raise
+            self._log.warning("the log of a job cannot be read", job=id, error=error.reason)
+            return None
+        self._logless.pop(id, None)
+        return read
+
+    async def with_logs(self, looks: Sequence[Look]) -> list[Look]:
+        """First looks at jobs that have ended already, with what their logs prove of their lives."""
+        ended = [look for look in looks if look.snapshot is not None and look.snapshot.status.is_terminal]
+        if not self.logbook.asks or not ended:
+            return list(looks)
+        found: dict[str, Journal] = {}
+
+        async def one(id: str) -> None:
+            journal = await self._read_log(id, is_news=False)
+            if journal is not None:
+                found[id] = journal
+
+        await self._at_once([look.key.id for look in ended], one)
+        return [
+            replace(
+                look,
+                journal=found[look.key.id],
+                snapshot=self._completed(look.snapshot, found[look.key.id]),
+            )
+            if look.snapshot is not None and look.key.id in found
+            else look
+            for look in looks
+        ]
+
+    def _completed(self, snapshot: Snapshot, journal: Journal | None) -> Snapshot:
+        """For services whose jobs do not name their model: the last checkpoint is it."""
+        saved = journal.checkpoints if journal is not None else ()
+        if not (self._by_checkpoint and saved and snapshot.status is Status.SUCCEEDED):
+            return snapshot
+        last = max(saved, key=lambda one: (one.step or 0, one.at or 0))
+        return replace(
+            snapshot,
+            fine_tuned_model=snapshot.fine_tuned_model or last.model,
+            result_files=snapshot.result_files or last.files,
+        )
+
+    # ------------------------------------------------------------------------------------------- looks
+
+    def look(self, snapshot: Snapshot, fingerprint: bytes, journal: Journal | None = None) -> Look:
+        """A look at a job that a listing showed."""
+        return Look(
+            key=snapshot.key,
+            asked=self._next(),
+            at=self._clock.now(),
+            snapshot=snapshot,
+            listed=not self._provider.list_is_truth,
+            fingerprint=fingerprint,
+            journal=journal,
+        )
+
+    def _next(self) -> int:
+        """The order number of a look that is asked for now."""
+        self._asked = max(self._asked + 1, int(self._clock.now() * 1000))
+        return self._asked
+
+    async def integrate(self, looks: Sequence[Look], *, baseline: bool = False) -> None:
+        """Commits what these looks lead to. A job that a retrieve moved back shows that the list lies."""
+        if not looks:
+            return
+        decisions = await self._ledger.take({look.key.id: look for look in looks}, baseline=baseline)
+        self.logbook.kept(look.key.id for look in looks)
+        for decision in decisions:
+            for event in decision.events:
+                before = event.data.previous_status or None
+                if event.status and before and before.is_terminal and not event.status.is_terminal:
+                    self.contradicted.add(event.data.id)
