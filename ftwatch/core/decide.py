@@ -155,7 +155,11 @@ class _Turn:
         is_news = not (unmet and self.policy.baseline)
         since = _first_since(snapshot, self.now) if is_news else self.now
         base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
-        base, snapshot = self._read_journal(base, snapshot, look.journal, before)
+        is_first_log = look.journal is not None and not base.logged and not base.sequence
+        base, snapshot, filled = self._read_journal(base, snapshot, look.journal, before)
+        if before is not None and is_first_log:
+            # What was so before anybody looked is recorded, and is no news.
+            before = replace(before, **filled)
         base = replace(
             base,
             ignored=False,
@@ -246,8 +250,8 @@ class _Turn:
 
     def _read_journal(
         self, known: Known, snapshot: Snapshot, journal: Journal | None, before: Snapshot | None
-    ) -> tuple[Known, Snapshot]:
-        """What the job's log adds to what is known of it, and to what its document says.
+    ) -> tuple[Known, Snapshot, dict[str, Any]]:
+        """What the job's log adds to what is known of it and to its document; and what of that it filled in.
 
         The document's word counts where it has one; what the log filled in stays until it has.
         """
@@ -258,7 +262,9 @@ class _Turn:
         states = [*known.states, *(line for line in lines if line.status is not None)]
         if journal is not None and before is not None:
             looked = known.asked / 1000 if known.asked else None
-            states = list(pending(states, before.status, looked, is_first=not known.logged))
+            # Of a job that somebody was told of, a provider's clock that is a bit off must not hide the past.
+            skew = CLOCK_SKEW if known.sequence else 0
+            states = list(pending(states, before.status, looked, skew=skew, is_first=not known.logged))
         fill: dict[str, Any] = {}
         if snapshot.started_at is None:
             began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
@@ -283,7 +289,7 @@ class _Turn:
             filled=tuple(fill),
             logged=known.logged or journal is not None,
         )
-        return read, replace(snapshot, **fill) if fill else snapshot
+        return read, replace(snapshot, **fill) if fill else snapshot, fill
 
     def _filled(self, name: str, known: Known) -> Any:
         """What the log filled in before, and the document still does not say."""

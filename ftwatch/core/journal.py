@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from ftwatch.core.event import digest
 from ftwatch.core.job import Status
-from ftwatch.core.span import MINUTE
 
 __all__ = [
     "METRICS",
@@ -25,9 +24,6 @@ __all__ = [
     "pending",
     "series",
 ]
-
-# How far a provider's clock may be off (seconds).
-SKEW = 5 * MINUTE
 
 # The names of the figures that are kept, whatever a provider calls them.
 METRICS = (
@@ -150,17 +146,17 @@ def between(
 
 
 def pending(
-    states: Sequence[Line], status: Status, looked: float | None, *, is_first: bool
+    states: Sequence[Line], status: Status, looked: float | None, *, skew: float, is_first: bool
 ) -> tuple[Line, ...]:
     """What of these lines is not history for somebody who knows the job as `status`, seen so at `looked`.
 
     Of a job's first log (`is_first`) all is history up to the first time that the job was so, and what lies
-    well before that look. Later, what leads to that status and came late.
+    more than `skew` seconds before that look. Later, what leads to that status and came late.
     """
     start = next((i for i, line in enumerate(states) if line.status is status), -1) + 1 if is_first else 0
     rest = list(states[start:])
     if is_first and looked is not None:
-        rest = [line for line in rest if line.at is None or line.at >= looked - SKEW]
+        rest = [line for line in rest if line.at is None or line.at >= looked - skew]
     while rest and _leads_to(rest[0].status, status):
         if looked is not None and rest[0].at is not None and rest[0].at >= looked:
             break
