@@ -45,6 +45,8 @@ log = structlog.get_logger("ftwatch.dispatcher")
 LONGEST_NAP = 60.0
 # How much longer than its own time-out a claim is held, so that nobody takes it while it is settled.
 LEASE = 60.0
+# So many messages about what is long past make one digest, of at most so many.
+CROWD, LARGEST_DIGEST = 20, 10_000
 # How many rounds of one notifier may overlap: a receiver that hangs on one job holds up only its round.
 ROUNDS = 3
 
@@ -224,11 +226,15 @@ class Dispatcher:
             self._fold_until = now
 
         def take() -> tuple[list[Claim], bool]:
+            most = self._folds
+            if self._folds > 1 and after is not None and outbox.late(name, now, most=CROWD) >= CROWD:
+                # So much old news is wanted in one piece, whether it waited here or was found out late.
+                self._fold_until, most = now, LARGEST_DIGEST
             if self._fold_until is not None:
                 due = outbox.next_due(name, now)
                 if due is not None and (probe or due <= now):
                     until = self._fold_until
-                    claims = outbox.backlog(name, now, until=until, limit=self._folds, lease=lease)
+                    claims = outbox.backlog(name, now, until=until, limit=most, lease=lease)
                     if claims:
                         return claims, len(claims) > 1
             return outbox.due(name, now, limit=limit, lease=lease, probe=probe), False

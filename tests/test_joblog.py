@@ -1,16 +1,20 @@
 """What a job's own log adds: states between two looks, checkpoints, figures, and what it never invents."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from watching import told, watched
-
+from ftwatch.config import NotifierConfig
+from ftwatch.core.delivery import RetryPolicy, Sent
+from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Status
+from ftwatch.core.route import Recipient, Routing
+from ftwatch.dispatcher import Dispatcher
+from ftwatch.plugins import Result
 from ftwatch.simulator.script import Script
+from ftwatch.store import inline
+from tests.watching import told, watched
 
 LIFE = Script(
     "life",
@@ -25,7 +29,7 @@ LIFE = Script(
 )
 
 
-def news(events: list, *also: str) -> list[str]:
+def news(events: list[Event]) -> list[str]:
     """What is told of states."""
     return [
         word
@@ -175,3 +179,46 @@ async def test_a_log_that_fails_delays_a_change_but_does_not_hide_it(tmp_path: P
             assert news(rest)[-1] == "succeeded"
             assert "running (skipped)" in news(rest)
         assert job.id
+
+
+async def test_many_jobs_after_a_day_are_all_told_and_make_one_summary(tmp_path: Path) -> None:
+    async with watched("openai", tmp_path) as watch:
+        jobs = [watch.upstream.create(LIFE, suffix=f"run-{number}") for number in range(150)]
+        assert told(await watch.round(200)) == ["ftwatch.provider.watching"]
+        watch.restart()
+        begun = watch.clock.ticks()
+        events = await watch.round(86_400)
+        assert watch.clock.ticks() - begun - 86_400 < 60, "no waiting that the budget does not ask for"
+        of: dict[str, list[str]] = {job.id: [] for job in jobs}
+        for event, word in zip(events, told(events), strict=True):
+            if event.type.startswith("fine_tuning.job.") and "updated" not in word:
+                of[event.data.id].append(word)
+        assert set(map(tuple, of.values())) == {("paused (skipped)", "running (skipped)", "succeeded")}
+        # One round of the people's notifier, and all of it is one message.
+        sent: list[int] = []
+
+        class Folding:
+            audience, retry, folds, concurrency = "people", RetryPolicy(fold=900.0), 100, 4
+            timeout = 10.0
+
+            def freeze(self, event: object) -> None:
+                return None
+
+            async def send(self, some: Sequence[Event], memory: object, *, body: object = None) -> Result:
+                sent.append(len(some))
+                return Result(Sent())
+
+        dispatcher = Dispatcher(
+            NotifierConfig(name="slack", kind="toy", retry=RetryPolicy(fold=900.0)),
+            Folding(),  # type: ignore[arg-type]
+            watch.store,
+            inline,
+            routing=Routing(recipients=(Recipient(name="slack", kind="slack"),)),
+            clock=watch.clock,
+            bell=lambda: None,
+        )
+        while await dispatcher.dispatch_once():
+            pass
+        assert len(sent) == 1
+        owed = [one for one in watch.store.history.deliveries(limit=100_000) if one.created_at > begun]
+        assert {str(one.state) for one in owed} <= {"delivered", "folded"}

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ftwatch.core import event as events
 from ftwatch.core.diff import Change, is_volatile
-from ftwatch.core.event import Event, Severity
+from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.span import span
 
@@ -137,37 +137,58 @@ def _is_web(url: str) -> bool:
     return is_whole and url.startswith(("https://", "http://"))
 
 
-def compose(event: Event, *more: Event) -> Message:
-    """The message that tells a person of this event; of several, a digest that names each."""
+def compose(event: Event, *more: Event, most: int = 1000) -> Message:
+    """The message that tells a person of this event; of several, a digest that names each.
+
+    More than `most` are summed up: one line for a job, those that ended badly first, the rest counted.
+    """
     if more:
-        return _digest((event, *more))
+        return _digest((event, *more), most)
     job = event.job
     return _about_job(event, job) if job else _about_ourselves(event)
 
 
-def _digest(told: Sequence[Event]) -> Message:
+def _digest(told: Sequence[Event], most: int) -> Message:
     """What could not be told in time, in the order in which it happened."""
-    lines, ends = [], Counter[str]()
-    for event in told:
-        message, job = compose(event), event.job
-        detail = message.quote
-        if job and event.status is Status.SUCCEEDED:
-            detail = job.fine_tuned_model
-        at = datetime.fromtimestamp(event.created_at, UTC).strftime("%m-%d %H:%M")
-        said = f": {clean(detail, LINE)}" if detail else ""
-        lines.append(f"{at}  {clean(message.title, LINE)}{said}")
-        if event.status is not None and event.status.is_terminal:
-            ends[str(event.status)] += 1
+    ends = Counter(str(event.status) for event in told if event.status and event.status.is_terminal)
     counted = [f"{ends[status]} {status}" for status in ("failed", "succeeded", "cancelled") if ends[status]]
     if counted and len(told) > ends.total():
         counted.append(f"{len(told) - ends.total()} other")
     worst = max(told, key=lambda event: event.severity.rank)
+    lines = [_line(event) for event in told] if len(told) <= most else _summed(told, most)
+    found_late = sum(is_late(event, event.data.observed_at) for event in told)
+    why = "about what happened meanwhile" if found_late * 2 > len(told) else "that could not be sent in time"
     return Message(
-        title=f"📬 {len(told)} messages that could not be sent in time" + _listed(counted),
+        title=f"📬 {len(told)} messages {why}" + _listed(counted),
         tone=_SEVERITY[worst.severity] if worst.severity.rank >= Severity.WARNING.rank else Tone.NEUTRAL,
         lines=tuple(lines),
         footer="ftwatch · times in UTC",
     )
+
+
+def _line(event: Event) -> str:
+    """An event as one line of a digest."""
+    message, job = compose(event), event.job
+    detail = message.quote
+    if job and event.status is Status.SUCCEEDED:
+        detail = job.fine_tuned_model
+    at = datetime.fromtimestamp(event.created_at, UTC).strftime("%m-%d %H:%M")
+    said = f": {clean(detail, LINE)}" if detail else ""
+    return f"{at}  {clean(message.title, LINE)}{said}"
+
+
+def _summed(told: Sequence[Event], most: int) -> list[str]:
+    """The last word on each job, the worst first, in at most so many lines; and how many more there are."""
+    last: dict[str, Event] = {}
+    for event in told:
+        if event.lane not in last or event.severity.rank >= Severity.INFO.rank:
+            last[event.lane] = event
+    ordered = sorted(last.values(), key=lambda event: -event.severity.rank)
+    if len(ordered) <= most:
+        return [_line(event) for event in ordered]
+    rest = len(ordered) - most + 1
+    shown = [_line(event) for event in ordered[: most - 1]]
+    return [*shown, f"and {rest} more: `ftwatch jobs` and `ftwatch events` show them"]
 
 
 def _listed(counted: list[str]) -> str:

@@ -64,7 +64,7 @@ class AppriseNotifier:
         except LookupError as error:
             return Result(Rejected(str(error)))
         taken = list(memory.get("taken", ())) if memory.get("event") == name else []
-        message = compose(*events)
+        message = compose(*events, most=self.folds)
         for place, url in enumerate(urls):
             if place in taken:
                 continue
@@ -80,7 +80,7 @@ class AppriseNotifier:
 
     def render(self, *events: Event) -> str:
         """Title and text, for `ftwatch render`."""
-        message = compose(*events)
+        message = compose(*events, most=self.folds)
         return f"{message.title}\n\n{_body(message)}"
 
 

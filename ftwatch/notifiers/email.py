@@ -118,7 +118,7 @@ class Email:
     # ------------------------------------------------------------------------------------- writing
 
     def _letter(self, *events: Event) -> EmailMessage:
-        message, name = compose(*events), _name(events)
+        message, name = compose(*events, most=self.folds), _name(events)
         sender = _address(self._options.from_)
         letter = EmailMessage(policy=SMTP)
         letter["From"] = sender

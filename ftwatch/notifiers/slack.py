@@ -63,7 +63,7 @@ class Slack:
 
     async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Posts a message; in plain text where Slack does not take the blocks."""
-        message = compose(*events)
+        message = compose(*events, most=self.folds)
         try:
             url = self._options.webhook_url.reveal()
         except LookupError as error:
@@ -76,7 +76,7 @@ class Slack:
 
     def render(self, *events: Event) -> str:
         """The JSON as it would be posted, for `ftwatch render`."""
-        return json.dumps(_payload(compose(*events)), indent=2, ensure_ascii=False)
+        return json.dumps(_payload(compose(*events, most=self.folds)), indent=2, ensure_ascii=False)
 
     async def _post(self, url: str, payload: dict[str, Any]) -> Outcome:
         try:

@@ -80,6 +80,18 @@ class Outbox:
         which = "AND d.rejected_at IS NULL AND d.created_at <= :until ORDER BY d.seq"
         return self._take(which, notifier, now, limit, lease, until=until)
 
+    def late(self, notifier: str, now: float, *, most: int) -> int:
+        """How many deliveries are due that tell of what is long past; counted up to `most`."""
+        row = self._db.row(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d JOIN events e ON e.id = d.event_id"
+            " WHERE d.notifier = ? AND d.state = 'pending' AND d.due_at <= ? AND d.rejected_at IS NULL"
+            " AND e.late LIMIT ?)",
+            notifier,
+            now,
+            most,
+        )
+        return int(row[0]) if row else 0
+
     def _take(
         self, which: str, notifier: str, now: float, limit: int, lease: float, **more: float
     ) -> list[Claim]:

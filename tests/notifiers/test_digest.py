@@ -5,6 +5,7 @@ from email import message_from_string, policy
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ftwatch.core.event import Event
 from ftwatch.core.message import Tone, compose
@@ -80,3 +81,44 @@ def test_who_folds_says_so_and_machines_get_every_event_on_its_own() -> None:
     assert folding == {"slack", "email", "apprise"}
     for kind in folding:
         assert load_kind("notifier", kind).retry.fold == 900
+
+
+def of_many_jobs(count: int) -> list[Event]:
+    """The lives of so many jobs: each ran, one in ten failed."""
+    told = []
+    for number in range(count):
+        for name in ("running", "failed" if number % 10 == 0 else "succeeded"):
+            event = sample(name)
+            assert event.job is not None
+            job = replace(event.job, id=f"ftjob-{number}", name=f"run-{number}")
+            told.append(replace(event, id=f"evt_{number}{name}", data=replace(event.data, job=job)))
+    return told
+
+
+def test_more_than_can_be_named_is_summed_up_the_worst_first() -> None:
+    told = of_many_jobs(1000)
+    message = compose(*told, most=100)
+    assert "2000 messages" in message.title
+    assert "100 failed, 900 succeeded" in message.title
+    assert len(message.lines) == 100
+    assert all("failed" in line for line in message.lines[:99]), "what ended badly is named"
+    assert message.lines[-1] == "and 901 more: `ftwatch jobs` and `ftwatch events` show them"
+    few = compose(*told[:40], most=30)
+    assert len(few.lines) == 20, "one line for each job"
+
+
+def test_what_was_found_out_late_says_so() -> None:
+    late = [replace(event, created_at=event.data.observed_at - 3600) for event in of_many_jobs(3)]
+    assert compose(*late).title.startswith("📬 6 messages about what happened meanwhile: 1 failed")
+
+
+@pytest.mark.parametrize("kind", ["slack", "email", "apprise"])
+async def test_a_summary_of_thousands_fits(kit: Any, kind: str) -> None:
+    options = {
+        "slack": {"webhook_url": Secret("http://x")},
+        "email": {"host": "h", "from_": "f@example.com", "to": ("a@example.com",)},
+        "apprise": {"url": Secret("json://h")},
+    }[kind]
+    shown = await rendered(kit, kind, of_many_jobs(2000), **options)
+    assert "run-0" in shown
+    assert len(shown) < 100_000
