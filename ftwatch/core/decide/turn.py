@@ -1,31 +1,19 @@
-"""What happens now? One look at one job, turned into what is known next, events, deliveries and verdicts.
-
-`decide` is the only place where a provider's answer becomes a fact, and it is a function of its arguments
-alone: the store commits what it returns, in one transaction, or nothing. It never sees raw bytes, a
-provider's wire format or a clock.
-"""
-
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+"""One decision in the making: what a look, its absence or a moment gone by means for a job."""
 
 from msgspec.structs import replace
 
 from ftwatch.core import event as events
-from ftwatch.core.diff import Change, diff, is_volatile
-from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id, status_severity
-from ftwatch.core.job import JobError, JobKey, Progress, Snapshot, Status
-from ftwatch.core.journal import Checkpoint, Journal, Line, between, pending
-from ftwatch.core.known import Assignment, Decision, Known, Look, Policy, Refusal
-from ftwatch.core.route import Routing, route, watches
+from ftwatch.core.decide.logged import read_journal, summary
+from ftwatch.core.decide.telling import Telling
+from ftwatch.core.diff import Change, diff
+from ftwatch.core.event import SavedModel, Severity, status_severity
+from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.journal import Checkpoint, Journal, Line, between
+from ftwatch.core.known import Decision, Known, Look, Policy
+from ftwatch.core.route import watches
 from ftwatch.core.rule import Facts
-from ftwatch.core.span import MINUTE
 
-__all__ = ["assign", "decide"]
-
-# Two 404s this far apart, and nothing in between, make a job gone.
-GONE_AFTER = MINUTE
-# How far after a look a provider's own time may lie and still be believed.
-CLOCK_SKEW = 5 * MINUTE
+__all__ = ["FIRST_STATES", "RESULTS", "Turn"]
 
 FIRST_STATES = frozenset({Status.VALIDATING_FILES, Status.QUEUED, Status.RUNNING})
 
@@ -35,101 +23,18 @@ RESULTS = frozenset({"fine_tuned_model", "result_files", "error", "trained_token
 # Between an alert's subject and its stage, where it is remembered which one fires.
 STAGE = "\n"
 
-# How far along a status is: a listing may only ever move a job forward.
-_ORDER = {
-    Status.VALIDATING_FILES: 0,
-    Status.QUEUED: 1,
-    Status.RUNNING: 2,
-    Status.PAUSING: 2,
-    Status.PAUSED: 2,
-    Status.CANCELLING: 3,
-    Status.SUCCEEDED: 4,
-    Status.FAILED: 4,
-    Status.CANCELLED: 4,
-}
 
-
-def decide(known: Known | None, look: Look | None, policy: Policy, now: float) -> Decision:
-    """What follows from `look` (None: only time went by) for a job known as `known` (None: first sight)."""
-    if look is None:
-        return _Turn(known, policy, now).time_went_by() if known else Decision(known=None)
-    if known is not None and look.asked <= known.asked:
-        return Decision(known=None)
-    if known is not None and known.forgotten:
-        mark = look.fingerprint or known.fingerprint
-        return Decision(known=replace(known, asked=look.asked, fingerprint=mark))
-    if look.snapshot is None:
-        return _missing(known, look, policy, now)
-    if known is not None and look.listed and not _is_forward(_latest(known), look.snapshot.status):
-        return Decision(known=None)
-    return _Turn(known, policy, now).seen(look, look.snapshot)
-
-
-def assign(
-    event: Event, routing: Routing, now: float, also: Collection[str] = ()
-) -> tuple[list[Assignment], list[Refusal]]:
-    """Who gets an event. `also` names those who were told of its beginning: they are owed the end.
-
-    A silence still wins over that: it is the one thing that somebody asked for by name.
-    """
-    routed = route(event, routing, now)
-    deliveries = [Assignment(event.id, name, reason) for name, reason in routed.selected]
-    got = {assignment.notifier for assignment in deliveries}
-    refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
-    for recipient in routing.recipients:
-        reason = refused.get(recipient.name, "")
-        owed = recipient.closure and recipient.name in also and recipient.name in refused
-        if owed and not reason.startswith("silenced"):
-            deliveries.append(Assignment(event.id, recipient.name, "closure"))
-            del refused[recipient.name]
-    return deliveries, [Refusal(event.id, name, reason) for name, reason in refused.items()]
-
-
-def _latest(known: Known) -> Status:
-    """The last status that the provider told, also one that is still held back from others."""
-    return (known.held or known.snapshot).status
-
-
-def _is_forward(old: Status, new: Status) -> bool:
-    """Whether a listing, which may lag behind, can be believed without asking for the job itself."""
-    if old.is_terminal:
-        return new is old
-    if Status.UNKNOWN in (old, new):
-        return True
-    return _ORDER[new] >= _ORDER[old]
-
-
-def _missing(known: Known | None, look: Look, policy: Policy, now: float) -> Decision:
-    """A 404: only a job that has not ended can be gone, and only when it is missing twice."""
-    if known is None or known.gone or known.ignored or _latest(known).is_terminal:
-        return Decision(known=None)
-    since = known.missing_at
-    if since is None or look.at < since:
-        kept = replace(known, asked=look.asked, missing_at=look.at)
-        return Decision(known=kept)
-    if look.at - since < GONE_AFTER:
-        return Decision(known=replace(known, asked=look.asked))
-    return _Turn(replace(known, asked=look.asked), policy, now).vanished()
-
-
-class _Turn:
-    """One decision in the making: the events of a job in order, each linked to the one before."""
+class Turn(Telling):
+    """What becomes of one job, by one of three ways in: `seen`, `time_went_by`, `vanished`."""
 
     def __init__(self, known: Known | None, policy: Policy, now: float) -> None:
-        self.policy = policy
-        self.now = now
+        super().__init__(known, policy, now)
         self.known = known
-        self.sequence = known.sequence if known else 0
-        self.link: str | JobKey | None = known.link if known else None
-        self.told = list(known.told) if known else []
-        self.events: list[Event] = []
-        self.deliveries: list[Assignment] = []
-        self.verdicts: list[Refusal] = []
         self.words: list[str] = []
         self.journal = Journal()
         self.saved: tuple[Checkpoint, ...] = ()
 
-    # ------------------------------------------------------------------------------ the four ways in
+    # ------------------------------------------------------------------------------ the three ways in
 
     def seen(self, look: Look, snapshot: Snapshot) -> Decision:
         """The provider described the job."""
@@ -156,10 +61,14 @@ class _Turn:
         since = _first_since(snapshot, self.now) if is_news else self.now
         base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
         is_first_log = look.journal is not None and not base.logged and not base.sequence
-        base, snapshot, filled = self._read_journal(base, snapshot, look.journal, before)
-        if before is not None and is_first_log:
+        reading = read_journal(base, snapshot, look.journal, before)
+        base, snapshot = reading.known, reading.snapshot
+        if look.journal is not None:
             # What was so before anybody looked is recorded, and is no news.
-            before = replace(before, **filled)
+            self.journal = look.journal
+            self.saved = () if is_first_log else look.journal.checkpoints
+            if before is not None and is_first_log:
+                before = replace(before, **reading.filled)
         base = replace(
             base,
             ignored=False,
@@ -195,7 +104,7 @@ class _Turn:
         known = self.known
         assert known is not None
         status = known.snapshot.status
-        self._tell(events.GONE, Severity.WARNING, known.snapshot, status, status)
+        self.tell(events.GONE, Severity.WARNING, known.snapshot, status, status)
         return self._judged(
             replace(known, gone=True, missing_at=None, held=None, held_at=None, fingerprint=None)
         )
@@ -206,7 +115,7 @@ class _Turn:
         """A job seen for the first time: `created`, and what else its first look proves."""
         status = snapshot.status
         is_first = status in FIRST_STATES
-        self._tell(
+        self.tell(
             events.CREATED,
             Severity.INFO,
             snapshot,
@@ -228,7 +137,7 @@ class _Turn:
         """A job seen again: what came back, what changed, and whether that is a transition."""
         changes = diff(before, after)
         if known.gone:
-            self._tell(events.RETURNED, Severity.NOTICE, after, after.status, after.status)
+            self.tell(events.RETURNED, Severity.NOTICE, after, after.status, after.status)
             known = replace(known, gone=False)
         last, rest = self._relive(before.status, after, known.states)
         known = replace(known, states=rest)
@@ -243,57 +152,10 @@ class _Turn:
                 change.field.partition(".")[0] in RESULTS for change in changes
             )
             severity = Severity.NOTICE if late else Severity.DETAIL
-            self._tell(events.UPDATED, severity, after, after.status, after.status, changes=changes)
+            self.tell(events.UPDATED, severity, after, after.status, after.status, changes=changes)
         return replace(known, snapshot=after)
 
-    # ------------------------------------------------------------------------------ what the log adds
-
-    def _read_journal(
-        self, known: Known, snapshot: Snapshot, journal: Journal | None, before: Snapshot | None
-    ) -> tuple[Known, Snapshot, dict[str, Any]]:
-        """What the job's log adds to what is known of it and to its document; and what of that it filled in.
-
-        The document's word counts where it has one; what the log filled in stays until it has.
-        """
-        lines = journal.lines if journal is not None else ()
-        metrics = dict(known.metrics)
-        for line in lines:
-            metrics.update(line.metrics)
-        states = [*known.states, *(line for line in lines if line.status is not None)]
-        if journal is not None and before is not None:
-            looked = known.asked / 1000 if known.asked else None
-            # Of a job that somebody was told of, a provider's clock that is a bit off must not hide the past.
-            skew = CLOCK_SKEW if known.sequence else 0
-            states = list(pending(states, before.status, looked, skew=skew, is_first=not known.logged))
-        fill: dict[str, Any] = {}
-        if snapshot.started_at is None:
-            began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
-            kept = self._filled("started_at", known)
-            is_anew = known.snapshot.status.is_terminal and not snapshot.status.is_terminal
-            fill["started_at"] = began[0] if began and (kept is None or is_anew) else kept
-        if snapshot.progress is None and not snapshot.status.is_terminal:
-            fill["progress"] = _progress(lines) or self._filled("progress", known)
-        if snapshot.error is None and snapshot.status is Status.FAILED:
-            said = [line.message for line in lines if line.level == "error" and line.message]
-            fill["error"] = JobError(message=said[-1]) if said else self._filled("error", known)
-        fill = {name: value for name, value in fill.items() if value is not None}
-        if journal is not None:
-            self.journal = journal
-            # What was there before anybody looked is recorded, and is no news.
-            is_met = known.logged or bool(known.sequence)
-            self.saved = journal.checkpoints if is_met else ()
-        read = replace(
-            known,
-            metrics=metrics,
-            states=tuple(states),
-            filled=tuple(fill),
-            logged=known.logged or journal is not None,
-        )
-        return read, replace(snapshot, **fill) if fill else snapshot, fill
-
-    def _filled(self, name: str, known: Known) -> Any:
-        """What the log filled in before, and the document still does not say."""
-        return getattr(known.held or known.snapshot, name) if name in known.filled else None
+    # ------------------------------------------------------------------------------ what the log proves
 
     def _relive(
         self, before: Status | None, after: Snapshot, states: tuple[Line, ...]
@@ -312,7 +174,7 @@ class _Turn:
                 self._tell_saved(one, after, last or after.status)
                 continue
             assert one.status is not None
-            self._tell(
+            self.tell(
                 events.JOB + one.status,
                 status_severity(one.status),
                 after,
@@ -333,7 +195,7 @@ class _Turn:
 
     def _tell_saved(self, one: Checkpoint, snapshot: Snapshot, status: Status) -> None:
         saved = SavedModel(id=one.id, step=one.step, model=one.model, metrics=one.metrics)
-        self._tell(
+        self.tell(
             events.CHECKPOINT, Severity.DETAIL, snapshot, status, status, occurred=one.at, checkpoint=saved
         )
 
@@ -346,7 +208,7 @@ class _Turn:
         told = self.known.snapshot.started_at if self.known and before is not None else None
         if after.started_at == told:
             return before
-        self._tell(
+        self.tell(
             events.JOB + Status.RUNNING,
             status_severity(Status.RUNNING),
             after,
@@ -378,7 +240,7 @@ class _Turn:
             else:
                 self.words.append(word)
         incomplete = status is Status.SUCCEEDED and after.fine_tuned_model is None
-        self._tell(
+        self.tell(
             kind,
             severity,
             after,
@@ -387,7 +249,7 @@ class _Turn:
             changes=changes,
             occurred=after.finished_at if status.is_terminal else _start(after),
             incomplete=("fine_tuned_model",) if incomplete else (),
-            summary=_summary(after, metrics) if status.is_terminal else None,
+            summary=summary(after, metrics) if status.is_terminal else None,
         )
 
     def _judged(self, known: Known) -> Decision:
@@ -404,10 +266,10 @@ class _Turn:
             before, _, stage = (firing[0] if firing else "").partition(STAGE)
             if firing and before != subject:
                 kind = f"{events.ALERT}{rule.name}.resolved"
-                self._tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
+                self.tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
                 del alerts[rule.name]
             if subject is not None and (rule.name not in alerts or stage != finding.stage):
-                told = self._tell(
+                told = self.tell(
                     events.ALERT + rule.name, rule.severity, known.snapshot, status, status, note=finding.note
                 )
                 named = subject + STAGE + finding.stage if finding.stage else subject
@@ -419,8 +281,6 @@ class _Turn:
             wakes.append(known.held_at + self.policy.settle)
         return self._decision(replace(known, alerts=alerts, wake_at=min(wakes, default=None)))
 
-    # ------------------------------------------------------------------------------ the machinery
-
     def _must_wait(self, known: Known | None, snapshot: Snapshot) -> bool:
         """Whether this is a success whose model has not arrived, and may still."""
         if snapshot.status is not Status.SUCCEEDED or snapshot.fine_tuned_model is not None:
@@ -430,79 +290,6 @@ class _Turn:
         if known.held_at is not None:
             return known.held_at <= self.now < known.held_at + self.policy.settle
         return known.snapshot.status is not Status.SUCCEEDED and self.policy.settle > 0
-
-    def _tell(
-        self,
-        kind: str,
-        severity: Severity,
-        snapshot: Snapshot,
-        status: Status | None,
-        before: Status | None,
-        *,
-        changes: tuple[Change, ...] = (),
-        occurred: int | None = None,
-        skipped: bool = False,
-        incomplete: tuple[str, ...] = (),
-        note: str | None = None,
-        also: tuple[str, ...] = (),
-        summary: Summary | None = None,
-        checkpoint: SavedModel | None = None,
-    ) -> tuple[str, ...]:
-        """Makes the job's next event and finds who gets it; returns their names."""
-        self.sequence += 1
-        link = self.link or snapshot.key
-        news = [change for change in changes if not is_volatile(change, snapshot.status)]
-        if news or not changes:
-            about = (checkpoint.step, checkpoint.model or checkpoint.id) if checkpoint else ()
-            id = event_id(link, kind, news, *about)
-            self.link = id
-        else:
-            id = event_id(link, kind, changes, self.sequence)
-        moment = _believable(occurred, snapshot, self.now)
-        extra: dict[str, Any] = {}
-        if incomplete:
-            extra["incomplete"] = incomplete
-        if note is not None:
-            extra["note"] = note
-        if summary is not None:
-            extra["summary"] = summary
-        if checkpoint is not None:
-            extra["checkpoint"] = checkpoint
-        event = Event(
-            id=id,
-            type=kind,
-            created_at=moment,
-            severity=severity,
-            data=Data(
-                id=snapshot.id,
-                provider=snapshot.provider,
-                kind=snapshot.kind,
-                name=snapshot.name,
-                labels=snapshot.labels,
-                status=status,
-                previous_status=before,
-                sequence=self.sequence,
-                skipped=skipped,
-                occurred_at=moment,
-                observed_at=int(self.now),
-                changes=changes,
-                job=snapshot,
-                **extra,
-            ),
-        )
-        ended = kind.startswith(events.JOB) and status is not None and status.is_terminal
-        owed = {*also, *(self.told if ended else ())}
-        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed)
-        self.events.append(event)
-        self.deliveries += deliveries
-        self.verdicts += verdicts
-        names = tuple(assignment.notifier for assignment in deliveries)
-        if ended:
-            self.told = []
-        else:
-            people = set(_people(self.policy.routing))
-            self.told += [name for name in names if name in people and name not in self.told]
-        return names
 
     def _decision(self, known: Known) -> Decision:
         return Decision(
@@ -520,31 +307,6 @@ class _Turn:
         )
 
 
-def _people(routing: Routing) -> Iterator[str]:
-    for recipient in routing.recipients:
-        if recipient.audience == "people" and recipient.closure:
-            yield recipient.name
-
-
-def _progress(lines: Sequence[Line]) -> Progress | None:
-    """How far the run is, by the last line that says so."""
-    line = next((line for line in reversed(lines) if line.step is not None and line.metrics), None)
-    if line is None or line.step is None:
-        return None
-    percent = round(100 * line.step / line.total, 1) if line.total and line.step <= line.total else None
-    return Progress(step=line.step, total_steps=line.total, percent=percent)
-
-
-def _summary(job: Snapshot, metrics: dict[str, float]) -> Summary:
-    """What a job that ended came to."""
-    began, ended = job.started_at, job.finished_at
-    return Summary(
-        queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
-        ran_for=ended - began if began and ended and ended >= began else None,
-        metrics=metrics,
-    )
-
-
 def _was_held_at_first_sight(known: Known) -> bool:
     return known.held is not None and known.snapshot.status.is_terminal and known.sequence == 0
 
@@ -558,11 +320,3 @@ def _first_since(snapshot: Snapshot, now: float) -> float:
 
 def _start(snapshot: Snapshot) -> int | None:
     return snapshot.started_at if snapshot.status is Status.RUNNING else None
-
-
-def _believable(occurred: int | None, snapshot: Snapshot, now: float) -> int:
-    """The provider's time where it lies between the job's creation and now (and a little), else now."""
-    earliest = snapshot.created_at or 0
-    if occurred is not None and earliest <= occurred <= now + CLOCK_SKEW:
-        return occurred
-    return int(now)

@@ -1,0 +1,86 @@
+"""What does a job's own log add? To what is known of the job, to its document, to what its end came to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ftwatch.core.decide.telling import CLOCK_SKEW
+from ftwatch.core.event import Summary
+from ftwatch.core.job import JobError, Progress, Snapshot, Status
+from ftwatch.core.journal import Journal, Line, pending
+from ftwatch.core.known import Known
+
+__all__ = ["Reading", "read_journal", "summary"]
+
+
+class Reading(Struct, frozen=True):
+    """What is known with the log, the document with what the log filled in, and what that was."""
+
+    known: Known
+    snapshot: Snapshot
+    filled: dict[str, Any]
+
+
+def read_journal(
+    known: Known, snapshot: Snapshot, journal: Journal | None, before: Snapshot | None
+) -> Reading:
+    """Reads what is new in a job's log beside what its document says.
+
+    The document's word counts where it has one; what the log filled in stays until it has.
+    """
+    lines = journal.lines if journal is not None else ()
+    metrics = dict(known.metrics)
+    for line in lines:
+        metrics.update(line.metrics)
+    states = [*known.states, *(line for line in lines if line.status is not None)]
+    if journal is not None and before is not None:
+        looked = known.asked / 1000 if known.asked else None
+        # Of a job that somebody was told of, a provider's clock that is a bit off must not hide the past.
+        skew = CLOCK_SKEW if known.sequence else 0
+        states = list(pending(states, before.status, looked, skew=skew, is_first=not known.logged))
+    fill: dict[str, Any] = {}
+    if snapshot.started_at is None:
+        began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
+        kept = _filled("started_at", known)
+        is_anew = known.snapshot.status.is_terminal and not snapshot.status.is_terminal
+        fill["started_at"] = began[0] if began and (kept is None or is_anew) else kept
+    if snapshot.progress is None and not snapshot.status.is_terminal:
+        fill["progress"] = _progress(lines) or _filled("progress", known)
+    if snapshot.error is None and snapshot.status is Status.FAILED:
+        said = [line.message for line in lines if line.level == "error" and line.message]
+        fill["error"] = JobError(message=said[-1]) if said else _filled("error", known)
+    fill = {name: value for name, value in fill.items() if value is not None}
+    read = replace(
+        known,
+        metrics=metrics,
+        states=tuple(states),
+        filled=tuple(fill),
+        logged=known.logged or journal is not None,
+    )
+    return Reading(read, replace(snapshot, **fill) if fill else snapshot, fill)
+
+
+def _filled(name: str, known: Known) -> Any:
+    """What the log filled in before, and the document still does not say."""
+    return getattr(known.held or known.snapshot, name) if name in known.filled else None
+
+
+def _progress(lines: Sequence[Line]) -> Progress | None:
+    """How far the run is, by the last line that says so."""
+    line = next((line for line in reversed(lines) if line.step is not None and line.metrics), None)
+    if line is None or line.step is None:
+        return None
+    percent = round(100 * line.step / line.total, 1) if line.total and line.step <= line.total else None
+    return Progress(step=line.step, total_steps=line.total, percent=percent)
+
+
+def summary(job: Snapshot, metrics: dict[str, float]) -> Summary:
+    """What a job that ended came to."""
+    began, ended = job.started_at, job.finished_at
+    return Summary(
+        queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
+        ran_for=ended - began if began and ended and ended >= began else None,
+        metrics=metrics,
+    )

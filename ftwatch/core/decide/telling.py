@@ -1,0 +1,138 @@
+"""Making events: each linked to the one before, and who gets it, or why somebody does not."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from ftwatch.core import event as events
+from ftwatch.core.diff import Change, is_volatile
+from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
+from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.known import Assignment, Known, Policy, Refusal
+from ftwatch.core.route import Routing, route
+from ftwatch.core.span import MINUTE
+
+__all__ = ["CLOCK_SKEW", "Telling", "assign"]
+
+# How far after a look a provider's own time may lie and still be believed.
+CLOCK_SKEW = 5 * MINUTE
+
+
+def assign(
+    event: Event, routing: Routing, now: float, also: Collection[str] = ()
+) -> tuple[list[Assignment], list[Refusal]]:
+    """Who gets an event. `also` names those who were told of its beginning: they are owed the end.
+
+    A silence still wins over that: it is the one thing that somebody asked for by name.
+    """
+    routed = route(event, routing, now)
+    deliveries = [Assignment(event.id, name, reason) for name, reason in routed.selected]
+    got = {assignment.notifier for assignment in deliveries}
+    refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
+    for recipient in routing.recipients:
+        reason = refused.get(recipient.name, "")
+        owed = recipient.closure and recipient.name in also and recipient.name in refused
+        if owed and not reason.startswith("silenced"):
+            deliveries.append(Assignment(event.id, recipient.name, "closure"))
+            del refused[recipient.name]
+    return deliveries, [Refusal(event.id, name, reason) for name, reason in refused.items()]
+
+
+class Telling:
+    """The events of one decision, in order."""
+
+    def __init__(self, known: Known | None, policy: Policy, now: float) -> None:
+        self.policy = policy
+        self.now = now
+        self.sequence = known.sequence if known else 0
+        self.link: str | JobKey | None = known.link if known else None
+        self.told = list(known.told) if known else []
+        self.events: list[Event] = []
+        self.deliveries: list[Assignment] = []
+        self.verdicts: list[Refusal] = []
+
+    def tell(
+        self,
+        kind: str,
+        severity: Severity,
+        snapshot: Snapshot,
+        status: Status | None,
+        before: Status | None,
+        *,
+        changes: tuple[Change, ...] = (),
+        occurred: int | None = None,
+        skipped: bool = False,
+        incomplete: tuple[str, ...] = (),
+        note: str | None = None,
+        also: tuple[str, ...] = (),
+        summary: Summary | None = None,
+        checkpoint: SavedModel | None = None,
+    ) -> tuple[str, ...]:
+        """Makes the job's next event and finds who gets it; returns their names."""
+        self.sequence += 1
+        link = self.link or snapshot.key
+        news = [change for change in changes if not is_volatile(change, snapshot.status)]
+        if news or not changes:
+            about = (checkpoint.step, checkpoint.model or checkpoint.id) if checkpoint else ()
+            id = event_id(link, kind, news, *about)
+            self.link = id
+        else:
+            id = event_id(link, kind, changes, self.sequence)
+        moment = _believable(occurred, snapshot, self.now)
+        extra: dict[str, Any] = {}
+        if incomplete:
+            extra["incomplete"] = incomplete
+        if note is not None:
+            extra["note"] = note
+        if summary is not None:
+            extra["summary"] = summary
+        if checkpoint is not None:
+            extra["checkpoint"] = checkpoint
+        event = Event(
+            id=id,
+            type=kind,
+            created_at=moment,
+            severity=severity,
+            data=Data(
+                id=snapshot.id,
+                provider=snapshot.provider,
+                kind=snapshot.kind,
+                name=snapshot.name,
+                labels=snapshot.labels,
+                status=status,
+                previous_status=before,
+                sequence=self.sequence,
+                skipped=skipped,
+                occurred_at=moment,
+                observed_at=int(self.now),
+                changes=changes,
+                job=snapshot,
+                **extra,
+            ),
+        )
+        ended = kind.startswith(events.JOB) and status is not None and status.is_terminal
+        owed = {*also, *(self.told if ended else ())}
+        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed)
+        self.events.append(event)
+        self.deliveries += deliveries
+        self.verdicts += verdicts
+        names = tuple(assignment.notifier for assignment in deliveries)
+        if ended:
+            self.told = []
+        else:
+            people = set(_people(self.policy.routing))
+            self.told += [name for name in names if name in people and name not in self.told]
+        return names
+
+
+def _people(routing: Routing) -> Iterator[str]:
+    for recipient in routing.recipients:
+        if recipient.audience == "people" and recipient.closure:
+            yield recipient.name
+
+
+def _believable(occurred: int | None, snapshot: Snapshot, now: float) -> int:
+    """The provider's time where it lies between the job's creation and now (and a little), else now."""
+    earliest = snapshot.created_at or 0
+    if occurred is not None and earliest <= occurred <= now + CLOCK_SKEW:
+        return occurred
+    return int(now)
