@@ -68,10 +68,17 @@ def job_row(row: Any) -> dict[str, Any]:
 @click.option("--status", metavar="STATUS", help="Only those in this status.")
 @click.option("--active", is_flag=True, help="Only those that have not ended.")
 @click.option("-n", "--limit", default=50, show_default=True, help="How many at most.")
+@click.option("-v", "--verbose", is_flag=True, help="When the daemon looks next, and why then.")
 @format_option
 @click.pass_obj
 def jobs(
-    config: str | None, provider: str | None, status: str | None, active: bool, limit: int, output: str
+    config: str | None,
+    provider: str | None,
+    status: str | None,
+    active: bool,
+    limit: int,
+    verbose: bool,
+    output: str,
 ) -> int:
     """List the jobs, those that changed last first."""
     from ftwatch.core.job import Status
@@ -80,20 +87,41 @@ def jobs(
     if status is not None and status not in tuple(Status):
         hint = did_you_mean(status, Status) or f"; there are: {', '.join(Status)}"
         raise click.UsageError(f"no status is called {plain(status)!r}{hint}")
-    with reading(config) as (_, store):
+    with reading(config) as (loaded, store):
         found = store.history.jobs(provider=provider, status=status, active=active, limit=limit)
         rows = [job_row(row) for row in found]
+        columns = ["job", "name", "provider", "status", "since", "progress", "model", "alerts"]
+        if verbose:
+            columns = ["job", "name", "provider", "status", "since", "next", "why"]
+            _add_turns(rows, loaded.socket, output)
         if output == "table":
             for row, source in zip(rows, found, strict=True):
                 row["since"] = local(source.known.status_since)
                 row["alerts"] = ", ".join(row["alerts"])
-        emit(
-            rows,
-            ["job", "name", "provider", "status", "since", "progress", "model", "alerts"],
-            output,
-            empty="no jobs are known yet",
-        )
+        emit(rows, columns, output, empty="no jobs are known yet")
     return Exit.OK
+
+
+def _add_turns(rows: list[dict[str, Any]], socket: Any, output: str) -> None:
+    """When the daemon looks at each job next, and why then. Exits with 4 where none is running."""
+    from ftwatch.control import NoDaemon, Refused, ask
+
+    try:
+        turns = ask(socket, "turns")["turns"]
+    except (NoDaemon, Refused) as error:
+        click.echo(f"error: {plain(error)}", err=True)
+        raise click.exceptions.Exit(Exit.UNREACHABLE) from None
+    for row in rows:
+        at, why = turns.get(row["provider"], {}).get(row["job"], (None, "it is over"))
+        row["next"] = utc(at) if output == "json" else _in(at) if at is not None else None
+        row["why"] = why
+
+
+def _in(at: float) -> str:
+    from ftwatch.core.span import span
+
+    left = at - time.time()
+    return f"in {span(left)}" if left >= 1 else "now"
 
 
 @click.command()

@@ -271,6 +271,7 @@ class Daemon:
             "ping": self._ping,
             "reload": self._op_reload,
             "poke": self._poke,
+            "turns": self._turns,
             "find": self._find,
             "outbox.retry": self._retry,
             "outbox.drop": self._drop,
@@ -299,6 +300,16 @@ class Daemon:
             raise control.Refused(f"no provider is called {provider!r}")
         self._pollers[provider].poke(job)
         return {}
+
+    async def _turns(self) -> dict[str, Any]:
+        """When each active job is looked at next (Unix seconds), and why then."""
+        now, ticks = self._clock.now(), self._clock.ticks()
+        return {
+            "turns": {
+                name: {id: [now + turn.at - ticks, turn.why] for id, turn in poller.turns().items()}
+                for name, poller in self._pollers.items()
+            }
+        }
 
     async def _find(self, selector: str) -> dict[str, Any]:
         rows = await self._run(self.store.history.find, selector)

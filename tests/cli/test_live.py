@@ -50,6 +50,12 @@ def test_a_day_with_the_daemon(daemon: Any, world: Any, service: Any, tool: Any)
     assert whole["daemon"]["pid"] == daemon.pid
     assert whole["providers"][0]["counts"] == {"running": 1}
 
+    # When the daemon looks next, and why then.
+    (row,) = tool("jobs", "--provider", "sim", "-v", "-o", "json").json
+    assert row["next"]
+    assert row["why"]
+    assert "in 0s" not in tool("jobs", "-v").out
+
     # A second one refuses, to be tried again later.
     assert tool("run").code == Exit.LATER
 
