@@ -11,19 +11,24 @@ from msgspec.structs import replace
 
 from ftwatch.core.event import digest
 from ftwatch.core.job import Status
+from ftwatch.core.span import MINUTE
 
 __all__ = [
     "METRICS",
     "Checkpoint",
     "Journal",
     "Line",
+    "Proof",
     "between",
     "checkpoint_key",
     "fresh",
     "keyed",
-    "pending",
     "series",
+    "since",
 ]
+
+# How far a provider's clock may be off (seconds).
+SKEW = MINUTE
 
 # The names of the figures that are kept, whatever a provider calls them.
 METRICS = (
@@ -118,21 +123,32 @@ def checkpoint_key(checkpoint: Checkpoint) -> str:
     return checkpoint.model or checkpoint.id or "?"
 
 
-def between(
-    states: Sequence[Line], before: Status | None, after: Status
-) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-    """The states that lines prove between `before` and `after`, in order, and the lines that are left over.
+class Proof(Struct, frozen=True):
+    """What a log proves of the time between two looks: `states` in order, and the lines `left` for the next.
 
-    `states` are lines that prove a state, oldest first. A log may know more than the look it goes with: what
-    it says after the last time that the job became `after` is left for the next look. An end is never proven
-    by a log alone, only one that the job came back from.
+    `arrived`: the log also tells how the job came to be what it is now.
+    """
+
+    states: tuple[Line, ...]
+    left: tuple[Line, ...]
+    arrived: bool
+
+
+def between(states: Sequence[Line], before: Status | None, after: Status) -> Proof:
+    """What lines prove of a job that was `before` and is `after`; `states` are in the order of the log.
+
+    A log may know more than the look it goes with: what it says after the last time that the job became
+    `after` is left for the next look. An end is never proven by a log alone, only one that the job came back
+    from.
     """
     last = max((i for i, line in enumerate(states) if line.status is after), default=None)
     if last is not None:
-        used, rest = list(states[:last]), tuple(states[last + 1 :])
+        used, left = list(states[:last]), tuple(states[last + 1 :])
+    elif before is after:
+        used, left = [], tuple(states)
     else:
-        used = [line for line in states if _leads_to(line.status, after) and before is not after]
-        rest = tuple(line for line in states if not _leads_to(line.status, after))
+        used = [line for line in states if _leads_to(line.status, after)]
+        left = tuple(line for line in states if not _leads_to(line.status, after))
     found: list[Line] = []
     for index, line in enumerate(used):
         assert line.status is not None
@@ -142,26 +158,27 @@ def between(
             found.append(line)
     if found and found[-1].status is after:
         found.pop()
-    return tuple(found), rest
+    return Proof(tuple(found), left, last is not None)
 
 
-def pending(
-    states: Sequence[Line], status: Status, looked: float | None, *, skew: float, is_first: bool
-) -> tuple[Line, ...]:
-    """What of these lines is not history for somebody who knows the job as `status`, seen so at `looked`.
+def since(states: Sequence[Line], status: Status, looked: float | None) -> tuple[tuple[Line, ...], bool]:
+    """The lines that tell of what came after the job was `status`, and whether the log tells of that.
 
-    Of a job's first log (`is_first`) all is history up to the first time that the job was so, and what lies
-    more than `skew` seconds before that look. Later, what leads to that status and came late.
+    For somebody who knows the status from elsewhere and not yet from the log. It may have been so more than
+    once: `looked` (Unix seconds) is when it was seen so by somebody who never told of it; else (None) all that
+    followed the first time is news. Beyond that no clock is asked: ours and the provider's may be years apart.
     """
-    start = next((i for i, line in enumerate(states) if line.status is status), -1) + 1 if is_first else 0
-    rest = list(states[start:])
-    if is_first and looked is not None:
-        rest = [line for line in rest if line.at is None or line.at >= looked - skew]
+    places = [i for i, line in enumerate(states) if line.status is status]
+    if places:
+        place = places[0]
+        if looked is not None:
+            seen = [i for i in places if (states[i].at or 0) <= looked + SKEW]
+            place = max(seen, default=places[-1])
+        return tuple(states[place + 1 :]), True
+    rest = list(states)
     while rest and _leads_to(rest[0].status, status):
-        if looked is not None and rest[0].at is not None and rest[0].at >= looked:
-            break
         del rest[0]
-    return tuple(rest)
+    return tuple(rest), False
 
 
 _ORDER = {

@@ -6,10 +6,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ftwatch.core.decide.telling import CLOCK_SKEW
 from ftwatch.core.event import Summary
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
-from ftwatch.core.journal import Journal, Line, pending
+from ftwatch.core.journal import Journal, Line, since
 from ftwatch.core.known import Known
 
 __all__ = ["Reading", "read_journal", "summary"]
@@ -35,11 +34,11 @@ def read_journal(
     for line in lines:
         metrics.update(line.metrics)
     states = [*known.states, *(line for line in lines if line.status is not None)]
-    if journal is not None and before is not None:
-        looked = known.asked / 1000 if known.asked else None
-        # Of a job that somebody was told of, a provider's clock that is a bit off must not hide the past.
-        skew = CLOCK_SKEW if known.sequence else 0
-        states = list(pending(states, before.status, looked, skew=skew, is_first=not known.logged))
+    rest, proved = tuple(states), known.proved
+    if journal is not None and before is not None and not proved:
+        # Nothing was told of a job of the baseline: what was so when it was seen first is no news.
+        looked = None if known.sequence else known.asked / 1000
+        rest, proved = since(states, before.status, looked)
     fill: dict[str, Any] = {}
     if snapshot.started_at is None:
         began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
@@ -55,7 +54,8 @@ def read_journal(
     read = replace(
         known,
         metrics=metrics,
-        states=tuple(states),
+        states=rest,
+        proved=proved,
         filled=tuple(fill),
         logged=known.logged or journal is not None,
     )

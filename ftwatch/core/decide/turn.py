@@ -8,7 +8,7 @@ from ftwatch.core.decide.telling import Telling
 from ftwatch.core.diff import Change, diff
 from ftwatch.core.event import SavedModel, Severity, status_severity
 from ftwatch.core.job import Snapshot, Status
-from ftwatch.core.journal import Checkpoint, Journal, Line, between
+from ftwatch.core.journal import Checkpoint, Journal, Line, between, since
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import watches
 from ftwatch.core.rule import Facts
@@ -82,7 +82,7 @@ class Turn(Telling):
             return self._judged(replace(base, snapshot=before or snapshot, held=snapshot, held_at=held_at))
         base = replace(base, held=None, held_at=None)
         if before is None:
-            base = self._meet(base, snapshot) if is_news else replace(base, states=())
+            base = self._meet(base, snapshot) if is_news else replace(base, states=(), proved=False)
             return self._judged(replace(base, snapshot=snapshot))
         return self._judged(self._compare(base, before, snapshot))
 
@@ -126,12 +126,12 @@ class Turn(Telling):
         )
         if is_first:
             # What led there is told by the state itself; the log goes on from here.
-            _, rest = between(known.states, status, status)
+            rest, proved = since(known.states, status, self.now)
             self._save(snapshot)
-            return replace(known, states=rest)
-        last, rest = self._relive(None, snapshot, known.states)
+            return replace(known, states=rest, proved=proved)
+        last, known = self._relive(None, snapshot, known)
         self._transition(last, snapshot, (), known.metrics)
-        return replace(known, states=rest)
+        return known
 
     def _compare(self, known: Known, before: Snapshot, after: Snapshot) -> Known:
         """A job seen again: what came back, what changed, and whether that is a transition."""
@@ -139,8 +139,7 @@ class Turn(Telling):
         if known.gone:
             self.tell(events.RETURNED, Severity.NOTICE, after, after.status, after.status)
             known = replace(known, gone=False)
-        last, rest = self._relive(before.status, after, known.states)
-        known = replace(known, states=rest)
+        last, known = self._relive(before.status, after, known)
         renamed = after.status is Status.UNKNOWN and after.raw_status != before.raw_status
         if after.status is not last or renamed:
             self._transition(last, after, changes, known.metrics)
@@ -157,15 +156,15 @@ class Turn(Telling):
 
     # ------------------------------------------------------------------------------ what the log proves
 
-    def _relive(
-        self, before: Status | None, after: Snapshot, states: tuple[Line, ...]
-    ) -> tuple[Status | None, tuple[Line, ...]]:
+    def _relive(self, before: Status | None, after: Snapshot, known: Known) -> tuple[Status | None, Known]:
         """Tells of the states that the log proves before `after`, and of checkpoints, each at its time.
 
-        Returns the last state told, and the lines that are left for the next look.
+        Returns the last state told, and the job with the lines that are left.
         """
-        proven, rest = between(states, before, after.status)
-        told: tuple[Line | Checkpoint, ...] = (*proven, *self.saved)
+        proof = between(known.states, before, after.status)
+        proved = proof.arrived or (known.proved and before is after.status)
+        known = replace(known, states=proof.left, proved=proved)
+        told: tuple[Line | Checkpoint, ...] = (*proof.states, *self.saved)
         moments = [(one.at if one.at is not None else self.now, one) for one in told]
         self.saved = ()
         last = before
@@ -185,7 +184,7 @@ class Turn(Telling):
                 skipped=True,
             )
             last = one.status
-        return last, rest
+        return last, known
 
     def _save(self, snapshot: Snapshot) -> None:
         """Tells of checkpoints that no state stands beside."""
