@@ -6,7 +6,7 @@ the kind's affair. A refusal leaves as `ProviderError` with a sentence that hold
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -142,6 +142,17 @@ def can_be_sent(value: str) -> bool:
 def is_near(url: str) -> bool:
     """Whether an address is on this very machine."""
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def is_meant_for(base: str, hosts: Container[str], named: str) -> bool:
+    """Whether a key that the operator's environment holds is meant for this address.
+
+    It is for the service's own `hosts`, for the address that the variable `named` holds beside it, and for a
+    stand-in on this very machine; never for whoever else a base_url may point to.
+    """
+    parts = urlsplit(base)
+    is_home = parts.scheme == "https" and parts.hostname in hosts
+    return is_home or is_near(base) or base.rstrip("/") == os.environ.get(named, "").rstrip("/")
 
 
 # ------------------------------------------------------------------------------------------------ the asking
