@@ -43,7 +43,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """One line of a job log. `key` is the provider's id of it where that can be trusted, else "".
 
     `at` is Unix seconds or None, `status` the state that the line proves the job entered, `level` one of
-    info, warning, error. `metrics` are figures of `step` under the names of METRICS.
+    info, warning, error. `metrics` are figures of `step` under the names of METRICS. `successor` is the id of
+    the job that goes on in this one's place, where the provider restarts under a new one.
     """
 
     key: str = ""
@@ -54,6 +55,7 @@ class Line(Struct, frozen=True, kw_only=True):
     status: Status | None = None
     step: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    successor: str | None = None
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
