@@ -144,6 +144,12 @@ def is_near(url: str) -> bool:
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
+def root_of(base: str) -> str:
+    """An API's address without the version at its end, which some clients want there and others do not."""
+    parts = urlsplit(base)
+    return parts._replace(path=parts.path.rstrip("/").removesuffix("/v1")).geturl()
+
+
 def is_meant_for(base: str, hosts: Container[str], named: str) -> bool:
     """Whether a key that the operator's environment holds is meant for this address.
 
