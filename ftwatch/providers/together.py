@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import Api, ApiOptions, Key, is_meant_for
+from ftwatch.client.api import Api, ApiOptions, Key, is_meant_for, root_of
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Line
 from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
@@ -22,7 +22,7 @@ __all__ = ["Options", "Together"]
 HOME = "https://api.together.xyz/v1"
 HOSTS = frozenset({"api.together.xyz", "api.together.ai"})
 PLATFORM = "https://api.together.ai/fine-tuning/{id}"
-JOBS = "/fine-tunes"
+JOBS = "/v1/fine-tunes"
 
 STATUSES = {
     "pending": Status.QUEUED,
@@ -67,7 +67,10 @@ WANDB = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ApiOptions):
-    """What `kind: together` can be told. Without an `api_key` the variable TOGETHER_API_KEY counts."""
+    """What `kind: together` can be told; `base_url` with the version at its end or without.
+
+    Without an `api_key` the variable TOGETHER_API_KEY counts.
+    """
 
     base_url: str = HOME
 
@@ -89,7 +92,7 @@ class Together:
         self._is_home = urlsplit(base).hostname in HOSTS
         self.api = Api(
             spec,
-            base,
+            root_of(base),
             Key(
                 spec.options.api_key,
                 (self.key_variable,),
@@ -301,7 +304,7 @@ def _metrics(rows: Iterable[dict[str, Any]]) -> LogPage:
     """A page of metrics. The next one begins with the last step again, whose evaluation may come late."""
     lines = []
     for row in rows:
-        step = next(filter(None, (lenient.count(row.get(key)) for key in ("global_step", "step"))), None)
+        step = lenient.count(row.get("global_step", row.get("step")))
         figures = joblog.figures({key.removeprefix("train/").replace("/", "_"): row[key] for key in row})
         if step is None or not figures:
             continue
