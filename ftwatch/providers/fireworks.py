@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import Api, ApiOptions, Key, is_meant_for
+from ftwatch.client.api import Api, ApiOptions, Key, is_meant_for, root_of
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.plugins import Page, ProviderError, ProviderSpec, Unreadable
 from ftwatch.wire import lenient
@@ -62,7 +62,7 @@ WANDB = {"project": "project", "entity": "entity", "run_id": "runId", "url": "ur
 
 # What differs between two answers about the same, or is a secret, is not kept.
 _SIGNED = re.compile(rb'"(metricsFileSignedUrl|trainerLogsSignedUrl|apiKey)"\s*:\s*"(?:[^"\\]|\\.)*"')
-_NAME = re.compile(r"accounts/[^/]+/[^/]+/[^/]+")
+_NAME = re.compile(r"accounts(?:/(?!\.+(?:/|$))[^/]+){3}")
 _EMPTY = b"{}"
 
 
@@ -104,7 +104,7 @@ class Fireworks:
         self._present = {SUPERVISED}
         self.api = Api(
             spec,
-            base,
+            root_of(base),
             Key(
                 spec.options.api_key,
                 (self.key_variable,),
