@@ -201,7 +201,8 @@ class Fireworks:
         kind = id.split("/")[2] if _NAME.fullmatch(id) else ""
         # What the first kind of job says itself, the others say in a part of their own.
         config = found.get("trainingConfig")
-        training = {**(config if isinstance(config, dict) else {}), **found}
+        own = {key: value for key, value in found.items() if value is not None}
+        training = {**(config if isinstance(config, dict) else {}), **own}
         return Snapshot(
             id=id,
             created_at=lenient.moment(found.get("createTime")),

@@ -142,10 +142,11 @@ class Together:
         word = raw_status.strip().lower()
         status = lenient.status_among(STATUSES, word)
         stage_began = lenient.moment(found.get("started_at"))
+        events = _events(found.get("events"))
         return Snapshot(
             id=id,
             created_at=lenient.moment(found.get("created_at")),
-            error=_error(word, status, _events(found.get("events"))),
+            error=_error(word, status, events),
             fine_tuned_model=_model(found) if status is Status.SUCCEEDED else None,
             finished_at=lenient.moment(found.get("updated_at")) if status in TERMINAL else None,
             hyperparameters=lenient.settings(_given(found, HYPERPARAMETERS)),
@@ -165,8 +166,8 @@ class Together:
             labels=dict(self._spec.labels),
             raw_status=raw_status,
             phase=word if word in PHASES else None,
-            # It is the start of the current stage; only that of this one is the start of the run.
-            started_at=stage_began if word == "running" else None,
+            # The document tells when its current stage began; only that of this one is when the run did.
+            started_at=_began(events) or (stage_began if word == "running" else None),
             progress=_progress(found),
             url=PLATFORM.replace("{id}", quote(id, safe="")) if self._is_home else None,
         )
@@ -205,6 +206,11 @@ def _error(word: str, status: Status, events: Sequence[Line]) -> JobError | None
     if status is Status.CANCELLED:
         return JobError(code=told.type, message=told.message or None) if told else None
     return JobError(code=word, message=(told.message or None) if told else None)
+
+
+def _began(events: Iterable[Line]) -> int | None:
+    """When the run began, by the job's events."""
+    return next((line.at for line in events if line.status is Status.RUNNING), None)
 
 
 def _given(found: dict[str, Any], keys: Iterable[str]) -> dict[str, Any] | None:

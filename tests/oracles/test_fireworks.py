@@ -89,13 +89,13 @@ def test_what_the_vendors_models_write_is_read(types: ModuleType) -> None:
         dataset="accounts/acme/datasets/chats",
         state="JOB_STATE_FAILED",
         status={"code": "INVALID_ARGUMENT", "message": "row 12"},
-        createTime="2026-11-20T09:00:00Z",
-        completedTime="2026-11-20T09:14:00Z",
+        createTime="2026-10-05T09:00:00Z",
+        completedTime="2026-10-05T09:14:00Z",
         jobProgress={"percent": 50, "epoch": 0},
         epochs=2,
     )
     job = provider.read(json.dumps(written.to_dict(mode="json")).encode())
-    assert (job.status, job.created_at, job.finished_at) == (Status.FAILED, 1_795_165_200, 1_795_166_040)
+    assert (job.status, job.created_at, job.finished_at) == (Status.FAILED, 1_791_190_800, 1_791_191_640)
     assert job.error is not None
     assert job.error.message == "row 12"
     assert job.progress is not None

@@ -90,9 +90,9 @@ def test_what_the_vendors_models_write_is_read(types: ModuleType) -> None:
         id="ft-1",
         status="completed",
         user_id="user_1",
-        created_at="2026-11-20T09:00:00Z",
-        updated_at="2026-11-20T09:40:00Z",
-        started_at="2026-11-20T09:05:10Z",
+        created_at="2026-10-05T09:00:00Z",
+        updated_at="2026-10-05T09:40:00Z",
+        started_at="2026-10-05T09:05:10Z",
         model="meta-llama/Meta-Llama-3.1-8B-Instruct-Reference",
         model_output_name="acme/bot",
         training_method={"method": "dpo", "dpo_beta": 0.1},
@@ -100,8 +100,8 @@ def test_what_the_vendors_models_write_is_read(types: ModuleType) -> None:
     )
     raw = json.dumps(written.to_dict(mode="json")).encode()
     job = provider().read(raw)
-    assert (job.status, job.fine_tuned_model, job.created_at) == (Status.SUCCEEDED, "acme/bot", 1_795_165_200)
-    assert job.finished_at == 1_795_167_600
+    assert (job.status, job.fine_tuned_model, job.created_at) == (Status.SUCCEEDED, "acme/bot", 1_791_190_800)
+    assert job.finished_at == 1_791_193_200
     assert job.method is not None
     assert job.method.dpo == {"dpo_beta": 0.1}
 
@@ -114,7 +114,7 @@ def test_every_word_of_the_vendors_models_has_its_place(oracle: Any, types: Modu
 
 def test_every_event_of_the_vendors_models_is_a_line(types: ModuleType) -> None:
     words = get_args(types.FinetuneEventType)
-    about = {"object": "fine-tune-event", "created_at": "2026-11-20T09:00:00Z", "message": "x"}
+    about = {"object": "fine-tune-event", "created_at": "2026-10-05T09:00:00Z", "message": "x"}
     body = json.dumps({"data": [{**about, "type": word} for word in words]}).encode()
     lines = provider().read_log("events", body).lines
     assert [line.type for line in lines] == list(words)

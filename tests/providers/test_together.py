@@ -132,7 +132,7 @@ def test_a_whole_document_is_read(make: Any, case: Any) -> None:
     assert job.fine_tuned_model == "acme/Meta-Llama-3.1-8B-bot-1a2b3c4d"
     assert (job.name, job.owner, job.training_file, job.validation_file) == ("bot", "user_1", "file-1", None)
     assert job.finished_at is not None
-    assert job.trained_tokens == 1_250_000
+    assert job.trained_tokens == 910_000
     assert job.hyperparameters == {
         "n_epochs": 3,
         "batch_size": 8,
@@ -231,7 +231,7 @@ def test_a_restart_names_its_successor(message: str, successor: str | None, make
 def test_figures_come_by_step_and_in_order(make: Any) -> None:
     rows = [
         {"eval/loss": 1.9, "step": 0},
-        {"train/loss": 1.5, "train/learning_rate": 1e-05, "global_step": 10.0, "timestamp": 1_795_165_510.5},
+        {"train/loss": 1.5, "train/learning_rate": 1e-05, "global_step": 10.0, "timestamp": 1_791_191_110.5},
         {"eval/loss": 1.7, "global_step": 10.0},
         {"train/loss": "1.2", "train/grad_norm": float("nan"), "global_step": "20"},
         {"train/rewards/margins": 0.1, "global_step": 20.0},
@@ -244,7 +244,7 @@ def test_figures_come_by_step_and_in_order(make: Any) -> None:
         (10, {"valid_loss": 1.7}),
         (20, {"train_loss": 1.2}),
     ]
-    assert page.lines[1].at == 1_795_165_510
+    assert page.lines[1].at == 1_791_191_110
     assert len({line.key for line in page.lines}) == 4
     assert not page.newest_first
 
@@ -258,10 +258,10 @@ def test_figures_are_asked_for_until_nothing_follows(make: Any) -> None:
 
 
 def test_checkpoints_are_known_by_step_and_name(make: Any) -> None:
-    about = {"step": 24, "created_at": "2026-11-20T09:20:00Z", "path": "s3://x", "checkpoint_type": "Final"}
+    about = {"step": 24, "created_at": "2026-10-05T09:20:00Z", "path": "s3://x", "checkpoint_type": "Final"}
     body = {"data": [{**about, "object_id": "ml_1", "object_name": "acme/bot-24"}, about, 7]}
     named, plain = make("together").read_log("checkpoints", encoded(body)).checkpoints
-    assert (named.id, named.step, named.model, named.at) == ("ml_1", 24, "acme/bot-24", 1_795_166_400)
+    assert (named.id, named.step, named.model, named.at) == ("ml_1", 24, "acme/bot-24", 1_791_192_000)
     assert checkpoint_key(named) != checkpoint_key(plain)
 
 

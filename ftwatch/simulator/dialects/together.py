@@ -16,7 +16,7 @@ __all__ = ["DIALECT", "Together"]
 
 JOBS = "/fine-tunes"
 EPOCHS = 3
-TOKENS = 1_250_000
+TOKENS = 910_000
 # What an entry of the listing leaves out of a job's document.
 UNLISTED = frozenset({"started_at", "progress", "queue_depth", "steps_completed", "total_steps"})
 

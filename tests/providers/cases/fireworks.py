@@ -46,14 +46,14 @@ def document(word: str, number: int = 1, kind: str = "supervisedFineTuningJobs")
     return {
         "name": f"accounts/acme/{kind}/bot-{number}",
         "displayName": "bot",
-        "createTime": "2026-11-20T09:00:00Z",
-        "updateTime": "2026-11-20T09:12:00Z",
-        "completedTime": "2026-11-20T09:14:00Z",
+        "createTime": "2026-10-05T09:00:00Z",
+        "updateTime": "2026-10-05T09:12:00Z",
+        "completedTime": "2026-10-05T09:14:00Z",
         "dataset": "accounts/acme/datasets/chats",
         "state": word,
         "status": {"code": "OK", "message": ""},
         "createdBy": "ml@example.com",
-        "jobProgress": {"percent": 35, "epoch": 1, "inputTokens": 120_000},
+        "jobProgress": {"percent": 35, "epoch": 1, "inputTokens": 96_000},
         "wandbConfig": {"enabled": True, "apiKey": "wandb-secret", "project": "bots", "runId": "r1"},
         **(TRAINING if kind == "supervisedFineTuningJobs" else {"trainingConfig": TRAINING}),
     }
@@ -65,7 +65,7 @@ def listing(jobs: list[Any]) -> Any:
 
 
 RUNNING, FAILED = document("JOB_STATE_RUNNING"), document("JOB_STATE_FAILED")
-REFUSED = {"code": "INVALID_ARGUMENT", "message": "dataset row 12 has no assistant message"}
+REFUSED = {"code": "INVALID_ARGUMENT", "message": "line 7 of the dataset ends with the user"}
 
 # Known traps, each as (what the document says, what the snapshot must say).
 TRAPS = {
@@ -122,7 +122,7 @@ TRAPS = {
         {"progress.percent": 100.0},
     ),
     "T38 nanoseconds, and numbers as text": (
-        {**RUNNING, "createTime": "2026-11-20T09:00:00.123456789Z", "jobProgress": {"inputTokens": "120"}},
-        {"created_at": 1_795_165_200, "trained_tokens": 120},
+        {**RUNNING, "createTime": "2026-10-05T09:00:00.123456789Z", "jobProgress": {"inputTokens": "120"}},
+        {"created_at": 1_791_190_800, "trained_tokens": 120},
     ),
 }

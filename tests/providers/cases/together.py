@@ -19,8 +19,8 @@ STATUSES = {
     "user_error": Status.FAILED,
 }
 
-BEGAN = "2026-11-20T09:05:10.000Z"
-BEGAN_AT = 1_795_165_510
+BEGAN = "2026-10-05T09:05:10.000Z"
+BEGAN_AT = 1_791_191_110
 
 
 def document(word: str, number: int = 1) -> dict[str, Any]:
@@ -30,8 +30,8 @@ def document(word: str, number: int = 1) -> dict[str, Any]:
         "object": "fine-tune",
         "user_id": "user_1",
         "status": word,
-        "created_at": "2026-11-20T09:00:00.000Z",
-        "updated_at": "2026-11-20T09:40:00.000Z",
+        "created_at": "2026-10-05T09:00:00.000Z",
+        "updated_at": "2026-10-05T09:40:00.000Z",
         "started_at": BEGAN,
         "model": "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference",
         "model_output_name": "acme/Meta-Llama-3.1-8B-bot-1a2b3c4d",
@@ -42,7 +42,7 @@ def document(word: str, number: int = 1) -> dict[str, Any]:
         "lr_scheduler": {"lr_scheduler_type": "cosine", "lr_scheduler_args": {"num_cycles": 0.5}},
         "training_file": "file-1",
         "validation_file": "",
-        "token_count": 1_250_000,
+        "token_count": 910_000,
         "progress": {"estimate_available": True, "seconds_remaining": 540},
         "training_type": {"type": "Lora", "lora_r": 8, "lora_alpha": 16},
         "training_method": {"method": "sft", "train_on_inputs": "auto"},
@@ -114,7 +114,14 @@ TRAPS = {
         {"estimated_finish": None},
     ),
     "T25 an estimate of when it will start": (document("queued"), {"estimated_finish": None}),
-    "T26 a stage that is not the run has begun": (document("uploading"), {"started_at": None}),
+    "T26 a stage that is not the run has begun": (
+        {**document("uploading"), "started_at": "2026-10-05T09:30:00Z"},
+        {"started_at": BEGAN_AT, "estimated_finish": 1_791_192_600 + 540},
+    ),
+    "T26 nothing tells when the run began": (
+        {**document("uploading"), "events": []},
+        {"started_at": None, "status": Status.RUNNING},
+    ),
     "T27 the batch size is a word at first": (
         {**document("pending"), "batch_size": "max"},
         {"hyperparameters.batch_size": "max"},
@@ -130,7 +137,7 @@ TRAPS = {
     "T36 the price is no error": ({**document("completed"), "total_price": 4_000_000_000}, {"error": None}),
     "T37 a percent of all steps": (document("running"), {"progress.percent": 25.0, "progress.step": 18}),
     "T38 times with and without a zone, and numbers": (
-        {**document("completed"), "created_at": "2026-11-20T09:05:10", "updated_at": BEGAN_AT},
+        {**document("completed"), "created_at": "2026-10-05T09:05:10", "updated_at": BEGAN_AT},
         {"created_at": BEGAN_AT, "finished_at": BEGAN_AT},
     ),
 }
