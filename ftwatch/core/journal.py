@@ -49,7 +49,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """One line of a job log. `key` is the provider's id of it where that can be trusted, else "".
 
     `at` is Unix seconds or None, `status` the state that the line proves the job entered, `level` one of
-    info, warning, error. `metrics` are figures of `step` (of `total`) under the names of METRICS.
+    info, warning, error. `metrics` are figures of `step` (of `total`) under the names of METRICS. `successor`
+    is the id of the job that goes on in this one's place, where the provider restarts under a new one.
     """
 
     key: str = ""
@@ -61,6 +62,7 @@ class Line(Struct, frozen=True, kw_only=True):
     step: int | None = None
     total: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    successor: str | None = None
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -165,8 +167,8 @@ def since(states: Sequence[Line], status: Status, looked: float | None) -> tuple
     """The lines that tell of what came after the job was `status`, and whether the log tells of that.
 
     For somebody who knows the status from elsewhere and not yet from the log. It may have been so more than
-    once: `looked` (Unix seconds) is when it was seen so by somebody who never told of it; else (None) all that
-    followed the first time is news. Beyond that no clock is asked: ours and the provider's may be years apart.
+    once: `looked` (Unix seconds) is when it was seen so by somebody who never told of it; else (None) all
+    that followed the first time is news. No other clock is asked: two of them may be years apart.
     """
     places = [i for i, line in enumerate(states) if line.status is status]
     if places:

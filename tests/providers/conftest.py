@@ -1,12 +1,14 @@
 """The cases: one file a kind below `cases/`, found by the kind's name."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from ftwatch.client import Response
 from ftwatch.plugins import ProviderSpec, kinds, load_kind
 
 KINDS = sorted(kinds("provider"))
@@ -31,6 +33,21 @@ class NoClient:
         raise AssertionError("a parser asked the network")
 
 
+class Service:
+    """A client that answers from a list of (status, body as JSON), and keeps what it was asked."""
+
+    def __init__(self, *answers: tuple[int, Any]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+
+    async def request(self, method: str, url: str, *, headers: dict[str, str], **_: object) -> Response:
+        self.asked.append(f"{method} {url}")
+        self.headers.append(headers)
+        status, body = self.answers.pop(0)
+        return Response(status, {}, json.dumps(body).encode())
+
+
 class Maker:
     """Makes providers of any kind."""
 
@@ -52,6 +69,12 @@ class Maker:
 def make() -> Maker:
     """Makes providers."""
     return Maker()
+
+
+@pytest.fixture
+def service() -> type[Service]:
+    """Makes clients that answer as they are told."""
+    return Service
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
