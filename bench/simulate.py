@@ -1,9 +1,9 @@
 """Months in seconds: the real poller, store and dispatcher on a virtual clock, with everything going wrong.
 
-One seed decides all: how jobs live, when the provider refuses, lies, lags or forgets, when receivers fail
-before or after they took a message, when the clock steps, and at which statement of which transaction the
-process dies. Then the same questions as ever: is anything lost, invented, out of order, or told twice with
-different words?
+One seed decides all: how jobs live, whether they have logs, when the provider refuses, lies, lags or forgets,
+when receivers fail before or after they took a message, when the clock steps, and at which statement of which
+transaction the process dies. Then the same questions as ever: is anything lost, invented, out of order, or
+told twice with different words?
 
     python bench/simulate.py [--days 60] [--seed 1]
 """
@@ -32,11 +32,12 @@ from ftwatch.config import NotifierConfig, ProviderConfig
 from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
 from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.journal import Line
 from ftwatch.core.route import Recipient, Route, Routing, parse_match
 from ftwatch.core.rule import Stuck
 from ftwatch.daemon.clock import Anchor
 from ftwatch.dispatcher import Dispatcher
-from ftwatch.plugins import Memory, NotFound, Page, ProviderError, Result, Unreadable
+from ftwatch.plugins import LogPage, Memory, NotFound, Page, ProviderError, Result, Unreadable
 from ftwatch.poller import Poller
 from ftwatch.store import Store, inline
 
@@ -72,6 +73,7 @@ class World:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.lives: dict[str, list[tuple[float, str]]] = {}
         self.truth: dict[str, list[str]] = {}
+        self.logs: dict[str, list[tuple[float, str]]] = {}
         self.hidden: dict[str, float] = {}
         self.calm = False
         self.deaths = 0
@@ -110,11 +112,13 @@ class World:
             at += self.dice.expovariate(1 / (4 * 3600))
         self.jobs = {id: {"id": id, "created_at": int(self.time)}, **self.jobs}
         self.truth[id] = []
+        self.logs[id] = []
         self.lives[id] = life
         self.advance(0)
 
     def _become(self, id: str, status: str) -> None:
         self.truth[id].append(status)
+        self.logs[id].append((self.time, status))
         job = self.jobs[id]
         job["status"] = status
         if status in ENDED:
@@ -195,6 +199,45 @@ class Provider:
     def read(self, raw: bytes) -> Snapshot:
         entry = json.loads(raw)
         return Snapshot(provider="p", kind="sim", **{**entry, "status": Status(entry["status"])})
+
+
+class LoggingProvider(Provider):
+    """One that keeps a log of each job, as badly: it lags, breaks off, and its ids change with every call."""
+
+    log_parts = ("events",)
+    log_is_cheap = True
+
+    async def log(self, id: str, part: str, anchor: str | None) -> bytes:
+        self._trouble()
+        world = self.world
+        if world.is_hidden(id):
+            raise NotFound(id)
+        lines = list(world.logs[id])
+        if lines and world.chance(0.2):
+            lines.pop()
+        lines.reverse()
+        if anchor is not None and world.chance(0.1):
+            raise ProviderError("Given after argument was not found in items.", missing=False)
+        start = int(anchor or 0)
+        body = json.dumps(
+            {"lines": lines[start : start + 2], "next": start + 2, "more": start + 2 < len(lines)}
+        )
+        return (body[: len(body) // 2] if world.chance(0.02) else body).encode()
+
+    def read_log(self, part: str, body: bytes) -> LogPage:
+        try:
+            document = json.loads(body)
+        except ValueError:
+            raise ProviderError("truncated") from None
+        lines = tuple(
+            Line(
+                at=int(at),
+                message=f"the job is {status}",
+                status=Status(status) if status not in ENDED else None,
+            )
+            for at, status in document["lines"]
+        )
+        return LogPage(lines=lines, next=str(document["next"]) if document["more"] else None)
 
 
 class Receiver:
@@ -313,7 +356,7 @@ class Life:
 
 async def simulate(days: float, seed: int) -> dict[str, Any]:
     world = World(seed)
-    provider = Provider(world)
+    provider = (LoggingProvider if seed % 2 else Provider)(world)
     receivers = {"strict": Receiver(world, grumpy=False), "grumpy": Receiver(world, grumpy=True)}
     Store.receivers = receivers.values()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:

@@ -128,12 +128,12 @@ def checkpoint_key(checkpoint: Checkpoint) -> str:
 class Proof(Struct, frozen=True):
     """What a log proves of the time between two looks: `states` in order, and the lines `left` for the next.
 
-    `arrived`: the log also tells how the job came to be what it is now.
+    `arrival` is the line by which the job came to be what it is now, where the log has it.
     """
 
     states: tuple[Line, ...]
     left: tuple[Line, ...]
-    arrived: bool
+    arrival: Line | None
 
 
 def between(states: Sequence[Line], before: Status | None, after: Status) -> Proof:
@@ -160,11 +160,13 @@ def between(states: Sequence[Line], before: Status | None, after: Status) -> Pro
             found.append(line)
     if found and found[-1].status is after:
         found.pop()
-    return Proof(tuple(found), left, last is not None)
+    return Proof(tuple(found), left, states[last] if last is not None else None)
 
 
-def since(states: Sequence[Line], status: Status, looked: float | None) -> tuple[tuple[Line, ...], bool]:
-    """The lines that tell of what came after the job was `status`, and whether the log tells of that.
+def since(
+    states: Sequence[Line], status: Status, looked: float | None
+) -> tuple[tuple[Line, ...], Line | None]:
+    """The lines that tell of what came after the job was `status`, and the line that tells of that, if any.
 
     For somebody who knows the status from elsewhere and not yet from the log. It may have been so more than
     once: `looked` (Unix seconds) is when it was seen so by somebody who never told of it; else (None) all
@@ -176,11 +178,11 @@ def since(states: Sequence[Line], status: Status, looked: float | None) -> tuple
         if looked is not None:
             seen = [i for i in places if (states[i].at or 0) <= looked + SKEW]
             place = max(seen, default=places[-1])
-        return tuple(states[place + 1 :]), True
+        return tuple(states[place + 1 :]), states[place]
     rest = list(states)
     while rest and _leads_to(rest[0].status, status):
         del rest[0]
-    return tuple(rest), False
+    return tuple(rest), None
 
 
 _ORDER = {

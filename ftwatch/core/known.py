@@ -39,9 +39,9 @@ class Known(Struct, frozen=True, kw_only=True):
     each with its subject and who was told, `told` the people who know of the job's open state. `forgotten`:
     somebody wanted nothing to be kept of this job; it is known only so as not to be taken for a new one.
 
-    Of its log: `logged`: it was read once; `proved`: it tells how the job came to be what it is; `states` are
-    the lines after that which prove states not told yet, `metrics` the last figures, `filled` the
-    snapshot's fields that the log filled in, `attempt` how often the job was started anew after an end.
+    Of its log: `logged`: it was read once; `arrival` is the line by which the job came to be what it is, if
+    that is known; `states` are the lines after it which prove states not told yet, `metrics` the last
+    figures, `filled` the snapshot's fields that the log filled in, `attempt` how often it began anew.
     """
 
     snapshot: Snapshot
@@ -61,7 +61,7 @@ class Known(Struct, frozen=True, kw_only=True):
     wake_at: float | None = None
     fingerprint: bytes | None = None
     logged: bool = False
-    proved: bool = False
+    arrival: Line | None = None
     states: tuple[Line, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
     filled: tuple[str, ...] = ()

@@ -55,6 +55,7 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
         told=(),
         wake_at=None,
         states=(),
+        arrival=None,
         metrics={},
         filled=(),
     )

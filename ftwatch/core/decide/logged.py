@@ -33,12 +33,12 @@ def read_journal(
     metrics = dict(known.metrics)
     for line in lines:
         metrics.update(line.metrics)
-    states = [*known.states, *(line for line in lines if line.status is not None)]
-    rest, proved = tuple(states), known.proved
-    if journal is not None and before is not None and not proved:
+    states = tuple(line for line in lines if line.status is not None and not _is_past(line, known.arrival))
+    rest, arrival = (*known.states, *states), known.arrival
+    if journal is not None and before is not None and arrival is None:
         # Nothing was told of a job of the baseline: what was so when it was seen first is no news.
         looked = None if known.sequence else known.asked / 1000
-        rest, proved = since(states, before.status, looked)
+        rest, arrival = since(rest, before.status, looked)
     fill: dict[str, Any] = {}
     if snapshot.started_at is None:
         began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
@@ -55,11 +55,16 @@ def read_journal(
         known,
         metrics=metrics,
         states=rest,
-        proved=proved,
+        arrival=arrival,
         filled=tuple(fill),
         logged=known.logged or journal is not None,
     )
     return Reading(read, replace(snapshot, **fill) if fill else snapshot, fill)
+
+
+def _is_past(line: Line, arrival: Line | None) -> bool:
+    """Whether a line comes late: by the provider's own clock it lies before what was told already."""
+    return bool(arrival and arrival.at is not None and line.at is not None and line.at < arrival.at)
 
 
 def _filled(name: str, known: Known) -> Any:

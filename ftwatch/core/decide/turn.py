@@ -82,7 +82,7 @@ class Turn(Telling):
             return self._judged(replace(base, snapshot=before or snapshot, held=snapshot, held_at=held_at))
         base = replace(base, held=None, held_at=None)
         if before is None:
-            base = self._meet(base, snapshot) if is_news else replace(base, states=(), proved=False)
+            base = self._meet(base, snapshot) if is_news else replace(base, states=())
             return self._judged(replace(base, snapshot=snapshot))
         return self._judged(self._compare(base, before, snapshot))
 
@@ -126,9 +126,9 @@ class Turn(Telling):
         )
         if is_first:
             # What led there is told by the state itself; the log goes on from here.
-            rest, proved = since(known.states, status, self.now)
+            rest, arrival = since(known.states, status, self.now)
             self._save(snapshot)
-            return replace(known, states=rest, proved=proved)
+            return replace(known, states=rest, arrival=arrival)
         last, known = self._relive(None, snapshot, known)
         self._transition(last, snapshot, (), known.metrics)
         return known
@@ -162,8 +162,8 @@ class Turn(Telling):
         Returns the last state told, and the job with the lines that are left.
         """
         proof = between(known.states, before, after.status)
-        proved = proof.arrived or (known.proved and before is after.status)
-        known = replace(known, states=proof.left, proved=proved)
+        arrival = proof.arrival or (known.arrival if before is after.status else None)
+        known = replace(known, states=proof.left, arrival=arrival)
         told: tuple[Line | Checkpoint, ...] = (*proof.states, *self.saved)
         moments = [(one.at if one.at is not None else self.now, one) for one in told]
         self.saved = ()
