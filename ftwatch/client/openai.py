@@ -123,6 +123,18 @@ class Relative:
         body = await self.api.page(path, query, forgotten=forgotten, content=content)
         return wire.placed(body, known) if known else body
 
+    async def retirements(self) -> dict[str, int]:
+        """When models stop answering, where the service says that of its models. Raises ProviderError."""
+        if self._dialect.ends is None:
+            return {}
+        try:
+            body = await self.api.page("/models")
+            return wire.ends(body, self._dialect.ends)
+        except ProviderError as error:
+            if error.missing:
+                return {}
+            raise
+
     # ------------------------------------------------------------------------------------------ reading
 
     def split(self, body: bytes) -> Page:

@@ -49,7 +49,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     there; `paging`: the next page is asked for "after" the last id, or from an "offset"; None: there is one
     page. A job that is asked for stands under `holder` of the answer, or is the answer. `fields` are dotted
     paths to OpenAI's properties, by preference, where they differ. `page` is a job's address for people at
-    `home`. `hides_absence`: a 404 about a job reads as one about an address.
+    `home`. `hides_absence`: a 404 about a job reads as one about an address. `ends` is the dotted path at
+    which an entry of `/models` says when the model stops answering.
     """
 
     words: Mapping[str, Status]
@@ -64,6 +65,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     parts: Mapping[str, Part] = {}
     page: str | None = None
     hides_absence: bool = False
+    ends: str | None = None
 
 
 _OWN_PARTS = {part: Part(call=Call(f"{JOBS}/{{id}}/{part}")) for part in ("events", "checkpoints")}
@@ -97,6 +99,7 @@ OPENAI = Dialect(
     home="https://api.openai.com/v1",
     parts=_OWN_PARTS,
     page="https://platform.openai.com/finetune/{id}",
+    ends="shutdown_date",
 )
 
 AZURE = Dialect(
@@ -124,6 +127,7 @@ AZURE = Dialect(
         for name, part in _OWN_PARTS.items()
     },
     hides_absence=True,
+    ends="deprecation.inference",
 )
 
 NEBIUS = Dialect(

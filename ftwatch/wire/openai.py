@@ -8,6 +8,7 @@ how to ask a server is `ftwatch.client.openai`'s affair.
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from ftwatch.plugins import Page, ProviderError, Unreadable
 from ftwatch.wire import lenient
 from ftwatch.wire.dialect import OPENAI, Dialect
 
-__all__ = ["identify", "placed", "read", "split"]
+__all__ = ["ends", "identify", "placed", "read", "split"]
 
 # What counts only in some states: Azure sets finished_at on paused jobs, `error: {}` stands on healthy ones,
 # relatives know the model's name before there is a model.
@@ -223,6 +224,21 @@ def _anchor(entries: list[bytes], last: str | None) -> str:
         return lenient.identifier(last)
     except Unreadable:
         raise ProviderError("no entry of the page has an id, so there is no way to the next page") from None
+
+
+def ends(body: bytes, path: str) -> dict[str, int]:
+    """When models stop answering, by their names, in a listing of models that says so at `path` of an entry.
+
+    Raises ProviderError where it is no listing.
+    """
+    found = {}
+    for raw in lenient.entries(body, "data"):
+        with suppress(Unreadable):
+            model = lenient.document(raw)
+            name, at = lenient.some(model.get("id")), lenient.moment(lenient.at(model, path))
+            if name is not None and at is not None:
+                found[name] = at
+    return found
 
 
 # ------------------------------------------------------------------------------------ the second reader
