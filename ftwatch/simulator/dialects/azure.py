@@ -38,11 +38,12 @@ class Azure(OpenAI):
 
     def routes(self, world: Upstream) -> list[Route]:
         """The same endpoints at both paths; those of old are not found without a version."""
+        routes = super().routes(world)
         older = [
             Route(route.path.replace(self.path, self.older), self._versioned(route), methods=route.methods)
-            for route in super().routes(world)
+            for route in routes
         ]
-        return [*super().routes(world), *older]
+        return [*routes, *older]
 
     def _versioned(self, route: Route) -> Any:
         async def endpoint(request: Request) -> Response:
@@ -67,14 +68,11 @@ class Azure(OpenAI):
             found["hyperparameters"] = {"n_epochs": -1}
         if state.status == "paused":
             found["finished_at"] = int(state.since)
-        made = found["fine_tuned_model"] and f"{job.model}.ft-{job.id[-6:]}"
-        files = found["result_files"] or None
-        error = state.error
         return {
             **found,
-            "fine_tuned_model": made,
-            "result_files": files,
-            "error": error,
+            "fine_tuned_model": found["fine_tuned_model"] and f"{job.model}.ft-{job.id[-6:]}",
+            "result_files": found["result_files"] or None,
+            "error": state.error,
             "suffix": job.suffix,
         }
 
@@ -98,7 +96,8 @@ class Azure(OpenAI):
 
     def part(self, request: Request, entries: list[dict[str, Any]], *, bounds: bool = False) -> Response:
         """A page of a part of a job's log. What it called an entry a moment ago means nothing to it."""
-        if request.query_params.get("after", "ftckpt").startswith("ftckpt"):
+        after = request.query_params.get("after")
+        if after is None or after in [entry["id"] for entry in entries]:
             return super().part(request, entries)
         return self.said(400, "Given after argument was not found in items.")
 
