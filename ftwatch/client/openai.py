@@ -112,7 +112,7 @@ class Relative:
         return body
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:
-        """One page of a part of a job's log."""
+        """One page of a part of a job's log. NotFound where it is the job that is not there."""
         asked = self._dialect.parts[part]
         path, content = _asked(asked.call, id)
         known = (lenient.count(anchor) or 0) if asked.paging == "count" else 0
@@ -120,7 +120,12 @@ class Relative:
         if asked.paging == "after" and anchor is not None:
             query["after"] = anchor
         forgotten = "after" if "after" in query else None
-        body = await self.api.page(path, query, forgotten=forgotten, content=content)
+        try:
+            body = await self.api.page(path, query, forgotten=forgotten, of=id, content=content)
+        except ProviderError as error:
+            if error.missing and self._dialect.hides_absence:
+                await self.retrieve(id)
+            raise
         return wire.placed(body, known) if known else body
 
     async def retirements(self) -> dict[str, int]:

@@ -180,9 +180,12 @@ async def test_a_404_is_about_the_job_only_where_the_others_are_there() -> None:
         upstream.create("slow")
         with pytest.raises(NotFound):
             await azure.retrieve("ftjob-gone")
+        with pytest.raises(NotFound):
+            await azure.log("ftjob-gone", "events", None)
         upstream.trouble("missing")
-        with pytest.raises(ProviderError, match="HTTP 404"):
-            await azure.retrieve("ftjob-gone")
+        for ask in (azure.retrieve("ftjob-gone"), azure.log("ftjob-gone", "events", None)):
+            with pytest.raises(ProviderError, match="HTTP 404"):
+                await ask
     async with resource(base_url=f"{upstream.url}/elsewhere") as (azure, _):
         with pytest.raises(ProviderError):
             await azure.retrieve("ftjob-gone")
