@@ -19,6 +19,7 @@ class Nebius(Relative):
 
     Options: ClassVar[type] = ApiOptions
     key_variable: ClassVar[str] = NEBIUS.variable
+    model_from_checkpoint: ClassVar[bool] = True
 
     def __init__(self, spec: ProviderSpec) -> None:
         options: ApiOptions = spec.options

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from ftwatch.simulator.dialects.openai import OpenAI
+from ftwatch.simulator.dialects.openai import SAID, OpenAI
 from ftwatch.simulator.script import Job
 
 __all__ = ["DIALECT"]
@@ -32,6 +32,10 @@ class Nebius(OpenAI):
             "trained_steps": state.step,
             "total_steps": state.steps,
         }
+
+    def events(self, job: Job, now: float) -> list[dict[str, Any]]:
+        """The job's own log, newest first. Nothing pauses here."""
+        return [event for event in super().events(job, now) if event["message"] != SAID["paused"]]
 
     def checkpoints(self, job: Job, now: float) -> list[dict[str, Any]]:
         """Its checkpoints, newest first, each with the files that it consists of."""
