@@ -150,7 +150,7 @@ def root_of(base: str) -> str:
     return parts._replace(path=parts.path.rstrip("/").removesuffix("/v1")).geturl()
 
 
-def is_meant_for(base: str, hosts: Container[str], named: str) -> bool:
+def is_meant_for(base: str, hosts: Container[str | None], named: str) -> bool:
     """Whether a key that the operator's environment holds is meant for this address.
 
     It is for the service's own `hosts`, for the address that the variable `named` holds beside it, and for a

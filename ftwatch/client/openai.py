@@ -4,15 +4,14 @@ A kind is a small subclass that says where its service is and how it lets people
 paths and paging stands in `ftwatch.wire.dialect`, what the answers mean in the rest of `ftwatch.wire`.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from json import dumps
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import Api, Key, is_near
+from ftwatch.client.api import Api, Key, is_meant_for
 from ftwatch.core.job import Snapshot
-from ftwatch.plugins import LogPage, NotFound, Page, ProviderError, ProviderSpec, Secret, Unreadable
+from ftwatch.plugins import LogPage, NotFound, Page, ProviderError, ProviderSpec, Secret
 from ftwatch.wire import joblog, lenient
 from ftwatch.wire import openai as wire
 from ftwatch.wire.dialect import Call, Dialect
@@ -24,27 +23,23 @@ PAGE_SIZE = 100
 
 def is_home(base_url: str, dialect: Dialect) -> bool:
     """Whether an address is the service's own."""
-    if dialect.home is None:
-        return False
-    home, given = urlsplit(dialect.home), urlsplit(base_url)
-    return (given.scheme, given.hostname) == (home.scheme, home.hostname)
+    given = urlsplit(base_url)
+    return given.scheme == "https" and given.hostname in _hosts(dialect)
 
 
 def key_of(option: Secret | None, base_url: str, dialect: Dialect) -> Key:
-    """The key of an account: the option, else the variable of the environment where it belongs there.
-
-    The operator's environment names a key for one service: that one, the one that the environment names
-    beside it (…_BASE_URL), or a stand-in on this very machine; never for whoever else a base_url may name.
-    """
-    beside = os.environ.get(dialect.variable.removesuffix("_API_KEY") + "_BASE_URL", "")
-    named = base_url.rstrip("/") == beside.rstrip("/")
-    at_home = is_home(base_url, dialect)
+    """The key of an account: the option, else the variable of the environment where it is meant for there."""
+    beside = dialect.variable.removesuffix("_API_KEY") + "_BASE_URL"
     return Key(
         option,
         (dialect.variable,),
-        trusts_variable=at_home or is_near(base_url) or named,
-        needed=at_home,
+        trusts_variable=is_meant_for(base_url, _hosts(dialect), beside),
+        needed=is_home(base_url, dialect),
     )
+
+
+def _hosts(dialect: Dialect) -> frozenset[str | None]:
+    return frozenset({urlsplit(dialect.home).hostname}) if dialect.home else frozenset()
 
 
 class Relative:
@@ -102,14 +97,7 @@ class Relative:
             if vague:  # then it is the job that is not there, where its neighbours are
                 self.split(await self.page(None))
             raise
-        try:
-            told = self.identify(body)
-        except Unreadable as error:
-            said = lenient.complaint(body)
-            raise ProviderError(f"the answer is no job: {self.api.shown(said) or error}") from None
-        if told != id:
-            raise ProviderError(f"asked for job {id}, and was told about {told}")
-        return body
+        return self.api.about(body, id, self.identify)
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:
         """One page of a part of a job's log. NotFound where it is the job that is not there."""
