@@ -1,13 +1,12 @@
 """The azure kind: which paths, which way in, and a log whose ids mean nothing."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from ftwatch.client import Account, Client, Response
+from ftwatch.client import Account, Client
 from ftwatch.core.journal import keyed
 from ftwatch.core.pace import Budget
 from ftwatch.plugins import NotFound, ProviderError, ProviderSpec, Secret
@@ -26,17 +25,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-class Recorder:
-    """A client that answers one thing, and keeps what it was asked."""
-
-    def __init__(self, body: Any = None, status: int = 200) -> None:
-        self.answer = Response(status, {}, json.dumps(body or {"data": []}).encode())
-        self.url = ""
-        self.headers: dict[str, str] = {}
-
-    async def request(self, method: str, url: str, *, headers: dict[str, str], **_: Any) -> Response:
-        self.url, self.headers = url, headers
-        return self.answer
+EMPTY = (200, {"data": []})
 
 
 def provider(client: Any = None, **options: Any) -> Azure:
@@ -76,19 +65,21 @@ async def resource(**options: Any) -> AsyncIterator[tuple[Azure, Upstream]]:
         ),
     ],
 )
-async def test_jobs_are_below_the_resource(base_url: str, version: str | None, address: str) -> None:
-    client = Recorder()
+async def test_jobs_are_below_the_resource(
+    service: Any, base_url: str, version: str | None, address: str
+) -> None:
+    client = service(EMPTY)
     await provider(client, base_url=base_url, api_version=version, api_key=Secret(KEY)).page(None)
-    assert client.url == address
+    assert client.asked == [f"GET {address}"]
 
 
-async def test_the_environment_names_resource_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_names_resource_and_key(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://gateway.example.com/")
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
-    client = Recorder()
+    client = service(EMPTY)
     await provider(client, base_url=None).page(None)
-    assert client.url.startswith("https://gateway.example.com/openai/v1/")
-    assert client.headers["api-key"] == KEY
+    assert client.asked[0].startswith("GET https://gateway.example.com/openai/v1/")
+    assert client.headers[0]["api-key"] == KEY
 
 
 @pytest.mark.parametrize(
@@ -102,25 +93,25 @@ async def test_the_environment_names_resource_and_key(monkeypatch: pytest.Monkey
     ],
 )
 async def test_the_key_of_the_environment_goes_to_azure_only(
-    monkeypatch: pytest.MonkeyPatch, base_url: str, gets_it: bool
+    service: Any, monkeypatch: pytest.MonkeyPatch, base_url: str, gets_it: bool
 ) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
-    client = Recorder()
+    client = service(EMPTY)
     if gets_it:
         await provider(client, base_url=base_url).page(None)
     else:
         with pytest.raises(ProviderError, match="set the option api_key") as caught:
             await provider(client, base_url=base_url).page(None)
         assert caught.value.denied
-    assert client.headers.get("api-key") == (KEY if gets_it else None)
+    assert [asked["api-key"] for asked in client.headers] == [KEY] * gets_it
 
 
-async def test_without_an_address_nobody_is_asked() -> None:
-    client = Recorder()
+async def test_without_an_address_nobody_is_asked(service: Any) -> None:
+    client = service(EMPTY)
     with pytest.raises(ProviderError, match="set AZURE_OPENAI_ENDPOINT or the option base_url") as caught:
         await provider(client, base_url=None, api_key=Secret(KEY)).page(None)
     assert caught.value.denied
-    assert client.url == ""
+    assert client.asked == []
 
 
 @pytest.mark.parametrize(
@@ -144,21 +135,21 @@ def test_options_that_work_have_no_problems() -> None:
 # --------------------------------------------------------------------------------------------- the way in
 
 
-async def test_a_token_is_sent_as_one() -> None:
+async def test_a_token_is_sent_as_one(service: Any) -> None:
     async with resource(api_key=None, token=Secret(KEY)) as (azure, upstream):
         upstream.create("slow")
         assert len(azure.split(await azure.page(None)).entries) == 1
-    client = Recorder()
+    client = service(EMPTY)
     await provider(client, token=Secret("ey.token")).page(None)
-    assert client.headers["authorization"] == "Bearer ey.token"
-    assert "api-key" not in client.headers
+    assert client.headers[0]["authorization"] == "Bearer ey.token"
+    assert "api-key" not in client.headers[0]
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_who_lacks_a_permission_is_told_which(status: int) -> None:
+async def test_who_lacks_a_permission_is_told_which(service: Any, status: int) -> None:
     said = {"error": {"code": "PermissionDenied", "message": "The principal lacks the required data action"}}
     with pytest.raises(ProviderError, match="fine-tunes/read") as caught:
-        await provider(Recorder(said, status), api_key=Secret(KEY)).page(None)
+        await provider(service((status, said)), api_key=Secret(KEY)).page(None)
     assert caught.value.denied
     assert "Cognitive Services OpenAI User" in caught.value.reason
 
@@ -220,16 +211,16 @@ async def test_its_log_is_the_same_whatever_ids_it_has() -> None:
     assert times == sorted(times)
 
 
-async def test_models_say_when_they_end() -> None:
+async def test_models_say_when_they_end(service: Any) -> None:
     entry = {
         "id": "gpt-4.1-mini",
         "object": "model",
         "deprecation": {"fine_tune": 1, "inference": 1_800_000_000},
     }
-    assert await provider(Recorder({"data": [entry]}), api_key=Secret(KEY)).retirements() == {
+    assert await provider(service((200, {"data": [entry]})), api_key=Secret(KEY)).retirements() == {
         "gpt-4.1-mini": 1_800_000_000
     }
-    nowhere = Recorder({"error": {"message": "Resource not found"}}, 404)
+    nowhere = service((404, {"error": {"message": "Resource not found"}}))
     assert await provider(nowhere, api_key=Secret(KEY)).retirements() == {}
     with pytest.raises(ProviderError):
-        await provider(Recorder({}, 500), api_key=Secret(KEY)).retirements()
+        await provider(service((500, {})), api_key=Secret(KEY)).retirements()
