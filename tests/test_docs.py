@@ -258,4 +258,5 @@ def test_python_that_is_shown_imports_what_exists(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [pytest.param(b, id=b.place) for b in blocks("json")])
 def test_json_that_is_shown_is_json(block: Block) -> None:
-    assert json.loads(block.text)["object"] == "event"
+    # Policies of other services are shown too.
+    assert json.loads(block.text).get("object", "event") == "event"

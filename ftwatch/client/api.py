@@ -150,7 +150,7 @@ def root_of(base: str) -> str:
     return parts._replace(path=parts.path.rstrip("/").removesuffix("/v1")).geturl()
 
 
-def is_meant_for(base: str, hosts: Container[str], named: str) -> bool:
+def is_meant_for(base: str, hosts: Container[str | None], named: str) -> bool:
     """Whether a key that the operator's environment holds is meant for this address.
 
     It is for the service's own `hosts`, for the address that the variable `named` holds beside it, and for a
@@ -207,7 +207,8 @@ class Api:
     ) -> Response:
         """Any answer, whole. Raises ProviderError where none came."""
         url = self.url(path, query)
-        about = {**self._headers, **(headers or {}), **await self.auth.headers(method, url, content)}
+        sort = {"content-type": "application/json"} if content else {}
+        about = {**self._headers, **sort, **(headers or {}), **await self.auth.headers(method, url, content)}
         try:
             answer: Response = await self._client.request(
                 method, url, headers=about, content=content or None, deadline=self._timeout, cap=cap
@@ -230,13 +231,14 @@ class Api:
         *,
         forgotten: str | None = None,
         of: str | None = None,
+        content: bytes = b"",
     ) -> bytes:
         """A listing's page. `forgotten`: a word in the complaint about an anchor that is no longer known.
 
-        Raises ProviderError; `missing` where the listing or the anchor is not there. A listing `of` a job
-        raises NotFound where the API knows no such job.
+        `content` is JSON to be posted. Raises ProviderError; `missing` where the listing or the anchor is not
+        there. A listing `of` a job raises NotFound where the API knows no such job.
         """
-        answer = await self.ask(path, query)
+        answer = await self.ask(path, query, method="POST" if content else "GET", content=content)
         if answer.status == 200:
             return answer.body
         if of is not None and answer.status == 404 and speaks_of_a_job(answer.body):
@@ -245,10 +247,22 @@ class Api:
         lost = lost and str(forgotten).lower() in self.complaint(answer).lower()
         self.refused(answer, missing=answer.status == 404 or lost)
 
-    async def job(self, path: str, id: str, query: Mapping[str, str] | None = None) -> bytes:
-        """One job's document. NotFound only where the API itself says so, not something before it."""
-        answer = await self.ask(path, query, cap=LARGEST_JOB)
-        if answer.status == 404 and speaks_of_a_job(answer.body):
+    async def job(
+        self,
+        path: str,
+        id: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        content: bytes = b"",
+        any_404: bool = False,
+    ) -> bytes:
+        """One job's document. NotFound only where the API itself says so, not something before it.
+
+        `content` is JSON to be posted. `any_404`: who asks finds out by itself what a 404 is about.
+        """
+        method = "POST" if content else "GET"
+        answer = await self.ask(path, query, method=method, content=content, cap=LARGEST_JOB)
+        if answer.status == 404 and (any_404 or speaks_of_a_job(answer.body)):
             raise NotFound(id)
         if answer.status != 200:
             self.refused(answer)

@@ -1,146 +1,88 @@
-"""OpenAI's fine-tuning API, and every server that speaks it (`base_url`).
+"""OpenAI's fine-tuning API, and every server that speaks it or a dialect of it (`base_url`, `dialect`).
 
-Only how to ask stands here; what the answers mean is `ftwatch.wire.openai`'s affair. Relatives whose paths or
-ways in differ are small subclasses in files of their own, or a `dialect`.
+Only where the account is and how it lets in stands here. How jobs are asked for is `ftwatch.client.openai`'s
+affair, what the answers mean that of `ftwatch.wire`.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
-from urllib.parse import quote, urlsplit
+from typing import ClassVar, Literal
+from urllib.parse import urlencode
 
-from ftwatch.client.api import Api, ApiOptions, Auth, Key, can_be_sent, is_near
-from ftwatch.core.job import Snapshot
-from ftwatch.plugins import LogPage, Page, ProviderError, ProviderSpec, Unreadable
-from ftwatch.wire import joblog, lenient
-from ftwatch.wire import openai as wire
+from ftwatch.client.api import Api, ApiOptions, can_be_sent
+from ftwatch.client.openai import Relative, is_home, key_of
+from ftwatch.plugins import ProviderSpec
+from ftwatch.wire.dialect import DIALECTS
 
 __all__ = ["OpenAI", "Options"]
 
-HOME = "https://api.openai.com/v1"
-PLATFORM = "https://platform.openai.com/finetune/{id}"
-PAGE_SIZE = "100"
+DialectName = Literal["openai", "litellm", "localai", "opea", "telnyx", "tt-inference-server", "unsloth"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ApiOptions):
-    """What `kind: openai` can be told: where the account is, and how to be let in.
+    """What `kind: openai` can be told: where the account is, how to be let in, and what is spoken there.
 
-    `metadata` lets the service list only jobs with these pairs. Without an `api_key` the variable
-    OPENAI_API_KEY counts; a server of one's own may want none.
+    `base_url` is where the API is, by default the dialect's own service. `metadata` lets the service list
+    only jobs with these pairs. Without an `api_key` the variable of the environment counts (OPENAI_API_KEY;
+    with `dialect: telnyx` TELNYX_API_KEY); a server of one's own may want none. `custom_llm_provider` says
+    whose jobs a LiteLLM proxy is to show.
     """
 
-    base_url: str = HOME
+    dialect: DialectName = "openai"
     organization: str | None = None
     project: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    custom_llm_provider: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the API is; empty where nobody says."""
+        return self.base_url or DIALECTS[self.dialect].home or ""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong with these options, as (option, sentence)."""
         yield from ApiOptions.problems(self)
+        if not self.address:
+            yield "base_url", f"is missing: `dialect: {self.dialect}` is spoken by servers of one's own"
+        if self.custom_llm_provider is not None and self.dialect != "litellm":
+            yield "custom_llm_provider", "means something with `dialect: litellm` only"
         for option in ("organization", "project"):
             value = getattr(self, option)
             if value is not None and not can_be_sent(value):
                 yield option, "holds a character that no header can carry"
 
 
-class OpenAI:
+class OpenAI(Relative):
     """An account on OpenAI or on a server that speaks its wire format."""
 
     Options: ClassVar[type] = Options
-    list_is_truth: ClassVar[bool] = False
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
-    log_parts: ClassVar[tuple[str, ...]] = ("events", "checkpoints")
-    log_is_cheap: ClassVar[bool] = True
-    jobs: ClassVar[str] = "/fine_tuning/jobs"
 
     def __init__(self, spec: ProviderSpec) -> None:
-        self._spec = spec
-        self._options = spec.options
-        parts = urlsplit(self._options.base_url)
-        self._is_home = parts.hostname == "api.openai.com" and parts.scheme == "https"
-        self.api = Api(
+        options: Options = spec.options
+        dialect, base = DIALECTS[options.dialect], options.address
+        at_home = is_home(base, dialect)
+        advice = {}
+        if options.api_key is None and not at_home:
+            advice[401] = "no key was sent: set the option api_key"
+        if options.dialect == "litellm" and options.custom_llm_provider is None:
+            advice |= dict.fromkeys((400, 422), "set the option custom_llm_provider")
+        if options.custom_llm_provider is not None:
+            chosen = urlencode({"custom_llm_provider": options.custom_llm_provider})
+            base += ("&" if "?" in base else "?") + chosen
+        about = {"openai-organization": options.organization, "openai-project": options.project}
+        super().__init__(
             spec,
-            self._options.base_url,
-            self._auth(),
-            timeout=self._options.timeout,
-            headers=self._headers(),
-            advice={401: "no key was sent: set the option api_key"} if self._is_keyless() else None,
+            Api(
+                spec,
+                base,
+                key_of(options.api_key, options.address, dialect),
+                timeout=options.timeout,
+                headers={name: value for name, value in about.items() if value},
+                advice=advice,
+            ),
+            dialect,
+            only={f"metadata[{key}]": value for key, value in options.metadata.items()},
+            page=dialect.page if at_home else None,
         )
-
-    def _auth(self) -> Auth:
-        # The operator's environment names a key for one service: that one, the one that the environment names
-        # beside it, or a stand-in on this very machine; never for whoever else a base_url may point to.
-        base = self._options.base_url
-        named = base.rstrip("/") == os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
-        return Key(
-            self._options.api_key,
-            (self.key_variable,),
-            trusts_variable=self._is_home or is_near(base) or named,
-            needed=self._is_home,
-        )
-
-    def _is_keyless(self) -> bool:
-        return self._options.api_key is None and not self._is_home
-
-    def _headers(self) -> dict[str, str]:
-        about = {"openai-organization": self._options.organization, "openai-project": self._options.project}
-        return {name: value for name, value in about.items() if value}
-
-    # ------------------------------------------------------------------------------------------ asking
-
-    async def page(self, anchor: str | None) -> bytes:
-        """One page of the listing. A forgotten `anchor` is ProviderError(missing)."""
-        query = {"limit": PAGE_SIZE}
-        if anchor is not None:
-            query["after"] = anchor
-        query |= {f"metadata[{key}]": value for key, value in self._options.metadata.items()}
-        return await self.api.page(self.jobs, query, forgotten="after" if anchor is not None else None)
-
-    async def retrieve(self, id: str) -> bytes:
-        """One job's document. NotFound only where the API itself says so, not something before it."""
-        body = await self.api.job(f"{self.jobs}/{quote(id, safe='')}", id)
-        try:
-            told = wire.identify(body)
-        except Unreadable as error:
-            said = lenient.complaint(body)
-            raise ProviderError(f"the answer is no job: {self.api.shown(said) or error}") from None
-        if told != id:
-            raise ProviderError(f"asked for job {id}, and was told about {told}")
-        return body
-
-    async def log(self, id: str, part: str, anchor: str | None) -> bytes:
-        """One page of a job's events or checkpoints."""
-        query = {"limit": PAGE_SIZE}
-        if anchor is not None:
-            query["after"] = anchor
-        path = f"{self.jobs}/{quote(id, safe='')}/{part}"
-        return await self.api.page(path, query, forgotten="after" if anchor is not None else None, of=id)
-
-    # ------------------------------------------------------------------------------------------ reading
-
-    def split(self, body: bytes) -> Page:
-        """The entries of one page."""
-        try:
-            return wire.split(body)
-        except ProviderError as error:
-            raise ProviderError(self.api.shown(error.reason)) from None
-
-    def identify(self, raw: bytes) -> str:
-        """The id in one entry."""
-        return wire.identify(raw)
-
-    def read(self, raw: bytes) -> Snapshot:
-        """The job in one document."""
-        return wire.read(
-            raw,
-            provider=self._spec.name,
-            kind=self._spec.kind,
-            labels=self._spec.labels,
-            page=PLATFORM if self._is_home else None,
-        )
-
-    def read_log(self, part: str, body: bytes) -> LogPage:
-        """What a page of events or checkpoints tells."""
-        return joblog.read_checkpoints(body) if part == "checkpoints" else joblog.read_events(body)

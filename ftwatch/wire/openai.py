@@ -2,10 +2,13 @@
 
 Pure and lenient: a well-behaved document goes through one typed decoder, anything else through a second
 reader that believes no type. Nothing here raises for any bytes but `Unreadable` (one entry) and
-`ProviderError` (a listing as a whole). How to ask a server is the providers' affair.
+`ProviderError` (a listing as a whole). Where a relative keeps things differently is said by its `Dialect`;
+how to ask a server is `ftwatch.client.openai`'s affair.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -15,40 +18,17 @@ from msgspec import Raw, Struct
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.plugins import Page, ProviderError, Unreadable
 from ftwatch.wire import lenient
+from ftwatch.wire.dialect import OPENAI, Dialect
 
-__all__ = ["STATUSES", "identify", "read", "split", "status_of"]
-
-# Every word that a server of this dialect was seen to use (compared in lower case, `-` and blanks as `_`).
-STATUSES = {
-    "validating_files": Status.VALIDATING_FILES,
-    "validating": Status.VALIDATING_FILES,
-    "queued": Status.QUEUED,
-    "created": Status.QUEUED,
-    "pending": Status.QUEUED,
-    "notrunning": Status.QUEUED,  # Azure, before 2023
-    "not_running": Status.QUEUED,
-    "resuming": Status.QUEUED,  # Azure: a paused job goes back to the queue
-    "running": Status.RUNNING,
-    "in_progress": Status.RUNNING,  # tt-inference-server
-    "pausing": Status.PAUSING,
-    "paused": Status.PAUSED,
-    "cancelling": Status.CANCELLING,
-    "canceling": Status.CANCELLING,
-    "cancel_requested": Status.CANCELLING,
-    "succeeded": Status.SUCCEEDED,
-    "completed": Status.SUCCEEDED,  # tt-inference-server
-    "failed": Status.FAILED,
-    "error": Status.FAILED,
-    "cancelled": Status.CANCELLED,
-    "canceled": Status.CANCELLED,
-    "stopped": Status.CANCELLED,  # OPEA, from Ray
-}
+__all__ = ["ends", "identify", "placed", "read", "split"]
 
 # What counts only in some states: Azure sets finished_at on paused jobs, `error: {}` stands on healthy ones,
 # relatives know the model's name before there is a model.
 HAS_FINISHED = TERMINAL
 HAS_ERROR = frozenset({Status.FAILED, Status.CANCELLED, Status.PAUSED, Status.UNKNOWN})
 HAS_MODEL = TERMINAL | {Status.PAUSED, Status.UNKNOWN}
+
+_PRIVATE = re.compile(r"api_?key|token|password|secret|credential", re.IGNORECASE)
 
 
 class _Document(Struct, kw_only=True):
@@ -77,6 +57,7 @@ class _Document(Struct, kw_only=True):
     suffix: str | None = None
     name: str | None = None
     owner: str | None = None
+    phase: str | None = None
     started_at: int | None = None
     trained_steps: int | None = None
     total_steps: int | None = None
@@ -99,16 +80,22 @@ _listing = msgspec.json.Decoder(_Listing)
 # ------------------------------------------------------------------------------------------- entries
 
 
-def identify(raw: bytes) -> str:
-    """The id in one entry; nothing else of it is decoded. Raises Unreadable."""
+def identify(raw: bytes, dialect: Dialect = OPENAI) -> str:
+    """The id in one entry; nothing else of it is decoded where it is well-behaved. Raises Unreadable."""
     try:
         return lenient.identifier(_name.decode(raw).id)
     except lenient.REFUSED:
-        return lenient.identifier(lenient.document(raw).get("id"))
+        return lenient.identifier(_held(lenient.document(raw), dialect).get("id"))
 
 
 def read(
-    raw: bytes, *, provider: str, kind: str, labels: Mapping[str, str], page: str | None = None
+    raw: bytes,
+    *,
+    provider: str,
+    kind: str,
+    labels: Mapping[str, str],
+    page: str | None = None,
+    dialect: Dialect = OPENAI,
 ) -> Snapshot:
     """The canonical job in one document. Raises Unreadable where it has no id or no status.
 
@@ -116,14 +103,17 @@ def read(
     above that of whoever created the job. `page` is a job's address for people, with `{id}` in it.
     """
     try:
-        job = _document.decode(raw)
+        if dialect.fields or dialect.holder:
+            job = _believe_nothing(_translated(_held(lenient.document(raw), dialect), dialect))
+        else:
+            job = _document.decode(raw)
     except lenient.REFUSED:
         job = _believe_nothing(lenient.document(raw))
     id = lenient.identifier(job.id)
     word = job.status.strip()
     if not word:
         raise Unreadable(f"the entry of {id} has no status")
-    status = status_of(word)
+    status = lenient.status_among(dialect.words, word)
     metadata = lenient.strings(job.metadata)
     return Snapshot(
         id=id,
@@ -139,7 +129,7 @@ def read(
         trained_tokens=lenient.count(job.trained_tokens),
         training_file=lenient.some(job.training_file),
         validation_file=lenient.some(job.validation_file),
-        integrations=tuple(lenient.settings(entry) or {} for entry in job.integrations or ()),
+        integrations=tuple(_public(lenient.settings(entry) or {}) for entry in job.integrations or ()),
         seed=lenient.whole(job.seed),
         estimated_finish=lenient.seconds(job.estimated_finish),
         method=_bounded(job.method),
@@ -150,45 +140,77 @@ def read(
         owner=lenient.some(job.owner),
         labels={**metadata, **labels},
         raw_status=lenient.cut(job.status),
+        phase=lenient.some(job.phase),
         started_at=lenient.seconds(job.started_at),
         progress=_progress(lenient.count(job.trained_steps), lenient.count(job.total_steps)),
         url=page.replace("{id}", quote(id, safe="")) if page else None,
     )
 
 
-def status_of(word: str) -> Status:
-    """Our word for a server's word; `unknown` where it is none of those seen before."""
-    return lenient.status_among(STATUSES, word)
+def _held(found: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """A job's own properties, and beside them what the answer says around it."""
+    inner = found.get(dialect.holder) if dialect.holder else None
+    return {**found, **inner} if isinstance(inner, dict) else found
+
+
+def _translated(found: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """A document with OpenAI's names for its properties, as far as it says anything of them."""
+    named = dict(found)
+    for name, paths in dialect.fields.items():
+        said = next((value for path in paths if (value := lenient.at(found, path)) not in (None, "")), None)
+        if name == "hyperparameters" and isinstance(said, dict):
+            # A server's whole configuration of a run holds tokens, paths and code as well.
+            said = {key: value for key, value in said.items() if isinstance(value, int | float)}
+        if said is not None:
+            named[name] = said
+    return named
+
+
+def _public(found: object) -> Any:
+    """Settings of another service without what lets into it: some answers repeat the keys they were given."""
+    if isinstance(found, dict):
+        return {key: _public(value) for key, value in found.items() if not _PRIVATE.search(str(key))}
+    return found
 
 
 # -------------------------------------------------------------------------------------------- listings
 
 
-def split(body: bytes) -> Page:
+def split(body: bytes, dialect: Dialect = OPENAI) -> Page:
     """The entries of one page, newest first, and the anchor of the next. Raises ProviderError.
 
     Entries stand under `data` (tt-inference-server: `jobs`), or the body is the bare list. Only a server
     that says `has_more` pages: silence is taken for the end, because who does not page ignores `after`.
     """
-    try:
-        listing = _listing.decode(body)
-    except lenient.REFUSED:
-        entries, more, last = _believed(body)
-    else:
-        entries, more, last = [bytes(raw) for raw in listing.data], listing.has_more, None
-    anchor = _anchor(entries, last) if more else None
+    if dialect.entries[0] == "data" and dialect.paging == "after":
+        try:
+            listing = _listing.decode(body)
+        except lenient.REFUSED:
+            pass
+        else:
+            entries = [bytes(raw) for raw in listing.data]
+            return Page(entries=tuple(entries), next=_anchor(entries, None) if listing.has_more else None)
+    return _believed(body, dialect)
+
+
+def placed(body: bytes, start: int) -> bytes:
+    """A listing that says at which entry it starts, for services that page by numbers and do not say it."""
+    begun = body.removeprefix(lenient.BOM).lstrip()
+    return b'{"offset": %d, ' % start + begun[1:] if begun[:1] == b"{" else body
+
+
+def _believed(body: bytes, dialect: Dialect) -> Page:
+    """A listing that the strict reader does not take, whatever stands around its entries."""
+    entries, rest = lenient.parted(body, *dialect.entries)
+    anchor = None
+    if dialect.paging == "offset":
+        end = (lenient.count(rest.get("offset")) or 0) + len(entries)
+        anchor = str(end) if entries and end < (lenient.count(rest.get("total")) or 0) else None
+    elif dialect.paging == "after":
+        more = rest.get("has_more")
+        if more is True or more == 1 or str(more).lower() == "true":
+            anchor = _anchor(entries, lenient.text(rest.get("last_id")))
     return Page(entries=tuple(entries), next=anchor)
-
-
-def _believed(body: bytes) -> tuple[list[bytes], bool, str | None]:
-    """A listing that the strict reader refused: its entries, whether there are more, its own last id."""
-    entries, rest = lenient.parted(body, "data", "jobs")
-    more = rest.get("has_more")
-    return (
-        entries,
-        more is True or more == 1 or str(more).lower() == "true",
-        lenient.text(rest.get("last_id")),
-    )
 
 
 def _anchor(entries: list[bytes], last: str | None) -> str:
@@ -202,6 +224,21 @@ def _anchor(entries: list[bytes], last: str | None) -> str:
         return lenient.identifier(last)
     except Unreadable:
         raise ProviderError("no entry of the page has an id, so there is no way to the next page") from None
+
+
+def ends(body: bytes, path: str) -> dict[str, int]:
+    """When models stop answering, by their names, in a listing of models that says so at `path` of an entry.
+
+    Raises ProviderError where it is no listing.
+    """
+    found = {}
+    for raw in lenient.entries(body, "data"):
+        with suppress(Unreadable):
+            model = lenient.document(raw)
+            name, at = lenient.some(model.get("id")), lenient.moment(lenient.at(model, path))
+            if name is not None and at is not None:
+                found[name] = at
+    return found
 
 
 # ------------------------------------------------------------------------------------ the second reader
@@ -260,7 +297,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     **dict.fromkeys(("created_at", "finished_at", "estimated_finish", "started_at"), lenient.moment),
     **dict.fromkeys(("fine_tuned_model", "model", "organization_id", "organisation_id"), lenient.text),
     **dict.fromkeys(("training_file", "validation_file", "owner"), lenient.text),
-    **dict.fromkeys(("user_provided_suffix", "suffix", "name"), lenient.text),
+    **dict.fromkeys(("user_provided_suffix", "suffix", "name", "phase"), lenient.text),
     "error": _error,
     "method": _method,
     "hyperparameters": _dict,

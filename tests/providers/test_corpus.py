@@ -11,6 +11,7 @@ import pytest
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.plugins import Unreadable
 from ftwatch.wire import openai as wire
+from ftwatch.wire.dialect import OPENAI
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("FTWATCH_SPECS") or ROOT.parent / "shared" / "specs")
@@ -57,5 +58,5 @@ def test_every_status_and_property_of_the_specification_is_known() -> None:
     job = schemas["FineTuningJob"]["properties"]
     assert len(job) == 19
     assert set(job) <= set(Snapshot.__struct_fields__)
-    assert {Status(word) for word in job["status"]["enum"]} <= set(wire.STATUSES.values())
-    assert set(job["status"]["enum"]) <= set(wire.STATUSES)
+    assert {Status(word) for word in job["status"]["enum"]} <= set(OPENAI.words.values())
+    assert set(job["status"]["enum"]) <= set(OPENAI.words)

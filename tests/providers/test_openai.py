@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ftwatch.client import Account, Client, Paced
+from ftwatch.client import Account, Client, Paced, Response
 from ftwatch.core.job import Status
 from ftwatch.core.pace import Budget
 from ftwatch.plugins import NotFound, ProviderError, ProviderSpec, Secret
@@ -349,3 +349,119 @@ def test_options_that_cannot_work_are_named(options: dict[str, Any], option: str
 def test_options_that_work_have_no_problems() -> None:
     assert list(Options().problems()) == []
     assert list(Options(base_url="http://[::1]:8000", organization="org-1", project="p").problems()) == []
+
+
+# ------------------------------------------------------------------------------------------- dialects
+
+
+class Asked:
+    """A client that answers one thing, and keeps what it was asked."""
+
+    def __init__(self, body: Any, status: int = 200) -> None:
+        self.answer = Response(status, {}, json.dumps(body).encode())
+        self.line = ""
+        self.content: bytes | None = None
+        self.headers: dict[str, str] = {}
+
+    async def request(self, method: str, url: str, *, headers: dict[str, str], content: Any, **_: Any) -> Any:
+        self.line, self.headers, self.content = f"{method} {url}", headers, content
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("dialect", "listing", "job"),
+    [
+        ("openai", "GET {}/fine_tuning/jobs?limit=100", "GET {}/fine_tuning/jobs/a"),
+        ("litellm", "GET {}/fine_tuning/jobs?limit=100", "GET {}/fine_tuning/jobs/a"),
+        ("localai", "GET {}/api/fine-tuning/jobs", "GET {}/api/fine-tuning/jobs/a"),
+        ("opea", "GET {}/fine_tuning/jobs", "POST {}/fine_tuning/jobs/retrieve"),
+        ("telnyx", "GET {}/fine_tuning/jobs", "GET {}/fine_tuning/jobs/a"),
+        ("tt-inference-server", "GET {}/fine_tuning/jobs", "GET {}/fine_tuning/jobs/a"),
+        ("unsloth", "GET {}/api/train/runs?limit=100&offset=0", "GET {}/api/train/runs/a"),
+    ],
+)
+async def test_a_dialect_says_where_jobs_are(dialect: Any, listing: str, job: str) -> None:
+    base = "http://10.0.0.5:8000/x"
+    client = Asked({"id": "a", "status": "running", "data": [], "runs": []})
+    openai = provider(client, base_url=base, dialect=dialect)
+    await openai.page(None)
+    assert client.line == listing.format(base)
+    await openai.retrieve("a")
+    assert client.line == job.format(base)
+
+
+async def test_a_job_is_asked_for_by_a_post_where_that_is_the_custom() -> None:
+    client = Asked({"id": "a", "status": "running"})
+    openai = provider(client, base_url="http://10.0.0.5/v1", dialect="opea")
+    await openai.retrieve("a")
+    assert (client.content, client.headers["content-type"]) == (
+        b'{"fine_tuning_job_id": "a"}',
+        "application/json",
+    )
+    client.answer = Response(200, {}, b"[]")
+    await openai.log("a", "checkpoints", None)
+    assert client.line == "POST http://10.0.0.5/v1/finetune/list_checkpoints"
+    assert client.content == b'{"fine_tuning_job_id": "a"}'
+    client.answer = Response(404, {}, b'{"detail": "Fine-tuning job \'a\' not found!"}')
+    with pytest.raises(NotFound):
+        await openai.retrieve("a")
+
+
+async def test_litellm_is_told_whose_jobs_are_wanted() -> None:
+    client = Asked({"id": "a", "status": "running", "data": [{"id": "a"}], "has_more": True})
+    openai = provider(
+        client, base_url="http://10.0.0.5/v1?team=a", dialect="litellm", custom_llm_provider="azure"
+    )
+    following = openai.split(await openai.page(None)).next
+    await openai.page(following)
+    about = "team=a&custom_llm_provider=azure"
+    assert client.line == f"GET http://10.0.0.5/v1/fine_tuning/jobs?{about}&limit=100&after=a"
+    await openai.retrieve("a")
+    assert client.line == f"GET http://10.0.0.5/v1/fine_tuning/jobs/a?{about}"
+    assert openai.log_parts == ()
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_litellm_says_what_it_misses(status: int) -> None:
+    client = Asked({"detail": "Invalid request"}, status)
+    with pytest.raises(ProviderError, match="set the option custom_llm_provider"):
+        await provider(client, base_url="http://10.0.0.5/v1", dialect="litellm").page(None)
+
+
+async def test_unsloth_studio_is_walked_by_numbers() -> None:
+    client = Asked({"runs": [{"id": str(number)} for number in range(100)], "total": 150})
+    openai = provider(client, base_url="http://10.0.0.5", dialect="unsloth")
+    first = openai.split(await openai.page(None))
+    assert (len(first.entries), first.next) == (100, "100")
+    client.answer = Response(200, {}, json.dumps({"runs": [{"id": "x"}] * 50, "total": 150}).encode())
+    second = openai.split(await openai.page(first.next))
+    assert client.line == "GET http://10.0.0.5/api/train/runs?limit=100&offset=100"
+    assert (len(second.entries), second.next) == (50, None)
+    client.answer = Response(200, {}, json.dumps({"run": {"id": "x", "status": "running"}}).encode())
+    assert openai.read(await openai.retrieve("x")).status is Status.RUNNING
+    with pytest.raises(ProviderError, match="asked for job y, and was told about x"):
+        await openai.retrieve("y")
+
+
+async def test_telnyx_is_at_home_with_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("TELNYX_API_KEY", raising=False)
+    client = Asked({"data": []})
+    with pytest.raises(ProviderError, match="set TELNYX_API_KEY"):
+        await provider(client, dialect="telnyx").page(None)
+    monkeypatch.setenv("TELNYX_API_KEY", "KEY0123")
+    await provider(client, dialect="telnyx").page(None)
+    assert client.line == "GET https://api.telnyx.com/v2/ai/fine_tuning/jobs"
+    assert client.headers["authorization"] == "Bearer KEY0123"
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"dialect": "opea"}, "base_url"),
+        ({"dialect": "telnyx", "custom_llm_provider": "azure"}, "custom_llm_provider"),
+        ({"custom_llm_provider": "azure"}, "custom_llm_provider"),
+    ],
+)
+def test_options_that_go_with_another_dialect_are_named(options: dict[str, Any], option: str) -> None:
+    assert [name for name, _ in Options(**options).problems()] == [option]

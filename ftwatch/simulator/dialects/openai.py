@@ -52,12 +52,10 @@ class OpenAI(Dialect):
             return JSONResponse(self.document(job, world.now()), headers=_headers())
 
         def events(request: Request, job: Job) -> Response:
-            return JSONResponse(_listed(request, self.events(job, world.now())), headers=_headers())
+            return self.part(request, self.events(job, world.now()))
 
         def checkpoints(request: Request, job: Job) -> Response:
-            found = _listed(request, self.checkpoints(job, world.now()))
-            ids = [entry["id"] for entry in found["data"]] or [None]
-            return JSONResponse({**found, "first_id": ids[0], "last_id": ids[-1]}, headers=_headers())
+            return self.part(request, self.checkpoints(job, world.now()), bounds=True)
 
         def retrieve(request: Request, job: Job) -> Response:
             return JSONResponse(self.document(job, world.now()), headers=_headers())
@@ -169,16 +167,21 @@ class OpenAI(Dialect):
             for entry in reversed(job.saved(now))
         ]
 
-
-def _listed(request: Request, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    ids = [entry["id"] for entry in entries]
-    after, limit = request.query_params.get("after"), int(request.query_params.get("limit", 20))
-    start = ids.index(after) + 1 if after in ids else 0
-    return {
-        "object": "list",
-        "data": entries[start : start + limit],
-        "has_more": start + limit < len(entries),
-    }
+    def part(self, request: Request, entries: list[dict[str, Any]], *, bounds: bool = False) -> Response:
+        """A page of a part of a job's log. `bounds`: the page says between which ids it lies."""
+        ids = [entry["id"] for entry in entries]
+        after, limit = request.query_params.get("after"), int(request.query_params.get("limit", 20))
+        start = ids.index(after) + 1 if after in ids else 0
+        shown = ids[start : start + limit] or [None]
+        return JSONResponse(
+            {
+                "object": "list",
+                "data": entries[start : start + limit],
+                "has_more": start + limit < len(entries),
+                **({"first_id": shown[0], "last_id": shown[-1]} if bounds else {}),
+            },
+            headers=_headers(),
+        )
 
 
 def _headers() -> dict[str, str]:
