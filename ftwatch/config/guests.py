@@ -79,9 +79,7 @@ def _members(name: str, kind: "_Kind", options: Any, at: Place, desk: Desk) -> d
     for added in members:
         if not _NAME.fullmatch(f"{name}-{added}"):
             fine = False
-            desk.error(
-                at, f"{name!r} makes a provider {f'{name}-{added}'[:70]!r}, which is no name ({NAMES})"
-            )
+            desk.error(at, f"{name!r} makes {f'{name}-{added}'[:70]!r}, which is no name: use {NAMES}")
     if not fine:
         raise Broken
     return members

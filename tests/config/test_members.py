@@ -142,7 +142,7 @@ def test_two_providers_of_one_name_are_a_mistake(refused: Refused, providers: st
 def test_a_member_s_name_has_to_be_one(refused: Refused) -> None:
     told = refused("providers: {cloud: {kind: regional, regions: ['a b', ok]}}\nnotifiers: {console: {}}")
     assert told == [
-        "1:13 'cloud' makes a provider 'cloud-a b', which is no name (letters, digits, - _ and . (at most 64))"
+        "1:13 'cloud' makes 'cloud-a b', which is no name: use letters, digits, - _ and . (at most 64)"
     ]
 
 
