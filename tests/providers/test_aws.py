@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -484,3 +485,16 @@ def test_regions_are_members() -> None:
     assert members["eu-west-1"] == AwsOptions(region="eu-west-1", profile="team")
     assert members["eu-west-1"].members() == {}
     assert AwsOptions.member_label == "region"
+
+
+# ------------------------------------------------------------------------------------------- what it may do
+
+
+def test_the_policies_that_are_shown_allow_what_is_asked_for_and_no_more() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    allowed = []
+    for block in re.findall(r"(?ms)^```jsonc\n(.*?)^```$", page):
+        for statement in json.loads(block).get("Statement", []):
+            actions = statement["Action"]
+            allowed += [actions] if isinstance(actions, str) else actions
+    assert sorted(allowed) == sorted(action for actions in ACTIONS.values() for action in actions)
