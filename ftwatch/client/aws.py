@@ -77,6 +77,8 @@ _DENIED = {
     "SubscriptionRequiredException": "the account has not signed up for the service in this region",
     "UnrecognizedClientException": _UNKNOWN,
 }
+# Somebody may have renewed what these refuse, in a file or in the environment of a program.
+_STALE = frozenset(code for code, advice in _DENIED.items() if advice in (_EXPIRED, _UNKNOWN))
 _THROTTLED = frozenset(
     {
         "RequestLimitExceeded",
@@ -109,7 +111,10 @@ _SAYS_NOT_FOUND = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class AwsOptions:
-    """What every kind on AWS can be told: where, and who asks. With `regions` a block is several accounts."""
+    """What every kind on AWS can be told: where, and who asks. With `regions` a block is several accounts.
+
+    `{region}` in `base_url` stands for the region.
+    """
 
     member_label: ClassVar[str] = "region"
 
@@ -133,7 +138,7 @@ class AwsOptions:
                 if not _REGION.fullmatch(region):
                     yield option, f"{region[:40]!r} is no region, like eu-west-1"
         if self.regions and self.region:
-            yield "region", "and regions say the same: give one of them"
+            yield "region", "stands beside regions: give one of them"
         if len(set(self.regions)) < len(self.regions):
             yield "regions", "names a region twice"
         keys = self.access_key_id is not None, self.secret_access_key is not None
@@ -144,7 +149,7 @@ class AwsOptions:
         if self.session_token is not None and not any(keys):
             yield "session_token", "needs access_key_id and secret_access_key beside it"
         if self.profile is not None and any(keys):
-            yield "profile", "and access_key_id are two ways in: give one of them"
+            yield "profile", "stands beside access_key_id: give one of them"
         if self.base_url is not None and (problem := url_problem(self.base_url)):
             yield "base_url", problem
         if self.timeout.total_seconds() <= 0:
@@ -189,6 +194,10 @@ class Account:
         """What the credentials in use consist of."""
         return self._secrets
 
+    def forget(self) -> None:
+        """What was found is not let in any more: from now on it is looked for anew."""
+        self._session = self._credentials = None
+
     # ------------------------------------------------------------------------------------ worker threads
 
     def _find_region(self) -> str:
@@ -201,11 +210,12 @@ class Account:
     def _find_credentials(self) -> Any:
         """The credentials to sign with now; those that run out are renewed in time."""
         with self._botocore():
-            if self._credentials is None:
-                self._credentials = self._given() or self._chain().get_credentials()
-            if self._credentials is None:
+            # They may be forgotten at any moment, by whoever was refused meanwhile.
+            credentials = self._credentials or self._given() or self._chain().get_credentials()
+            if credentials is None:
                 raise ProviderError(NO_CREDENTIALS, denied=True)
-            found = self._credentials.get_frozen_credentials()
+            self._credentials = credentials
+            found = credentials.get_frozen_credentials()
         if not all(can_be_sent(part) for part in (found.access_key, found.token or "")):
             raise ProviderError("the AWS credentials hold a character that no header can carry", denied=True)
         self._secrets = tuple(filter(None, (found.secret_key, found.token, found.access_key)))
@@ -225,9 +235,9 @@ class Account:
         )
 
     def _chain(self) -> Any:
-        if self._session is None:
-            self._session = import_module("botocore.session").Session(profile=self._options.profile)
-        return self._session
+        session = self._session or import_module("botocore.session").Session(profile=self._options.profile)
+        self._session = session
+        return session
 
     @contextmanager
     def _botocore(self) -> Iterator[None]:
@@ -291,13 +301,11 @@ class Operation(Api):
         service = action.partition(":")[0]
         about = {"content-type": AMZ_JSON, "x-amz-target": target} if target else {}
         options = spec.options
-        super().__init__(
-            spec, options.base_url or "", Signature(account, service, about), timeout=options.timeout
-        )
+        super().__init__(spec, "", Signature(account, service, about), timeout=options.timeout)
         self._account = account
         self._action = action
         self._host = host
-        self._is_elsewhere = options.base_url is not None
+        self._elsewhere: str | None = options.base_url
 
     async def ask(
         self,
@@ -311,12 +319,12 @@ class Operation(Api):
     ) -> Response:
         """Any answer, whole. Raises ProviderError where none came."""
         region = await self._account.region()
-        if not self._is_elsewhere:
-            self._base = urlsplit(endpoint(self._host, region))
+        home = self._elsewhere or endpoint(self._host, region)
+        self._base = urlsplit(home.replace("{region}", region))._replace(fragment="")
         try:
             return await super().ask(path, query, method=method, content=content, headers=headers, cap=cap)
         except ProviderError as error:
-            if self._is_elsewhere or not _names_nobody(error):
+            if self._elsewhere or not _names_nobody(error):
                 raise
             reason = f"{error.reason}: there is no {self._base.hostname}; is {region!r} a region with it?"
             raise ProviderError(reason) from None
@@ -362,6 +370,8 @@ class Operation(Api):
         """Raises what an answer other than 200 means: the code says it, whatever the status is."""
         code = self._code(answer)
         reason = f"HTTP {answer.status}: {self.complaint(answer)}"
+        if code in _STALE:
+            self._account.forget()
         if code in _DENIED:
             advice = _DENIED[code].format(action=self._action)
             raise ProviderError(f"{reason}; {advice}", denied=True)

@@ -10,14 +10,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from ftwatch.client import Account, Client
+from ftwatch.client import Account, Client, Paced
 from ftwatch.client import aws as way_in
 from ftwatch.client.aws import AwsOptions
 from ftwatch.core.pace import Budget
@@ -241,6 +240,22 @@ async def test_credentials_that_run_out_are_renewed(monkeypatch: pytest.MonkeyPa
         assert "Credential=AKIASECOND/" in (service.header("authorization") or ""), "it has not run out"
 
 
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
+async def test_keys_that_were_refused_are_looked_for_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
+) -> None:
+    write_profiles(monkeypatch, tmp_path)
+    async with account("bedrock", profile="team") as (it, service):
+        service.say(403, {"message": "no"}, x_amzn_errortype=code)
+        with pytest.raises(ProviderError):
+            await it.page(None)
+        file = tmp_path / "credentials"
+        file.write_text(file.read_text().replace("AKIATEAM", "AKIARENEWED"))
+        service.say(200, LISTING)
+        await it.page(None)
+        assert "Credential=AKIARENEWED/" in (service.header("authorization") or "")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -401,6 +416,20 @@ async def test_no_answer_hands_a_credential_on(which: str) -> None:
 # ------------------------------------------------------------------------------------------ where it is
 
 
+async def asked_at(which: str, **options: Any) -> str:
+    """The address that a request goes to."""
+    asked = []
+
+    class Recorder:
+        async def request(self, method: str, url: str, **_: Any) -> Any:
+            asked.append(url)
+            raise Paced(1)
+
+    with pytest.raises(ProviderError):
+        await provider(which, Recorder(), **{**KEYS, **options}).page(None)
+    return asked[0].partition("?")[0]
+
+
 @pytest.mark.parametrize(
     ("which", "region", "host"),
     [
@@ -414,16 +443,14 @@ async def test_no_answer_hands_a_credential_on(which: str) -> None:
     ],
 )
 async def test_a_service_is_at_its_address_in_a_region(which: str, region: str, host: str) -> None:
-    asked = []
+    path = "/model-customization-jobs" if which == "bedrock" else "/"
+    assert await asked_at(which, region=region) == f"https://{host}{path}"
 
-    class Recorder:
-        async def request(self, method: str, url: str, **_: Any) -> Any:
-            asked.append(urlsplit(url))
-            raise AssertionError
 
-    with pytest.raises(AssertionError):
-        await provider(which, Recorder(), **{**KEYS, "region": region}).page(None)
-    assert (asked[0].scheme, asked[0].netloc) == ("https", host)
+async def test_a_base_url_may_name_the_region() -> None:
+    base = "https://api-fips.sagemaker.{region}.amazonaws.com/"
+    assert [*AwsOptions(base_url=base).problems()] == []
+    assert await asked_at("sagemaker", base_url=base) == base.replace("{region}", "eu-west-1")
 
 
 @pytest.mark.parametrize("which", KINDS)
