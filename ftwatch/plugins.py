@@ -181,7 +181,8 @@ class Provider(Protocol):
     """A configured account on a fine-tuning service.
 
     `Options` may have `members()`: several accounts that one block names (regions, for one), as a map from
-    what is added to the provider's name to options of its own.
+    what is added to the provider's name to options of its own; empty where the block is one account. Its
+    `member_label` (None, or no such attribute: none) is the label under which a job says whose it is.
     """
 
     Options: ClassVar[type]

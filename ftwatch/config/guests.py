@@ -21,20 +21,23 @@ from ftwatch.plugins import Audience
 __all__ = ["names_of", "notifiers", "providers"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAMES = "letters, digits, - _ and . (at most 64)"
 
 Socket = Literal["provider", "notifier"]
 
 
 def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
-    """The section `providers`."""
+    """The section `providers`, and who is in it as the rest of the file may name them."""
     found: dict[str, ProviderConfig] = {}
+    former: list[tuple[str, Place]] = []
     for name, at, block in _named("providers", node, desk):
         try:
             kind, common, options = _plugin("provider", name, at, block, desk)
+            members = _members(name, kind, options, at, desk)
         except Broken:
             continue
         watch, since = common.watch or (None, None)
-        found[name] = ProviderConfig(
+        one = ProviderConfig(
             name=name,
             kind=kind.name,
             labels=common.labels,
@@ -50,10 +53,48 @@ def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
             was=common.was,
             options=options,
         )
-        if common.was in names_of(node):
-            place = block.entries["was"][1].at
-            desk.error(place, f"was: {common.was!r} is the name of a provider in this file")
+        many = [_member(one, added, own, kind.member_label) for added, own in members.items()] or [one]
+        for each in many:
+            if members and (each.name in found or each.name in names_of(node)):
+                desk.error(at, f"{name!r} makes a provider {each.name!r}, and another one has that name")
+            found[each.name] = each
+            if each.was is not None:
+                former.append((each.was, block.entries["was"][1].at))
+        if members:
+            desk.groups[name] = tuple(each.name for each in many)
+    # Who names a block that could not be read makes no second mistake.
+    desk.providers = (*found, *(name for name in names_of(node) if name not in found | desk.groups))
+    for was, place in former:
+        if was in desk.providers:
+            desk.error(place, f"was: {was!r} is the name of a provider in this file")
     return found
+
+
+def _members(name: str, kind: "_Kind", options: Any, at: Place, desk: Desk) -> dict[str, Any]:
+    """The accounts that a block stands for, by what is added to its name; none where it is itself one."""
+    try:
+        members = dict(options.members()) if hasattr(options, "members") else {}
+    except Exception as error:  # a guest's options may fail in any way
+        raise _guest(kind.name, error, desk, at) from None
+    fine = True
+    for added in members:
+        if not _NAME.fullmatch(f"{name}-{added}"):
+            fine = False
+            desk.error(at, f"{name!r} makes {f'{name}-{added}'[:70]!r}, which is no name: use {NAMES}")
+    if not fine:
+        raise Broken
+    return members
+
+
+def _member(block: ProviderConfig, added: str, options: Any, label: str | None) -> ProviderConfig:
+    """One account of a block that stands for several."""
+    return dataclasses.replace(
+        block,
+        name=f"{block.name}-{added}",
+        labels={label: added, **block.labels} if label else block.labels,
+        was=f"{block.was}-{added}" if block.was else None,
+        options=options,
+    )
 
 
 def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig], tuple[Recipient, ...]]:
@@ -97,6 +138,7 @@ class _Kind:
     retry: RetryPolicy
     audience: Audience
     folds: int
+    member_label: str | None
 
 
 def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:
@@ -109,7 +151,7 @@ def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, P
         return
     for name, (written, inner) in block.entries.items():
         if not _NAME.fullmatch(name):
-            desk.error(written.at, f"{name[:70]!r} is no name: use letters, digits, - _ and . (at most 64)")
+            desk.error(written.at, f"{name[:70]!r} is no name: use {NAMES}")
             continue
         try:
             yield name, written.at, mapping(inner, desk, name)
@@ -169,7 +211,8 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
         found = plugins.load_kind(socket, kind)
         audience: Audience = found.audience if socket == "notifier" else "people"
         retry, folds = getattr(found, "retry", RetryPolicy()), getattr(found, "folds", 0)
-        return _Kind(kind, found.Options, retry, audience, folds)
+        member_label = getattr(found.Options, "member_label", None)
+        return _Kind(kind, found.Options, retry, audience, folds, member_label)
     except Exception as error:  # a guest's module may fail in any way
         raise _guest(kind, error, desk, place) from None
 

@@ -26,7 +26,8 @@ class Desk:
     """What the reading of one file needs: the environment, the file's folder, and where mistakes go.
 
     `hidden` maps what may not be told to what is told instead; `providers` are the names that the file
-    defines, `secrets` those found so far with their places; `checks` run last, once nothing else is wrong.
+    defines, `groups` the blocks that stand for several of them; `secrets` are those found so far with their
+    places; `checks` run last, once nothing else is wrong.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Desk:
     secrets: list[tuple[Secret, Place]] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
     providers: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     checks: list[Callable[[], None]] = field(default_factory=list)
 
     @property

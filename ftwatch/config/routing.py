@@ -130,4 +130,6 @@ def _known_provider(key: str, text: str, node: Node, desk: Desk) -> None:
     """A provider that the file does not define is a slip of the pen: nothing would ever match."""
     if key == "provider" and text and text not in desk.providers and not re.search(r"[*?]|^re:", text):
         hint = did_you_mean(text, desk.providers)
+        if text in desk.groups:
+            hint = f", only {' and '.join(desk.groups[text])}; write {text}-*"
         raise desk.error(node.at, f"there is no provider {text!r}{hint}")
