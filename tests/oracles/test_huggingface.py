@@ -1,7 +1,8 @@
 """huggingface_hub reads what the simulated service serves, and knows the same words as we do."""
 
 import json
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,15 @@ def hub(oracle: Any) -> ModuleType:
     return found
 
 
+@contextmanager
+def client(hub: ModuleType, url: str) -> Iterator[Any]:
+    """The vendor's client; the connections that it shares with all others are closed in the end."""
+    try:
+        yield hub.HfApi(endpoint=url, token=TOKEN)
+    finally:
+        hub.close_session()
+
+
 def provider() -> HuggingFace:
     options = Options(namespace="acme")
     return HuggingFace(ProviderSpec(name="p", kind="huggingface", labels={}, options=options, client=None))
@@ -33,10 +43,13 @@ async def test_its_client_lists_and_inspects_what_we_serve(hub: ModuleType) -> N
     async with Upstream(clock=clock, key=TOKEN, dialect=dialect, page_cap=2).serving() as upstream:
         made = [upstream.create("happy", suffix=f"run-{n}", metadata={"team": "nlp"}) for n in range(5)]
         clock.move(1000)
-        api = hub.HfApi(endpoint=upstream.url, token=TOKEN)
-        listed = await anyio.to_thread.run_sync(lambda: list(api.list_jobs(namespace="acme")))
-        job = await anyio.to_thread.run_sync(partial(api.inspect_job, job_id=made[0].id, namespace="acme"))
-        me = await anyio.to_thread.run_sync(api.whoami)
+
+        def ask() -> tuple[list[Any], Any, Any]:
+            with client(hub, upstream.url) as api:
+                listed = list(api.list_jobs(namespace="acme"))
+                return listed, api.inspect_job(job_id=made[0].id, namespace="acme"), api.whoami()
+
+        listed, job, me = await anyio.to_thread.run_sync(ask)
         raw = json.dumps(dialect.document(made[0], upstream.now())).encode()  # type: ignore[attr-defined]
     assert [one.id for one in listed] == [one.id for one in reversed(made)]
     assert job.status.stage == "COMPLETED"
@@ -53,9 +66,13 @@ async def test_its_client_lists_and_inspects_what_we_serve(hub: ModuleType) -> N
 async def test_a_job_that_is_not_there_is_none_for_it_either(hub: ModuleType) -> None:
     dialect = dialect_of("huggingface")
     async with Upstream(clock=StillClock(), key=TOKEN, dialect=dialect).serving() as upstream:
-        api = hub.HfApi(endpoint=upstream.url, token=TOKEN)
+
+        def ask() -> None:
+            with client(hub, upstream.url) as api:
+                api.inspect_job(job_id="0", namespace="acme")
+
         with pytest.raises(hub.errors.HfHubHTTPError, match="does not exist"):
-            await anyio.to_thread.run_sync(partial(api.inspect_job, job_id="0", namespace="acme"))
+            await anyio.to_thread.run_sync(ask)
 
 
 def test_we_know_every_word_of_theirs(hub: ModuleType) -> None:

@@ -1,7 +1,6 @@
 """google-genai reads what the simulated service serves; ftwatch reads what google-genai's own models say."""
 
 import json
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -42,11 +41,11 @@ async def test_its_client_lists_and_gets_what_we_serve(genai: ModuleType) -> Non
     async with Upstream(clock=StillClock(), dialect=dialect_of("vertex"), page_cap=2).serving() as upstream:
         made = [upstream.create("happy", suffix=f"run-{n}", metadata={"team": "nlp"}) for n in range(5)]
         upstream.clock.move(1000)
-        google = client(genai, upstream.url)
 
         def ask() -> tuple[list[Any], Any]:
-            listed = list(google.tunings.list(config={"page_size": 2}))
-            return listed, google.tunings.get(name=listed[0].name)
+            with client(genai, upstream.url) as google:
+                listed = list(google.tunings.list(config={"page_size": 2}))
+                return listed, google.tunings.get(name=listed[0].name)
 
         listed, job = await anyio.to_thread.run_sync(ask)
     assert [one.tuned_model_display_name for one in listed] == [f"run-{n}" for n in range(4, -1, -1)]
@@ -66,10 +65,14 @@ async def test_it_sees_the_same_states_as_we_do(genai: ModuleType, life: str) ->
     clock = StillClock()
     async with Upstream(clock=clock, dialect=dialect).serving() as upstream:
         made = upstream.create(life)
-        google = client(genai, upstream.url)
+
+        def ask() -> list[Any]:
+            with client(genai, upstream.url) as google:
+                return list(google.tunings.list())
+
         for at, status in made.script.states:
             clock.move(made.created_at + at + 1 - upstream.now())
-            (job,) = await anyio.to_thread.run_sync(partial(list, google.tunings.list()))
+            (job,) = await anyio.to_thread.run_sync(ask)
             raw = json.dumps(dialect.document(made, upstream.now())).encode()  # type: ignore[attr-defined]
             ours = provider().read(raw)
             assert ours.status == status

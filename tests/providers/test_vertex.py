@@ -1,4 +1,4 @@
-"""What is special about `vertex`: two states for one, Google's tokens, and refusals that say what is missing."""
+"""What is special about `vertex`: two states in one, Google's tokens, refusals that say what is missing."""
 
 import json
 import subprocess
@@ -64,8 +64,8 @@ async def simulated(folder: Path, **more: Any) -> AsyncIterator[tuple[Upstream, 
     """The service, and credentials that let in."""
     dialect = dialect_of("vertex")
     async with Upstream(clock=StillClock(), key=KEY, dialect=dialect, **more).serving() as upstream:
-        said = dialect.options(upstream.url, KEY, folder)
-        yield upstream, Secret(Path(said["credentials_file"]).read_text())
+        file = dialect.options(upstream.url, KEY, folder)["credentials_file"]
+        yield upstream, Secret(await anyio.Path(file).read_text())
 
 
 # ----------------------------------------------------------------------------------------------- asking
