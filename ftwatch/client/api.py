@@ -16,7 +16,7 @@ from ftwatch.client.meaning import Response, retry_after
 from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
 from ftwatch.wire import lenient
 
-__all__ = ["Api", "ApiOptions", "Auth", "Key", "can_be_sent", "url_problem"]
+__all__ = ["AddressOptions", "Api", "ApiOptions", "Auth", "Key", "can_be_sent", "url_problem"]
 
 MIB = 1024 * 1024
 # Some services do not page: then the whole listing is one answer.
@@ -105,10 +105,9 @@ class Key(Auth):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiOptions:
-    """What nearly every kind can be told: the key, another address, the longest a request may take."""
+class AddressOptions:
+    """What every kind that asks can be told: another address, the longest a request may take."""
 
-    api_key: Secret | None = None
     base_url: str | None = None
     timeout: Duration = Duration(seconds=30)
 
@@ -118,6 +117,13 @@ class ApiOptions:
             yield "base_url", problem
         if self.timeout.total_seconds() <= 0:
             yield "timeout", "must be longer than nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiOptions(AddressOptions):
+    """What nearly every kind can be told: the key as well."""
+
+    api_key: Secret | None = None
 
 
 def url_problem(url: str, example: str = "https://api.example.com/v1") -> str | None:
@@ -167,7 +173,7 @@ def is_meant_for(base: str, hosts: Container[str | None], named: str) -> bool:
 class Api:
     """An account's API. `base_url` may hold a query, which every request keeps.
 
-    `headers` go with every request. `permissions` maps a status of refusal to what the kind advises then.
+    `headers` go with every request. `advice` maps a status of refusal to what the kind advises then.
     """
 
     def __init__(
@@ -290,6 +296,10 @@ class Api:
 
     # ---------------------------------------------------------------------------------------- refusals
 
+    def advise(self, answer: Response) -> str | None:
+        """What the kind advises about a refusal, where it advises anything."""
+        return self._advice.get(answer.status)
+
     def refused(self, answer: Response, *, missing: bool = False) -> NoReturn:
         """Raises what an answer other than 200 means."""
         status = answer.status
@@ -297,8 +307,8 @@ class Api:
         reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         if 300 <= status < 400:
             reason = f"HTTP {status}: redirects are not followed; is base_url right?"
-        if status in self._advice:
-            reason = f"{reason}; {self._advice[status]}"
+        if advice := self.advise(answer):
+            reason = f"{reason}; {advice}"
         raise ProviderError(
             reason,
             denied=status in (401, 403),
@@ -331,5 +341,5 @@ def speaks_of_a_job(body: bytes) -> bool:
     """Whether a 404 is the API's own word about a job, not about an address that does not exist."""
     said = lenient.complaint(body).lower()
     return bool(said) and not said.startswith(
-        ("not found", "invalid url", "unknown request url", "resource not found")
+        ("not found", "invalid url", "unknown request url", "resource not found", "sorry, we can't find the")
     )
