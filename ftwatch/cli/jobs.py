@@ -168,7 +168,8 @@ def _summary(row: Any, store: Any) -> Any:
 
 def _show(row: Any, history: list[Any], store: Any) -> None:
     from ftwatch.core.cause import in_words
-    from ftwatch.core.message import compose, duration, figures
+    from ftwatch.core.message import compose
+    from ftwatch.core.result import duration, figures
 
     job, summary = row.known.snapshot, _summary(row, store)
     facts = {

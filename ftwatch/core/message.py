@@ -7,7 +7,7 @@ characters, tricks with writing direction, endless length). Markup is not looked
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 from msgspec import Struct
 
 from ftwatch.core import event as events
-from ftwatch.core.cause import Cause, in_words
+from ftwatch.core import result
 from ftwatch.core.diff import is_volatile
-from ftwatch.core.event import Event, Severity, Summary, is_late
+from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.span import span
 
-__all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose", "duration", "figures"]
+__all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose"]
 
 TITLE, VALUE, QUOTE, URL = 150, 300, 1000, 2000
 # How much of each event a line of a digest shows.
@@ -127,14 +127,6 @@ _OWN = {
 # How an alert's end is told where "is no longer …" would say the wrong thing: a model may also have retired.
 _RESOLVED = {"retiring": ("📅", "no longer has that end ahead", Tone.NEUTRAL)}
 
-# Of each sort of figure the most telling one is shown.
-_FIGURES = (
-    ("train_loss",),
-    ("full_valid_loss", "valid_loss"),
-    ("full_valid_accuracy", "valid_accuracy", "train_accuracy"),
-    ("valid_reward", "train_reward"),
-)
-
 _SEVERITY = {
     Severity.DETAIL: Tone.NEUTRAL,
     Severity.INFO: Tone.NEUTRAL,
@@ -182,7 +174,7 @@ def _digest(told: Sequence[Event], most: int) -> Message:
 def _line(event: Event) -> str:
     """An event as one line of a digest."""
     message, job = compose(event), event.job
-    detail = message.quote or _cause(event)
+    detail = message.quote or result.cause(event)
     if job and event.status is Status.SUCCEEDED:
         detail = job.fine_tuned_model
     at = datetime.fromtimestamp(event.created_at, UTC).strftime("%m-%d %H:%M")
@@ -271,8 +263,8 @@ def _facts(event: Event, job: Snapshot) -> Iterator[Fact]:
         yield Fact("Base model", clean(job.model or "?"))
     elif job.model:
         yield Fact("Model", clean(job.model))
-    if cause := _cause(event):
-        yield Fact("Cause", cause)
+    if why := result.cause(event):
+        yield Fact("Cause", clean(why, 80))
     error = job.error
     if error and event.status in (Status.FAILED, Status.CANCELLED):
         where = [clean(part, 80) for part in (error.code, error.param and f"in {error.param}") if part]
@@ -280,16 +272,16 @@ def _facts(event: Event, job: Snapshot) -> Iterator[Fact]:
             yield Fact("Error", " ".join(where))
     summary = event.data.summary or None
     is_over = job.status.is_terminal and not is_alert
-    if is_over and (lasted := duration(job, summary)):
+    if is_over and (lasted := result.duration(job, summary)):
         yield Fact("Duration", lasted)
     if is_over and job.trained_tokens:
         yield Fact("Trained tokens", f"{job.trained_tokens:,}")
-    if summary and (last := figures(summary.metrics)):
+    if summary and (last := result.figures(summary.metrics)):
         yield Fact("Final", last)
     if saved := event.data.checkpoint or None:
         if saved.model:
             yield Fact("Checkpoint", clean(saved.model))
-        if reached := figures(saved.metrics):
+        if reached := result.figures(saved.metrics):
             yield Fact("Figures", reached)
     if event.data.continues and event.type != events.CREATED:
         yield Fact("Continues", clean(event.data.continues, 80))
@@ -299,36 +291,6 @@ def _facts(event: Event, job: Snapshot) -> Iterator[Fact]:
     if job.labels:
         labels = ", ".join(f"{clean(k, 40)}={clean(v, 60)}" for k, v in sorted(job.labels.items())[:5])
         yield Fact("Labels", labels)
-
-
-def _cause(event: Event) -> str | None:
-    """Why a job ended badly, in plain words, where that says more than its status."""
-    cause = event.data.summary.cause if event.data.summary else None
-    if not cause or cause == Cause.UNKNOWN:
-        return None
-    if cause == Cause.USER_CANCEL and event.status is Status.CANCELLED:
-        return None
-    return clean(in_words(cause), 80)
-
-
-def duration(job: Snapshot, summary: Summary | None) -> str | None:
-    """How long an ended job took, and how much of that it only waited; None where nobody knows."""
-    ran, queued = (summary.ran_for, summary.queued_for) if summary else (None, None)
-    waited = span(queued) if queued and queued > 0 else None
-    if ran is not None:
-        return f"{span(ran)}, after {waited} in the queue" if waited else span(ran)
-    if job.created_at and job.finished_at:
-        whole = span(job.finished_at - job.created_at)
-        return f"{whole}, {waited} of it in the queue" if waited else whole
-    return f"{waited} in the queue" if waited else None
-
-
-def figures(metrics: Mapping[str, float]) -> str:
-    """The most telling figures in a line of few digits; nothing where there are none."""
-    chosen = (next((name for name in names if name in metrics), None) for names in _FIGURES)
-    return ", ".join(
-        f"{name.removeprefix('full_').replace('_', ' ')} {metrics[name]:.3g}" for name in chosen if name
-    )
 
 
 def _progress(job: Snapshot, now: int) -> Iterator[Fact]:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from ftwatch.core.event import Event, SavedModel, Summary
 from ftwatch.core.job import JobError
-from ftwatch.core.message import Tone, clean, compose, figures
+from ftwatch.core.message import Tone, clean, compose
+from ftwatch.core.result import figures
 from ftwatch.core.sample import SAMPLES, sample
 
 TITLES = {
