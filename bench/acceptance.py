@@ -48,6 +48,7 @@ routes:
   - notify: [slack, mail]
   - match: {{type: "fine_tuning.*"}}
     notify: [hook]
+rules: {{retiring: false}}
 store: {{path: "{folder}/ftwatch.db"}}
 socket: "{folder}/ftwatch.sock"
 log: {{level: error}}

@@ -72,6 +72,7 @@ def ours(base: str, changed: int) -> dict[str, list[float]]:
                 "notifiers:\n"
                 "  hook: {kind: webhook, url: 'http://127.0.0.1:9/', secret: "
                 "'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo='}\n"
+                "rules: {retiring: false}\n"
             )
             config = load(path)
             store = Store(Path(folder) / "bench.db")

@@ -42,6 +42,7 @@ providers:
 routes:
   - match: {{type: "fine_tuning.*"}}
     notify: [{names}]
+rules: {{retiring: false}}
 store: {{path: "{folder}/ftwatch.db"}}
 socket: "{folder}/ftwatch.sock"
 log: {{level: error}}

@@ -51,6 +51,7 @@ notifiers:
 routes:
   - match: {{type: "*"}}
     notify: [hook]
+rules: {{retiring: false}}
 store: {{path: "{folder}/ftwatch.db"}}
 socket: "{folder}/ftwatch.sock"
 log: {{level: error}}

@@ -20,8 +20,10 @@ from ftwatch import config, plugins
 from ftwatch.cli import COMMANDS
 from ftwatch.core import event as events
 from ftwatch.core import signature
+from ftwatch.core.cause import Cause, in_words
 from ftwatch.core.event import encode
 from ftwatch.core.job import Status
+from ftwatch.core.retirements import TABLE
 from ftwatch.core.sample import sample
 
 ROOT = Path(__file__).parents[1]
@@ -111,9 +113,30 @@ def test_every_key_of_the_config_is_written_about() -> None:
     for entry in (*full["routes"], *full["silences"], full["store"], full["client"], full["log"]):
         keys |= entry.keys()
     keys |= {"waits", "slow", "jitter", "throttle", "drain", "span", "fold"}
-    keys |= {f"stuck.{key}" for key in full["rules"]["stuck"]}
+    keys |= {f"{rule}.{key}" for rule, block in full["rules"].items() for key in block}
     missing = {key for key in keys if f"`{key}`" not in everything}
     assert missing == set()
+
+
+def test_every_end_of_the_table_is_written_about() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text().partition("## `rules`")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (?:`(\w+)`[^|]*)?\| ([^|]+) \| (\d{4}-\d\d-\d\d) \|", page)
+    written, kind = set(), ""
+    for named, models, day in rows:
+        kind = named or kind
+        written |= {(kind, "*" if model == "all" else model, day) for model in models.split(", ")}
+    assert written == {
+        (kind, name, str(row.end))
+        for row in TABLE
+        for kind in row.kinds
+        for name in (row.base[:1] if row.kinds[0] != "vertex" else row.base)
+    }
+
+
+def test_every_cause_is_written_about() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = dict(re.findall(r"(?m)^\| `(\w+)` \| ([^|]*?) ?\|", page.partition("| `cause` |")[2]))
+    assert rows == {cause: "" if cause is Cause.UNKNOWN else in_words(cause) for cause in Cause}
 
 
 def test_every_kind_has_its_heading() -> None:
@@ -128,6 +151,7 @@ def test_every_kind_has_its_heading() -> None:
 def written_types() -> set[str]:
     """The types in the table of events; `.queued` stands for the family of its row."""
     table = (ROOT / "docs" / "configuration.md").read_text().partition("## Events")[2]
+    table = table.partition("\n### ")[0]
     found: set[str] = set()
     for row in re.findall(r"(?m)^\| (`[^|]+) \|", table):
         first, *more = re.findall(r"`([^`]+)`", row)
@@ -141,7 +165,7 @@ def test_every_event_is_in_the_table() -> None:
     own -= {events.__name__, events.__package__}
     jobs = {events.JOB + status for status in Status}
     jobs |= {events.CREATED, events.UPDATED, events.GONE, events.RETURNED, events.CHECKPOINT}
-    alerts = {f"{events.ALERT}{name}{end}" for name in ("stuck",) for end in ("", ".resolved")}
+    alerts = {f"{events.ALERT}{name}{end}" for name in ("stuck", "retiring") for end in ("", ".resolved")}
     assert len(own) > 8
     assert written_types() == own | jobs | alerts
 

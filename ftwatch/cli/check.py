@@ -122,7 +122,12 @@ def _who(loaded: Any, who: list[Any]) -> None:
         click.echo(f"silenced{until}: {plain(silence.match)}{comment}")
 
 
-_GROUPS = {"fine_tuning.job.": "jobs", "fine_tuning.alert.": "alerts", "ftwatch.": "ftwatch's own"}
+_GROUPS = {
+    "fine_tuning.job.": "jobs",
+    "fine_tuning.checkpoint.": "checkpoints",
+    "fine_tuning.alert.": "alerts",
+    "ftwatch.": "ftwatch's own",
+}
 
 
 def _grouped(types: tuple[str, ...]) -> str:

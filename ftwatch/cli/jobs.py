@@ -141,6 +141,7 @@ def show(config: str | None, job: str, output: str) -> int:
                 {
                     "job": row.known.snapshot,
                     "gone": row.known.gone,
+                    "summary": _summary(row, store),
                     "events": [event for _, event in history],
                     "deliveries": [
                         {**to_builtins(delivery), "tries": store.history.attempts(delivery.id)}
@@ -154,10 +155,23 @@ def show(config: str | None, job: str, output: str) -> int:
     return Exit.OK
 
 
-def _show(row: Any, history: list[Any], store: Any) -> None:
-    from ftwatch.core.message import compose
+def _summary(row: Any, store: Any) -> Any:
+    """What the job came to, as the event of its end says; None while it goes on."""
+    from ftwatch.core.event import JOB
 
     job = row.known.snapshot
+    if not job.status.is_terminal:
+        return None
+    ends = store.history.events(job=job.key, type=JOB + job.status, limit=1, newest=True)
+    return (ends[0][1].data.summary or None) if ends else None
+
+
+def _show(row: Any, history: list[Any], store: Any) -> None:
+    from ftwatch.core.cause import in_words
+    from ftwatch.core.message import compose
+    from ftwatch.core.result import duration, figures
+
+    job, summary = row.known.snapshot, _summary(row, store)
     facts = {
         "job": job.key,
         "name": job.name,
@@ -165,10 +179,13 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
         "model": job.model,
         "fine-tuned model": job.fine_tuned_model,
         "error": ": ".join(filter(None, (job.error.code, job.error.message))) if job.error else None,
+        "cause": in_words(summary.cause) if summary and summary.cause else None,
         "progress": job_row(row)["progress"],
         "expected": None if job.status.is_terminal else local(job.estimated_finish),
         "created": local(job.created_at),
         "finished": local(job.finished_at),
+        "duration": duration(job, summary) if job.status.is_terminal else None,
+        "final": figures(summary.metrics) if summary else None,
         "trained tokens": f"{job.trained_tokens:,}" if job.trained_tokens else None,
         "labels": ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items())),
         "url": job.url,

@@ -11,9 +11,12 @@ from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match, Route, Silence, did_you_mean
-from ftwatch.core.rule import Rule, Stuck
+from ftwatch.core.rule import Retiring, Rule, Stuck
 
 __all__ = ["client", "log", "routes", "rules", "silences", "socket", "store"]
+
+# In the order in which they are asked.
+RULES: tuple[type[Stuck] | type[Retiring], ...] = (Stuck, Retiring)
 
 
 def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route, ...] | None:
@@ -76,13 +79,14 @@ def _known(node: Node | None, names: tuple[str, ...], desk: Desk) -> None:
 def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:
     """The section `rules`: every rule runs with its own figures unless the file says otherwise."""
     said = _section(shape.Rules, "rules", node, desk)
-    if said.stuck is False:
-        return ()
-    if said.stuck is True:
-        return (Stuck(),)
-    block = node.get("stuck") if isinstance(node, Map) else None
-    given = block.entries if isinstance(block, Map) else {}
-    return (Stuck(**{key: getattr(said.stuck, key) for key in given}),)
+    found: list[Rule] = []
+    for rule in RULES:
+        options = getattr(said, rule.name)
+        block = node.get(rule.name) if isinstance(node, Map) else None
+        given = block.entries if isinstance(block, Map) and options is not True else {}
+        if options is not False:
+            found.append(rule(**{key: getattr(options, key) for key in given}))
+    return tuple(found)
 
 
 def store(node: Node | None, desk: Desk) -> StoreConfig:

@@ -28,6 +28,7 @@ __all__ = [
     "Log",
     "Notifier",
     "Provider",
+    "Retiring",
     "Retry",
     "Route",
     "Rules",
@@ -50,6 +51,7 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h)")
 _PER = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d)?(\.\d+)?([Zz]|[-+]\d\d:?\d\d)")
 
+SPANS = Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=10)]
 MATCH_SCHEMA = {
     "type": ["object", "string", "array"],
     "description": "a value, a glob, re:… or a list of these for each key; or Alertmanager's words",
@@ -96,6 +98,14 @@ def _path(key: str, node: Node, desk: Desk) -> Path | None:
 def _limit(key: str, node: Node, desk: Desk) -> float | None:
     said = values.value(key, Duration | Literal[False] | None, node, desk)
     return said.total_seconds() if isinstance(said, Duration) else None
+
+
+def _spans(key: str, node: Node, desk: Desk) -> tuple[float, ...]:
+    found = values.value(key, SPANS, node, desk)
+    seconds = tuple(one.total_seconds() for one in found)
+    if not all(3600 <= one <= 10 * 365 * 86400.0 for one in seconds):
+        raise desk.error(node.at, f"{key}: each should be at least 1h, and no longer than ten years")
+    return seconds
 
 
 def _fold(key: str, node: Node, desk: Desk) -> float | Literal[False]:
@@ -203,10 +213,21 @@ class Stuck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retiring:
+    """`rules.retiring`: how long before a model stops answering that is told."""
+
+    severity: Severity = Severity.WARNING
+    ahead: tuple[float, ...] = field(
+        default=(), metadata={"read": _spans, "type": SPANS, "shown": ["30d", "7d", "1d"]}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rules:
     """`rules`, each on with its figures unless it is false."""
 
     stuck: Stuck | bool = True
+    retiring: Retiring | bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

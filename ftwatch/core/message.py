@@ -7,7 +7,7 @@ characters, tricks with writing direction, endless length). Markup is not looked
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from msgspec import Struct
 
 from ftwatch.core import event as events
-from ftwatch.core.diff import Change, is_volatile
+from ftwatch.core import result
+from ftwatch.core.diff import is_volatile
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.span import span
@@ -112,6 +113,7 @@ _OWN = {
     events.RECOVERED: ("✅", "can be watched again", Tone.GOOD),
     events.UNREADABLE: ("⚠️", "sent something unreadable", Tone.WARN),
     events.DRIFT: ("⚠️", "has changed its interface", Tone.WARN),
+    events.RETIRED: ("🏁", "has ended", Tone.NEUTRAL),
     events.DEAD: ("📭", "did not take a message", Tone.BAD),
     events.FAILING: ("📪", "takes no messages", Tone.WARN),
     events.DISABLED: ("🔕", "wants no more messages", Tone.BAD),
@@ -121,6 +123,9 @@ _OWN = {
     events.FULL: ("💽", "is full: no job is looked at", Tone.BAD),
     events.ROOM: ("✅", "has room again", Tone.GOOD),
 }
+
+# How an alert's end is told where "is no longer …" would say the wrong thing: a model may also have retired.
+_RESOLVED = {"retiring": ("📅", "no longer has that end ahead", Tone.NEUTRAL)}
 
 _SEVERITY = {
     Severity.DETAIL: Tone.NEUTRAL,
@@ -169,7 +174,7 @@ def _digest(told: Sequence[Event], most: int) -> Message:
 def _line(event: Event) -> str:
     """An event as one line of a digest."""
     message, job = compose(event), event.job
-    detail = message.quote
+    detail = message.quote or result.cause(event)
     if job and event.status is Status.SUCCEEDED:
         detail = job.fine_tuned_model
     at = datetime.fromtimestamp(event.created_at, UTC).strftime("%m-%d %H:%M")
@@ -212,12 +217,15 @@ def _about_job(event: Event, job: Snapshot) -> Message:
 def _headline(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
     type, status = event.type, event.status
     if type.startswith(events.ALERT):
-        rule = clean(type.removeprefix(events.ALERT), 40)
-        if rule.endswith(".resolved"):
-            return "✅", f"is no longer {rule.removesuffix('.resolved')}", Tone.GOOD
-        return "⚠️", f"is {rule}: {clean(event.note or '', 80)}", _SEVERITY[event.severity]
+        return _alert(event, job)
     if type == events.CREATED:
-        return "🆕", STATUS_WORDS[status][1] if status else "was found", Tone.NEUTRAL
+        said = STATUS_WORDS[status][1] if status else "was found"
+        old = event.data.continues
+        return "🆕", f"{said}, continues {clean(old, 40)}" if old else said, Tone.NEUTRAL
+    if type == events.CHECKPOINT:
+        saved = event.data.checkpoint or None
+        step = f" at step {saved.step}" if saved and saved.step is not None else ""
+        return "💾", f"has a checkpoint{step}", Tone.NEUTRAL
     if type == events.GONE:
         return "👻", "is gone: the provider no longer knows it", Tone.WARN
     if type == events.RETURNED:
@@ -236,24 +244,50 @@ def _headline(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
     return icon, said, tone
 
 
+def _alert(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
+    rule = clean(event.type.removeprefix(events.ALERT), 40)
+    if rule.endswith(".resolved"):
+        rule = rule.removesuffix(".resolved")
+        return _RESOLVED.get(rule, ("✅", f"is no longer {rule}", Tone.GOOD))
+    note = event.note or ""
+    # A note that begins with the job's name is a whole sentence.
+    is_whole = note.startswith(f"{job.title} ")
+    said = clean(note.removeprefix(job.title), 80) if is_whole else f"is {rule}: {clean(note, 80)}"
+    return "⚠️", said, _SEVERITY[event.severity]
+
+
 def _facts(event: Event, job: Snapshot) -> Iterator[Fact]:
-    if job.fine_tuned_model and event.status is Status.SUCCEEDED:
+    is_alert = event.type.startswith(events.ALERT)
+    if job.fine_tuned_model and (event.status is Status.SUCCEEDED or is_alert):
         yield Fact("Model", clean(job.fine_tuned_model))
         yield Fact("Base model", clean(job.model or "?"))
     elif job.model:
         yield Fact("Model", clean(job.model))
+    if why := result.cause(event):
+        yield Fact("Cause", clean(why, 80))
     error = job.error
     if error and event.status in (Status.FAILED, Status.CANCELLED):
         where = [clean(part, 80) for part in (error.code, error.param and f"in {error.param}") if part]
         if where:
             yield Fact("Error", " ".join(where))
-    if job.status.is_terminal and job.created_at and job.finished_at:
-        yield Fact("Duration", span(job.finished_at - job.created_at))
-    if job.status.is_terminal and job.trained_tokens:
+    summary = event.data.summary or None
+    is_over = job.status.is_terminal and not is_alert
+    if is_over and (lasted := result.duration(job, summary)):
+        yield Fact("Duration", lasted)
+    if is_over and job.trained_tokens:
         yield Fact("Trained tokens", f"{job.trained_tokens:,}")
+    if summary and (last := result.figures(summary.metrics)):
+        yield Fact("Final", last)
+    if saved := event.data.checkpoint or None:
+        if saved.model:
+            yield Fact("Checkpoint", clean(saved.model))
+        if reached := result.figures(saved.metrics):
+            yield Fact("Figures", reached)
+    if event.data.continues and event.type != events.CREATED:
+        yield Fact("Continues", clean(event.data.continues, 80))
     if not job.status.is_terminal and job.progress:
         yield from _progress(job, event.data.observed_at)
-    yield from _changes(event.changes, job)
+    yield from _changes(event, job)
     if job.labels:
         labels = ", ".join(f"{clean(k, 40)}={clean(v, 60)}" for k, v in sorted(job.labels.items())[:5])
         yield Fact("Labels", labels)
@@ -275,10 +309,12 @@ def _progress(job: Snapshot, now: int) -> Iterator[Fact]:
         yield Fact("Progress", ", ".join(parts))
 
 
-def _changes(changes: Iterable[Change], job: Snapshot) -> Iterator[Fact]:
+def _changes(event: Event, job: Snapshot) -> Iterator[Fact]:
     """The changed fields that no other line tells of."""
     told = {"status", "fine_tuned_model", "finished_at", "trained_tokens", "error", "started_at"}
-    changes = tuple(changes)
+    if event.status is Status.SUCCEEDED:
+        told.add("result_files")  # every success has some, and their names say nothing
+    changes = event.changes
     # Metadata counts as labels, too: one line is enough for both.
     told |= {f"labels.{c.field.partition('.')[2]}" for c in changes if c.field.startswith("metadata.")}
     news = [
@@ -320,10 +356,13 @@ def _about_ourselves(event: Event) -> Message:
     else:
         title = f"{icon} {about} {said}"
     lines = [clean(line, QUOTE) for line in (event.note or "").splitlines() if line.strip()]
+    quote = " / ".join(lines[:5])
+    if event.type == events.RETIRED and quote and len(quote) <= LINE:
+        title, quote = f"{title}: {quote}", ""
     return Message(
         title=title,
         tone=tone,
-        quote=" / ".join(lines[:5]) or None,
+        quote=quote or None,
         thread=event.data.provider or event.data.notifier or None,
         footer="ftwatch",
     )

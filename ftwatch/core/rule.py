@@ -5,15 +5,17 @@ says nothing new. `decide` keeps which rules fire, and makes the events.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
 from ftwatch.core.event import Severity
 from ftwatch.core.job import Snapshot, Status
-from ftwatch.core.span import HOUR, span
+from ftwatch.core.retirements import end_of
+from ftwatch.core.span import DAY, HOUR, span
 
-__all__ = ["Facts", "Finding", "Rule", "Stuck"]
+__all__ = ["Facts", "Finding", "Retiring", "Rule", "Stuck"]
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -82,3 +84,43 @@ class Stuck(Struct, frozen=True, kw_only=True):
         if now < due:
             return Finding(wake_at=due)
         return Finding(note=f"{status} for more than {span(limit)}", subject=status)
+
+
+class Retiring(Struct, frozen=True, kw_only=True):
+    """A model that a job made will stop answering soon; told again each time that an `ahead` begins.
+
+    `ahead` are spans before the end, in seconds.
+    """
+
+    name: ClassVar[str] = "retiring"
+
+    severity: Severity = Severity.WARNING
+    ahead: tuple[float, ...] = (30 * DAY, 7 * DAY, DAY)
+
+    def judge(self, facts: Facts, now: float) -> Finding:
+        """Fires from the longest `ahead` until a day after the end; what ended before is no news."""
+        job = facts.snapshot
+        end = end_of(job, facts.ends) if job.status is Status.SUCCEEDED else None
+        if end is None or now >= end.at + DAY:
+            return Finding()
+        day = _day(end.at)
+        because = f" (base {end.base} is retired)" if end.base else ""
+        # In one line, whatever a model is called: what is remembered of an alert has lines of its own.
+        subject = " ".join(f"{job.fine_tuned_model} {day}".split())
+        if now >= end.at:
+            note = f"{job.title} has stopped answering on {day}{because}"
+            return Finding(note=note, subject=subject, stage="ended")
+        reached = [ahead for ahead in self.ahead if now >= end.at - ahead]
+        wake_at = min((end.at - ahead for ahead in self.ahead if ahead not in reached), default=end.at)
+        if not reached:
+            return Finding(wake_at=wake_at)
+        note = f"{job.title} stops answering on {day}{because}"
+        return Finding(note=note, subject=subject, stage=span(min(reached)), wake_at=wake_at)
+
+
+def _day(at: int) -> str:
+    """The day in UTC; a time that no calendar knows is shown as it is."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    except (OverflowError, ValueError, OSError):
+        return f"@{at}"

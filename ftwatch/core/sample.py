@@ -8,13 +8,15 @@ from msgspec.structs import replace
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.cause import cause_of
 from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
+from ftwatch.core.journal import Checkpoint, Journal
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Routing
-from ftwatch.core.rule import Stuck
-from ftwatch.core.span import HOUR, MINUTE
+from ftwatch.core.rule import Retiring, Rule, Stuck
+from ftwatch.core.span import DAY, HOUR, MINUTE
 
 __all__ = ["SAMPLES", "sample"]
 
@@ -43,6 +45,7 @@ _JOB = Snapshot(
 _RUNNING = replace(
     _JOB,
     status=Status.RUNNING,
+    started_at=STARTED + 9 * MINUTE,
     hyperparameters={"n_epochs": 3, "batch_size": 4},
     progress=Progress(step=120, total_steps=600, percent=20.0),
     estimated_finish=NOW + 40 * MINUTE,
@@ -75,16 +78,26 @@ _ENDS = {
     "updated": replace(_RUNNING, metadata={"team": "ads"}, labels={"env": "prod", "team": "ads"}),
 }
 
+_LOSSES = {"train_loss": 0.4123, "valid_loss": 0.4871, "valid_accuracy": 0.8714}
+_CHECKPOINT = Checkpoint(
+    id="ftckpt_sample",
+    step=200,
+    model="ft:gpt-4.1-mini-2025-04-14:acme:support-bot-v7:9aBcDeFg:ckpt-step-200",
+    metrics={"train_loss": 0.7312, "valid_loss": 0.8046},
+)
+
 
 def _raw(job: Snapshot) -> Snapshot:
     """The job with its provider's own word for its status, which here is ours."""
     return replace(job, raw_status=job.raw_status if job.status is Status.UNKNOWN else str(job.status))
 
 
-def _look(known: Known | None, snapshot: Snapshot | None, at: float = NOW, settle: float = 0) -> list[Event]:
+def _look(
+    known: Known | None, snapshot: Snapshot | None, at: float = NOW, settle: float = 0, **more: Any
+) -> list[Event]:
     policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle)
     seen = _raw(snapshot) if snapshot else None
-    look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=seen)
+    look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=seen, **more)
     return list(decide(known, look, policy, at).events)
 
 
@@ -92,15 +105,34 @@ def _known(snapshot: Snapshot, **more: Any) -> Known:
     return Known(snapshot=_raw(snapshot), sequence=3, link="evt_sample", status_since=NOW - HOUR, **more)
 
 
+def _with(event: Event, **more: Any) -> Event:
+    """The event with more to tell than its job says."""
+    return replace(event, data=replace(event.data, **more))
+
+
 def _became(name: str) -> Event:
-    return _look(_known(_RUNNING), _ENDS[name])[-1]
+    event = _look(_known(_RUNNING, metrics=_LOSSES), _ENDS[name])[-1]
+    summary = event.data.summary
+    return _with(event, summary=replace(summary, cause=cause_of(_ENDS[name]))) if summary else event
+
+
+def _checkpoint() -> Event:
+    return _look(_known(_RUNNING, logged=True), _RUNNING, journal=Journal(checkpoints=(_CHECKPOINT,)))[0]
+
+
+def _fired(rule: Rule, job: Snapshot, now: float = NOW, known: Known | None = None) -> tuple[Known, Event]:
+    """The first event that comes of a rule, and the job as it is known then."""
+    decision = decide(known or _known(job), None, Policy(routing=NOBODY, rules=(rule,)), now)
+    assert decision.known is not None
+    return decision.known, decision.events[0]
 
 
 def _stuck() -> tuple[Known, Event]:
-    known = _known(_JOB, wake_at=NOW)
-    decision = decide(known, None, Policy(routing=NOBODY, rules=(Stuck(queued=HOUR),)), NOW)
-    assert decision.known is not None
-    return decision.known, decision.events[0]
+    return _fired(Stuck(queued=HOUR), _JOB)
+
+
+def _retiring() -> tuple[Known, Event]:
+    return _fired(Retiring(ahead=(60 * DAY,)), _ENDS["succeeded"])
 
 
 _FULL = "2 MiB are left in /var/lib/ftwatch; messages still go out, and nothing that happens is lost"
@@ -114,15 +146,19 @@ def _own(said: Announcement) -> Event:
 
 _MAKERS: dict[str, Callable[[], Event]] = {
     "created": lambda: _look(None, _JOB, at=STARTED + 5)[0],
+    "continued": lambda: _with(_look(None, _JOB, at=STARTED + 5)[0], continues="ftjob-sample0ld"),
     "validating_files": lambda: _look(_known(_JOB), replace(_JOB, status=Status.VALIDATING_FILES))[0],
     "queued": lambda: _look(_known(replace(_JOB, status=Status.VALIDATING_FILES)), _JOB)[0],
     "running": lambda: _look(_known(_JOB), _RUNNING)[0],
+    "checkpoint": _checkpoint,
     **{name: (lambda name=name: _became(name)) for name in _ENDS},  # type: ignore[misc]
     "incomplete": lambda: _look(_known(_RUNNING), replace(_ENDS["succeeded"], fine_tuned_model=None))[0],
     "gone": lambda: _look(_known(_RUNNING, missing_at=NOW - GONE_AFTER), None)[0],
     "returned": lambda: _look(_known(_RUNNING, gone=True), _RUNNING)[0],
     "stuck": lambda: _stuck()[1],
     "stuck-resolved": lambda: _look(_stuck()[0], _RUNNING)[-1],
+    "retiring": lambda: _retiring()[1],
+    "retiring-resolved": lambda: _fired(Retiring(), _JOB, NOW + 90 * DAY, _retiring()[0])[1],
     "watching": lambda: _own(announce.watching(_STATE, "openai", 3, 41, NOBODY, NOW, tell=True)),
     "degraded": lambda: _own(announce.degraded(_STATE, "openai", _BAD.reason, NOBODY, NOW)),
     "recovered": lambda: _own(announce.recovered(_BAD, "openai", NOBODY, NOW)),
@@ -130,6 +166,9 @@ _MAKERS: dict[str, Callable[[], Event]] = {
         announce.unreadable(_STATE, "openai", {"f": "an entry without an id"}, NOBODY, NOW)
     ),
     "drift": lambda: _own(announce.drifted(_STATE, "openai", "listing", "HTTP 404: Not Found", NOBODY, NOW)),
+    "retired": lambda: _own(
+        announce.retired(_STATE, "openai", "fine-tuning is no longer offered", NOBODY, NOW)
+    ),
     "dead": lambda: _notice(
         events.DEAD, "fine_tuning.job.failed of support-bot-v7 did not arrive after 12 tries: HTTP 500"
     ),

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from ftwatch import log as logs
 from ftwatch.cli import main
 from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Outcome, RetryPolicy, settle
+from ftwatch.core.event import Summary
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Decision, Look, Policy
 from ftwatch.core.route import Recipient, Routing
@@ -162,8 +164,10 @@ class World:
             f"{text}\nstore: {{path: {self.database}}}\nsocket: {self.folder}/ftwatch.sock\n"
         )
 
-    def happen(self, id: str, word: str, *, at: float = NOW, **more: Any) -> Decision:
-        """A look at a job, decided and committed."""
+    def happen(
+        self, id: str, word: str, *, at: float = NOW, summary: Summary | None = None, **more: Any
+    ) -> Decision:
+        """A look at a job, decided and committed; `summary` stands in the last event that comes of it."""
         status = Status(word)
         store = Store(self.database)
         try:
@@ -174,6 +178,10 @@ class World:
             asked = (known.asked if known else 0) + 1
             look = Look(key=JobKey("openai", id), asked=asked, at=at, snapshot=snapshot)
             decision = decide(known, look, Policy(routing=self.routing), at)
+            if summary is not None:
+                *others, last = decision.events
+                last = replace(last, data=replace(last.data, summary=summary))
+                decision = replace(decision, events=(*others, last))
             assert store.commit(Batch(decisions=[decision]), at) == set()
             return decision
         finally:

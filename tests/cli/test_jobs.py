@@ -14,6 +14,7 @@ from ftwatch import control
 from ftwatch.cli import Exit
 from ftwatch.core.announce import ProviderState, degraded, watching
 from ftwatch.core.delivery import Rejected, Retry, Sent
+from ftwatch.core.event import Summary
 from ftwatch.core.job import JobError, Progress
 from ftwatch.core.route import Recipient, Route, Routing, parse_match
 from ftwatch.store import Batch, Store
@@ -133,6 +134,36 @@ def test_show_tells_the_whole_story(tool: Any, world: Any) -> None:
         "fine_tuning.job.failed",
     ]
     assert [one["outcome"] for one in whole["deliveries"][0]["tries"]] == ["retry", "sent"]
+
+
+def test_show_tells_what_a_job_came_to(tool: Any, world: Any) -> None:
+    figures = {"train_loss": 0.4123, "valid_loss": 0.5}
+    end = Summary(queued_for=540, ran_for=6600, metrics=figures)
+    world.happen("good", "running", at=NOW)
+    world.happen("good", "succeeded", at=NOW + 60, trained_tokens=5_768_000, summary=end)
+    world.happen("good", "succeeded", at=NOW + 90, trained_tokens=5_768_000, result_files=("f",))
+    world.happen("bad", "running", at=NOW)
+    world.happen("bad", "failed", at=NOW + 60, summary=Summary(cause="quota_or_billing"))
+    good = [" ".join(line.split()) for line in tool("show", "good").out.splitlines()]
+    for line in (
+        "fine-tuned model: ft:m",
+        "duration: 1h 50m, after 9m in the queue",
+        "final: train loss 0.412, valid loss 0.5",
+        "trained tokens: 5,768,000",
+    ):
+        assert line in good
+    assert "cause: quota or billing" in [
+        " ".join(line.split()) for line in tool("show", "bad").out.splitlines()
+    ]
+    assert tool("show", "good", "-o", "json").json["summary"] == {
+        "queued_for": 540,
+        "ran_for": 6600,
+        "metrics": figures,
+    }
+    # A job that goes on after all has come to nothing yet.
+    world.happen("bad", "queued", at=NOW + 120)
+    assert tool("show", "bad", "-o", "json").json["summary"] is None
+    assert "cause:" not in tool("show", "bad").out
 
 
 def test_events_are_lines_or_the_wire_form(tool: Any, world: Any) -> None:

@@ -15,7 +15,7 @@ from ftwatch import config
 from ftwatch.config import Config, ConfigError, Problem
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Recipient
-from ftwatch.core.rule import Stuck
+from ftwatch.core.rule import Retiring, Stuck
 from ftwatch.plugins import Secret
 
 Load = Callable[..., Config]
@@ -38,7 +38,7 @@ def test_what_is_left_out_has_its_default(load: Load, tmp_path: Path) -> None:
     assert account.options.timeout.total_seconds() == 30
     assert made.notifiers == {}
     assert made.routing.routes is None
-    assert made.rules == (Stuck(),)
+    assert made.rules == (Stuck(), Retiring())
     assert made.store == config.StoreConfig(path=Path("/home/me/.local/state/ftwatch/ftwatch.db"))
     assert made.store.retention == 90 * 86400
     assert made.socket == Path("/home/me/.local/state/ftwatch/ftwatch.sock")
@@ -65,7 +65,9 @@ providers:
 notifiers:
   slack: {webhook_url: "${URL}", closure: false, retry: {waits: [1s, 500ms], slow: [1m], fold: false, jitter: 0, drain: 60/min, span: 1h}}
   hook: {kind: webhook, url: "https://x.example", headers: {a: b, c: "Bearer ${TOKEN}"}}
-rules: {stuck: {queued: 1h, paused: false, severity: error}}
+rules:
+  stuck: {queued: 1h, paused: false, severity: error}
+  retiring: {ahead: [90d, 1d], severity: notice}
 store: {path: data/x.db, retention: 7d}
 client: {proxy: "http://proxy.example:3128", no_proxy: [a, b]}
 log: {level: debug, format: json}
@@ -91,7 +93,10 @@ socket: ~/x.sock
         Recipient(name="slack", kind="slack", audience="people", closure=False),
         Recipient(name="hook", kind="webhook", audience="machines", closure=True),
     )
-    assert made.rules == (Stuck(severity=Severity.ERROR, queued=3600.0, paused=None),)
+    assert made.rules == (
+        Stuck(severity=Severity.ERROR, queued=3600.0, paused=None),
+        Retiring(severity=Severity.NOTICE, ahead=(90 * 86400.0, 86400.0)),
+    )
     assert made.store == config.StoreConfig(path=tmp_path / "data" / "x.db", retention=7 * 86400)
     assert made.client == config.ClientConfig(proxy="http://proxy.example:3128", no_proxy=("a", "b"))
     assert made.log == config.LogConfig(level="debug", format="json")
@@ -112,9 +117,12 @@ def test_where_state_is_kept(load: Load, environ: dict[str, str], path: str, soc
 
 
 def test_rules_can_be_turned_off(load: Load) -> None:
-    assert load(SMALL + "rules: {stuck: false}\n").rules == ()
-    assert load(SMALL + "rules: {stuck: true}\n").rules == (Stuck(),)
-    assert load(SMALL + "rules:\n").rules == (Stuck(),)
+    both = (Stuck(), Retiring())
+    assert load(SMALL + "rules: {stuck: false}\n").rules == (Retiring(),)
+    assert load(SMALL + "rules: {retiring: false}\n").rules == (Stuck(),)
+    assert load(SMALL + "rules: {stuck: false, retiring: false}\n").rules == ()
+    assert load(SMALL + "rules: {stuck: true, retiring: {}}\n").rules == both
+    assert load(SMALL + "rules:\n").rules == both
 
 
 def test_a_config_is_frozen(load: Load) -> None:
@@ -251,6 +259,11 @@ MISTAKES = [
         "rules: {stuck: {severity: §loud}}",
         "severity should be 'detail', 'info', 'notice', 'warning' or 'error'",
     ),
+    ("rules: {retiring: {ahead: §[]}}", "ahead should be a list of at least 1, not an empty list"),
+    ("rules: {retiring: {ahead: §7d}}", "ahead should be a list"),
+    ("rules: {retiring: {ahead: [7d, §week]}}", "ahead[1]: 'week' is no duration"),
+    ("rules: {retiring: {ahead: §[7d, 5s]}}", "ahead: each should be at least 1h"),
+    ("rules: {retiring: {§before: [7d]}}", "retiring has no key 'before'"),
     ("rules: {stuck: §5}", "stuck should be a mapping or true or false, not 5"),
     ("log: {level: §loud}", "level should be 'debug', 'info', 'warning' or 'error', not 'loud'"),
     ("log: {level: §on}", "level should be 'debug', 'info', 'warning' or 'error', not 'on'"),
@@ -532,6 +545,8 @@ KEYS = [
         "except",
         "notify",
         "stuck",
+        "retiring",
+        "ahead",
     ),
     *(
         "retry",
