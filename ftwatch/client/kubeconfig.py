@@ -87,87 +87,91 @@ def from_file(path: Path, wanted: str | None) -> Found:
         raise _refused(f"{path} is no YAML") from None
     if not isinstance(said, dict):
         raise _refused(f"{path} is no kubeconfig")
-    name = wanted or said.get("current-context")
+    name = wanted or _word(said, "current-context")
     if not name:
         raise _refused(f"{path} has no current-context: set the option context")
     context = _named(said, "context", name, path)
-    cluster = _named(said, "cluster", context.get("cluster"), path)
-    user = _named(said, "user", context["user"], path) if context.get("user") else {}
+    cluster = _named(said, "cluster", _word(context, "cluster"), path)
+    login = _word(context, "user")
+    user = _named(said, "user", login, path) if login else {}
     for sort, entry in (("cluster", cluster), ("user", user)):
         for key, instead in NOT_SUPPORTED[sort].items():
             if entry.get(key) not in (None, "", "false", [], {}):
                 raise _refused(f"{path}: {key} is not supported: {instead}")
-    server = cluster.get("server") or ""
-    if problem := url_problem(str(server), "https://10.0.0.1:6443"):
+    server = _word(cluster, "server") or ""
+    if problem := url_problem(server, "https://10.0.0.1:6443"):
         raise _refused(f"{path}: server {problem}")
-    token = _text(_beside(path, user["tokenFile"])).strip() if user.get("tokenFile") else user.get("token")
+    token_file = _word(user, "tokenFile")
     return Found(
         context=name,
         server=server,
-        namespace=context.get("namespace") or None,
+        namespace=_word(context, "namespace"),
         trust=Trust(
             authorities=_material(cluster, "certificate-authority", path),
             certificate=_material(user, "client-certificate", path),
             key=_material(user, "client-key", path),
         ),
-        token=token or None,
+        token=_text(path.parent / token_file).strip() if token_file else _word(user, "token"),
         plugin=_plugin(user["exec"], cluster, path) if user.get("exec") else None,
     )
 
 
-def _named(said: dict[str, Any], sort: str, name: object, path: Path) -> dict[str, Any]:
+def _word(entry: dict[str, Any], key: str) -> str | None:
+    """What an entry says, if that is text."""
+    found = entry.get(key)
+    return found if found and isinstance(found, str) else None
+
+
+def _listed(entry: dict[str, Any], key: str) -> list[Any]:
+    """What an entry lists, if it does."""
+    found = entry.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _named(said: dict[str, Any], sort: str, name: str | None, path: Path) -> dict[str, Any]:
     """One entry of `contexts`, `clusters` or `users`."""
-    listed = said.get(f"{sort}s")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    entries = [entry for entry in _listed(said, f"{sort}s") if isinstance(entry, dict)]
     for entry in entries:
         found = entry.get(sort)
         if entry.get("name") == name and isinstance(found, dict):
             return found
     known = ", ".join(str(entry.get("name")) for entry in entries) or "none"
-    raise _refused(f"{path} has no {sort} {str(name)!r}; it has: {known}")
+    raise _refused(f"{path} has no {sort} {name!r}; it has: {known}")
 
 
 def _plugin(said: object, cluster: dict[str, Any], path: Path) -> Plugin:
-    if not isinstance(said, dict) or not isinstance(said.get("command"), str):
+    entry = said if isinstance(said, dict) else {}
+    command, version = _word(entry, "command"), _word(entry, "apiVersion")
+    if command is None:
         raise _refused(f"{path}: exec names no command")
-    version = said.get("apiVersion")
     if version not in EXEC_VERSIONS:
         raise _refused(f"{path}: exec of {version} is not supported: {' or '.join(EXEC_VERSIONS)} is")
-    if said.get("interactiveMode") == "Always":
+    if _word(entry, "interactiveMode") == "Always":
         raise _refused(f"{path}: an exec plugin that wants a terminal is not supported")
-    command, args = said["command"], said.get("args")
     spec: dict[str, Any] = {"interactive": False}
-    if said.get("provideClusterInfo") == "true":
-        about = {
-            "server": cluster.get("server"),
-            "certificate-authority-data": cluster.get("certificate-authority-data"),
-        }
+    if _word(entry, "provideClusterInfo") == "true":
+        about = {key: _word(cluster, key) for key in ("server", "certificate-authority-data")}
         spec["cluster"] = {key: value for key, value in about.items() if value}
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    listed = said.get("env")
-    pairs = [pair for pair in listed if isinstance(pair, dict)] if isinstance(listed, list) else []
+    pairs = [pair for pair in _listed(entry, "env") if isinstance(pair, dict)]
     return Plugin(
-        argv=(str(_beside(path, command)) if "/" in command else command, *(args or ())),
+        argv=(str(path.parent / command) if "/" in command else command, *map(str, _listed(entry, "args"))),
         environment=(
-            *((str(pair.get("name")), str(pair.get("value", ""))) for pair in pairs),
+            *((str(pair.get("name")), str(pair.get("value"))) for pair in pairs),
             ("KUBERNETES_EXEC_INFO", json.dumps(info)),
         ),
     )
 
 
 def _material(entry: dict[str, Any], key: str, path: Path) -> str | None:
-    """PEM text that stands in the file, or in one that it names."""
-    if entry.get(f"{key}-data"):
-        try:
-            return base64.b64decode(entry[f"{key}-data"], validate=True).decode()
-        except (binascii.Error, ValueError, TypeError):
-            raise _refused(f"{path}: {key}-data is no base64 of a PEM text") from None
-    return _text(_beside(path, entry[key])) if entry.get(key) else None
-
-
-def _beside(path: Path, named: str) -> Path:
-    """A path in a kubeconfig starts where the file is."""
-    return path.parent / named
+    """PEM text that stands in the file, or in one that it names; paths start where the file is."""
+    inside, beside = _word(entry, f"{key}-data"), _word(entry, key)
+    if inside is None:
+        return _text(path.parent / beside) if beside else None
+    try:
+        return base64.b64decode(inside, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise _refused(f"{path}: {key}-data is no base64 of a PEM text") from None
 
 
 def _text(path: Path) -> str:
