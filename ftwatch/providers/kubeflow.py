@@ -1,9 +1,10 @@
 """Kubeflow Trainer v2: TrainJobs, custom resources of a Kubernetes cluster.
 
-A TrainJob has no word for its state: conditions, counts of its child jobs and a mark of deletion make one.
-The cluster also tells of changes as they happen (`watch`).
+Only how to ask stands here; what a TrainJob means is `ftwatch.wire.trainjob`'s affair, and the way into a
+cluster `ftwatch.client.kubernetes`'s. The cluster also tells of changes as they happen (`watch`).
 """
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -15,16 +16,17 @@ from ftwatch.client import Response
 from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, Api
 from ftwatch.client.kubeconfig import Found
 from ftwatch.client.kubernetes import Cluster
-from ftwatch.core.job import JobError, Progress, Snapshot, Status
-from ftwatch.core.journal import Line
+from ftwatch.core.job import Snapshot
+from ftwatch.core.message import clean
 from ftwatch.plugins import Duration, LogPage, NotFound, Page, ProviderError, ProviderSpec, Unreadable
-from ftwatch.wire import joblog, lenient
+from ftwatch.wire import lenient, trainjob
 
 __all__ = ["Kubeflow", "Options"]
 
 GROUP = "/apis/trainer.kubeflow.org/v1alpha1"
 EVERYWHERE = "*"
 PAGE_SIZE = "100"
+NEEDED = {"get", "list", "watch"}
 # How long one stream of changes lasts, and how long nothing at all may come through it (seconds).
 WATCH_SPAN, WATCH_IDLE = 300, 330.0
 
@@ -33,16 +35,6 @@ ADVICE = {
     403: "the role needs get, list and watch of trainjobs in trainer.kubeflow.org",
     404: "is Kubeflow Trainer v2 installed in this cluster?",
 }
-
-# Conditions that are states, the weightiest first; what the others say depends on the child jobs.
-ENDS = {"Complete": Status.SUCCEEDED, "Failed": Status.FAILED}
-SUSPENDED, CREATED = "Suspended", "Created"
-# Who waits in one of Kueue's queues is suspended until it is let in.
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-
-SIZES = ("numNodes", "numProcPerNode", "resourcesPerNode")
-# What trainers call their place in the run among their figures.
-STEP, TOTAL = ("step", "global_step", "current_step"), ("total_steps", "max_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +93,9 @@ class Kubeflow:
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document. NotFound only where the cluster says so of this very job."""
+        if ("/" in id) != self._is_everywhere:
+            # No job is called so here: it was seen when other namespaces were watched.
+            raise NotFound(id)
         api, answer = await self._ask(id, cap=LARGEST_JOB)
         if answer.status == 200:
             return api.about(answer.body, id, self.identify)
@@ -125,7 +120,7 @@ class Kubeflow:
         try:
             async with aclosing(api.lines(path, query, idle=WATCH_IDLE)) as lines:
                 async for line in lines:
-                    for id in self._told(line):
+                    if (id := self._told(line)) is not None:
                         yield id
         except ProviderError as error:
             if not error.closed:
@@ -133,22 +128,34 @@ class Kubeflow:
             # 410: what happened since is forgotten. Looks find it; the next stream begins at what is then.
             self._version = None
 
-    def _told(self, line: bytes) -> Iterator[str]:
+    def _told(self, line: bytes) -> str | None:
         """The job that one line of the stream is about, if it is about one. Raises ProviderError."""
         try:
             event = lenient.document(line)
         except Unreadable:
-            return
-        thing = event.get("object")
-        if event.get("type") == "ERROR":
+            return None
+        sort, thing = event.get("type"), event.get("object")
+        if sort == "ERROR":
             said = lenient.some(lenient.at(thing, "message")) or "the cluster ended the stream"
-            raise ProviderError(said[:300], closed=lenient.at(thing, "code") == 410)
+            raise ProviderError(clean(said, 300), closed=lenient.at(thing, "code") == 410)
         self._version = lenient.some(lenient.at(thing, "metadata.resourceVersion")) or self._version
-        if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):
-            try:
-                yield self._id(thing)
-            except Unreadable:
-                return
+        try:
+            return self._id(thing) if sort in ("ADDED", "MODIFIED", "DELETED") else None
+        except Unreadable:
+            return None
+
+    async def introduce(self) -> list[str]:
+        """Whom the cluster takes ftwatch for, and what that may do to TrainJobs besides looking at them."""
+        api = await self._entered()
+        who = await _reviewed(api, "authentication", "SelfSubjectReview", {})
+        named = lenient.some(lenient.at(who, "status.userInfo.username"))
+        spec = {"namespace": self._namespace or "default"}
+        may = await _reviewed(api, "authorization", "SelfSubjectRulesReview", spec)
+        listed = lenient.at(may, "status.resourceRules")
+        rules = filter(_is_about_jobs, listed if isinstance(listed, list) else ())
+        beyond = sorted({verb for rule in rules for verb in _words(rule, "verbs")} - NEEDED)
+        said = [f"the cluster knows it as {named}"] if named else []
+        return [*said, f"it may also {', '.join(beyond)}: get, list and watch are enough"] if beyond else said
 
     async def _current_version(self) -> str:
         api, answer = await self._ask(None, {"limit": "1"})
@@ -170,13 +177,18 @@ class Kubeflow:
             answer = await api.ask(self._path(id), query, cap=cap)
         return api, answer
 
+    @property
+    def _namespace(self) -> str:
+        """The one that is watched, "" for all of them. The cluster was looked at before."""
+        if self._is_everywhere:
+            return ""
+        return self._options.namespace or (self._found.namespace if self._found else None) or "default"
+
     def _path(self, id: str | None) -> str:
-        """Where a job is, or all of them. The cluster was looked at before."""
-        namespace, name = self._options.namespace, id
+        """Where a job is, or all of them."""
+        namespace, name = self._namespace, id
         if self._is_everywhere:
             namespace, _, name = (id or "").partition("/")
-        elif namespace is None:
-            namespace = (self._found.namespace if self._found else None) or "default"
         within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         return f"{GROUP}{within}/trainjobs" + (f"/{quote(name, safe='')}" if name else "")
 
@@ -217,180 +229,50 @@ class Kubeflow:
         return self._id(lenient.document(raw))
 
     def _id(self, found: object) -> str:
-        """A job's name, with its namespace before it where several are watched. Raises Unreadable."""
-        name = lenient.identifier(lenient.at(found, "metadata.name"))
-        if not self._is_everywhere:
-            return name
-        return lenient.identifier(f"{lenient.identifier(lenient.at(found, 'metadata.namespace'))}/{name}")
+        return trainjob.identify(found, everywhere=self._is_everywhere)
 
     def read(self, raw: bytes) -> Snapshot:
         """The job in one document."""
-        found = lenient.document(raw)
-        id = self._id(found)
-        about = found.get("status")
-        conditions = lenient.at(about, "conditions")
-        if not isinstance(about, dict | None) or not isinstance(conditions, list | None):
-            raise Unreadable(f"the entry of {id} has no status that can be read")
-        true = {kind: entry for kind, entry in _conditions(found) if _is(entry, "True")}
-        status, word = _state(found, true)
-        end = true[word] if word in ENDS else {}
-        metadata = lenient.strings(lenient.at(found, "metadata.labels"))
-        scope = lenient.strings(
-            {
-                "namespace": lenient.at(found, "metadata.namespace"),
-                "runtime": lenient.at(found, "spec.runtimeRef.name"),
-            }
-        )
-        error = JobError(code=lenient.text(end.get("reason")), message=lenient.text(end.get("message")))
-        return Snapshot(
-            id=id,
-            created_at=lenient.moment(lenient.at(found, "metadata.creationTimestamp")),
-            error=lenient.told(error) if status is Status.FAILED else None,
-            finished_at=lenient.moment(end.get("lastTransitionTime")),
-            hyperparameters=_settings(found),
-            model=lenient.some(lenient.at(found, "spec.initializer.model.storageUri")),
-            status=status,
-            training_file=lenient.some(lenient.at(found, "spec.initializer.dataset.storageUri")),
-            estimated_finish=_finish(found) if status is Status.RUNNING else None,
-            metadata=metadata,
+        return trainjob.read(
+            raw,
             provider=self._spec.name,
             kind=self._spec.kind,
-            name=lenient.some(lenient.at(found, "metadata.name")),
-            labels={**scope, **metadata, **self._spec.labels},
-            raw_status=word,
-            phase=_phase(found) if status is Status.RUNNING else None,
-            progress=_progress(found),
+            labels=self._spec.labels,
+            everywhere=self._is_everywhere,
         )
 
     def inline(self, raw: bytes) -> LogPage:
-        """The conditions, each with the time it came about, and the figures of the latest step."""
-        try:
-            found = lenient.document(raw)
-        except Unreadable:
-            return LogPage()
-        lines = [_line(found, kind, entry) for kind, entry in _conditions(found)]
-        lines += _figures(found)
-        return LogPage(lines=tuple(sorted(lines, key=lambda line: line.at or 0)), newest_first=False)
+        """The conditions of one document, and the figures of the latest step."""
+        return trainjob.inline(raw)
 
 
-# --------------------------------------------------------------------------------------------- the state
-
-
-def _state(found: dict[str, Any], true: Mapping[str, Any]) -> tuple[Status, str]:
-    """Our word, and the one that stands for it in the document; where there is none, what kubectl says."""
-    for word, status in ENDS.items():
-        if word in true:
-            return status, word
-    if lenient.at(found, "metadata.deletionTimestamp"):
-        return Status.CANCELLING, "Terminating"
-    if SUSPENDED in true:
-        return _suspended(found), SUSPENDED
-    strange = [kind for kind in true if kind != CREATED]
-    if strange:
-        return Status.UNKNOWN, strange[-1]
-    if any(_has_begun(entry) for entry in _objects(lenient.at(found, "status.jobsStatus"))):
-        return Status.RUNNING, "Active"
-    return Status.QUEUED, "Pending"
-
-
-def _suspended(found: dict[str, Any]) -> Status:
-    labels = lenient.at(found, "metadata.labels")
-    return Status.QUEUED if isinstance(labels, dict) and labels.get(QUEUE_LABEL) else Status.PAUSED
-
-
-def _has_begun(child: dict[str, Any]) -> bool:
-    """Whether a child job runs or ran: between its parts, and at a restart, a TrainJob still runs."""
-    return any(lenient.count(child.get(count)) for count in ("active", "ready", "succeeded", "failed"))
-
-
-def _phase(found: dict[str, Any]) -> str | None:
-    """The parts that are at work: dataset-initializer, model-initializer, node."""
-    children = _objects(lenient.at(found, "status.jobsStatus"))
-    active = [lenient.some(child.get("name")) for child in children if lenient.count(child.get("active"))]
-    return ", ".join(filter(None, active)) or None
-
-
-def _conditions(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Each condition under its type, which is there once."""
-    listed = _objects(lenient.at(found, "status.conditions"))
-    return [(kind, entry) for entry in listed if (kind := lenient.some(entry.get("type"))) is not None]
-
-
-def _is(condition: dict[str, Any], value: str) -> bool:
-    return str(condition.get("status")).lower() == value.lower()
-
-
-def _line(found: dict[str, Any], kind: str, condition: dict[str, Any]) -> Line:
-    """A condition as a line. Conditions are the cluster's own record, so an end that stands there is one."""
-    said = [lenient.some(condition.get(key)) for key in ("reason", "message")]
-    is_true = _is(condition, "True")
-    status = ENDS.get(kind) if is_true else None
-    if kind == SUSPENDED:
-        status = _suspended(found) if is_true else Status.QUEUED
-    return Line(
-        at=lenient.moment(condition.get("lastTransitionTime")),
-        level="error" if status is Status.FAILED else "info",
-        type=kind if is_true else f"not {kind}",
-        message=": ".join(dict.fromkeys(filter(None, (kind if is_true else f"not {kind}", *said))))[:2000],
-        status=status,
+async def _reviewed(api: Api, group: str, kind: str, spec: dict[str, str]) -> dict[str, Any]:
+    """What the cluster answers when it is asked about who asks; nothing where it is too old for that."""
+    version = f"{group}.k8s.io/v1"
+    answer = await api.ask(
+        f"/apis/{version}/{kind.lower()}s",
+        method="POST",
+        content=json.dumps({"apiVersion": version, "kind": kind, "spec": spec}).encode(),
+        headers={"content-type": "application/json"},
     )
+    if answer.status == 404:
+        return {}
+    if answer.status not in (200, 201):
+        api.refused(answer)
+    try:
+        return lenient.document(answer.body)
+    except Unreadable:
+        return {}
 
 
-# --------------------------------------------------------------------------------------------- the trainer
+def _is_about_jobs(rule: object) -> bool:
+    groups, resources = _words(rule, "apiGroups"), _words(rule, "resources")
+    return bool(groups & {"trainer.kubeflow.org", "*"} and resources & {"trainjobs", "*"})
 
 
-def _told_by_trainer(found: dict[str, Any]) -> dict[str, Any]:
-    """The figures that the trainer reports, under its own names; their values are text."""
-    listed = _objects(lenient.at(found, "status.trainerStatus.metrics"))
-    return {str(entry.get("name")).lower(): entry.get("value") for entry in listed}
-
-
-def _figures(found: dict[str, Any]) -> Iterator[Line]:
-    told = _told_by_trainer(found)
-    known = joblog.figures(told)
-    if known:
-        step = _first_count(told, STEP)
-        shown = ", ".join(f"{name}={value:g}" for name, value in known.items())
-        yield Line(
-            at=lenient.moment(lenient.at(found, "status.trainerStatus.lastUpdatedTime")),
-            type="metrics",
-            message=f"Step {step}: {shown}" if step is not None else shown,
-            step=step,
-            metrics=known,
-        )
-
-
-def _progress(found: dict[str, Any]) -> Progress | None:
-    told = _told_by_trainer(found)
-    step, total = _first_count(told, STEP), _first_count(told, TOTAL)
-    epoch = lenient.finite(told.get("epoch"))
-    percent = lenient.finite(lenient.at(found, "status.trainerStatus.progressPercentage"))
-    percent = min(100.0, max(0.0, percent)) if percent is not None else None
-    if (step, epoch, percent) == (None, None, None):
-        return None
-    return Progress(step=step, total_steps=total, epoch=epoch, percent=percent)
-
-
-def _finish(found: dict[str, Any]) -> int | None:
-    """When the trainer expects to be done, counted from when it said so."""
-    said = lenient.moment(lenient.at(found, "status.trainerStatus.lastUpdatedTime"))
-    left = lenient.count(lenient.at(found, "status.trainerStatus.estimatedRemainingSeconds"))
-    return lenient.seconds(said + left) if said and left else None
-
-
-def _settings(found: dict[str, Any]) -> dict[str, Any] | None:
-    """How large the run is. Arguments and environment stay where they are: they may hold secrets."""
-    trainer = lenient.settings(lenient.at(found, "spec.trainer")) or {}
-    return {key: value for key, value in trainer.items() if key in SIZES} or None
-
-
-def _first_count(told: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    counts = (lenient.count(told.get(name)) for name in names)
-    return next((count for count in counts if count is not None), None)
-
-
-def _objects(values: object) -> list[dict[str, Any]]:
-    return [entry for entry in values if isinstance(entry, dict)] if isinstance(values, list) else []
+def _words(rule: object, key: str) -> set[str]:
+    listed = lenient.at(rule, key)
+    return {word for word in listed if isinstance(word, str)} if isinstance(listed, list) else set()
 
 
 def _names(body: bytes, id: str) -> bool:

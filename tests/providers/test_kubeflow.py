@@ -14,7 +14,7 @@ from ftwatch.client import Account, Answered, Client, Response, Trust, Unreachab
 from ftwatch.client.kubeconfig import Found
 from ftwatch.core.job import Status
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import NotFound, ProviderError, ProviderSpec, Unreadable, Watching
+from ftwatch.plugins import Introducing, NotFound, ProviderError, ProviderSpec, Unreadable, Watching
 from ftwatch.providers.kubeflow import Kubeflow, Options
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
@@ -200,7 +200,44 @@ async def test_in_all_namespaces_a_job_is_named_with_its_own(case: Any) -> None:
         await kubeflow.retrieve("ml/helpdesk-9")
 
 
+@pytest.mark.parametrize(("namespace", "id"), [("*", "helpdesk-1"), ("ml", "ml/helpdesk-1")])
+async def test_who_now_watches_other_namespaces_knows_no_job_of_that_name(namespace: str, id: str) -> None:
+    with pytest.raises(NotFound):
+        await provider(Service(), namespace=namespace).retrieve(id)
+
+
 # ----------------------------------------------------------------------------------------- the way in
+
+
+def may(*verbs: str, group: str = "trainer.kubeflow.org", resource: str = "trainjobs") -> dict[str, Any]:
+    return {"apiGroups": [group], "resources": [resource], "verbs": [*verbs]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([may("get", "list", "watch"), may("create", group="apps"), may("*", resource="pods")], []),
+        (
+            [may("get", "delete"), may("create")],
+            ["it may also create, delete: get, list and watch are enough"],
+        ),
+        ([may("*", group="*", resource="*")], ["it may also *: get, list and watch are enough"]),
+        ([{"verbs": "all"}, 7], []),
+        (None, []),
+    ],
+)
+async def test_who_it_is_and_what_that_may_beyond_need(rules: Any, said: list[str]) -> None:
+    who = (201, {"status": {"userInfo": {"username": "system:serviceaccount:ml:ftwatch"}}})
+    service = Service(who, (201, {"status": {"resourceRules": rules}}))
+    kubeflow = provider(service)
+    assert isinstance(kubeflow, Introducing)
+    assert await kubeflow.introduce() == ["the cluster knows it as system:serviceaccount:ml:ftwatch", *said]
+
+
+async def test_an_old_cluster_cannot_say_who_it_is() -> None:
+    assert await provider(Service((404, b"404 page not found"), (201, b"junk"))).introduce() == []
+    with pytest.raises(ProviderError, match="HTTP 401"):
+        await provider(Service((401, {}))).introduce()
 
 
 async def test_a_refused_token_is_tried_once_more_where_a_plugin_has_another(case: Any) -> None:
@@ -516,3 +553,4 @@ async def test_the_simulated_cluster_tells_of_every_change(tmp_path: Path) -> No
             assert {await anext(ids), await anext(ids)} == {first.id, second.id}
             del upstream.jobs[first.id]
             assert await anext(ids) == first.id
+        assert await kubeflow.introduce() == ["the cluster knows it as system:serviceaccount:ml:ftwatch"]

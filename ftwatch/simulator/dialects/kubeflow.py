@@ -22,6 +22,7 @@ __all__ = ["DIALECT", "Kubeflow"]
 NAMESPACE = "ml"
 GROUP = "trainer.kubeflow.org"
 VERSION = f"{GROUP}/v1alpha1"
+REVIEWS = ("authentication.k8s.io/v1/selfsubjectreviews", "authorization.k8s.io/v1/selfsubjectrulesreviews")
 # How often a stream looks for changes (real seconds).
 BEAT = 0.05
 REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 429: "TooManyRequests"}
@@ -57,7 +58,7 @@ class Kubeflow(Dialect):
         return {"kind": self.kind, "kubeconfig": str(file)}
 
     def routes(self, world: Upstream) -> list[Route]:
-        """List, watch and get, in the namespace; list and watch also in all."""
+        """List, watch and get, in the namespace; list and watch also in all; and who it is that asks."""
 
         def page(request: Request) -> Response:
             if request.query_params.get("watch") in ("1", "true"):
@@ -67,12 +68,18 @@ class Kubeflow(Dialect):
         def retrieve(request: Request, job: Job) -> Response:
             return JSONResponse(self.document(world, job, world.now()))
 
+        def review(request: Request) -> Response:
+            rule = {"apiGroups": [GROUP], "resources": ["trainjobs"], "verbs": ["get", "list", "watch"]}
+            user = {"username": f"system:serviceaccount:{NAMESPACE}:ftwatch"}
+            return JSONResponse({"status": {"userInfo": user, "resourceRules": [rule]}}, 201)
+
         everywhere = f"/apis/{VERSION}/trainjobs"
         here = f"/apis/{VERSION}/namespaces/{NAMESPACE}/trainjobs"
         return [
             Route(everywhere, world.guarded(page), methods=["GET"]),
             Route(here, world.guarded(page), methods=["GET"]),
             Route(here + "/{id}", world.of_job(retrieve), methods=["GET"]),
+            *(Route(f"/apis/{path}", world.guarded(review), methods=["POST"]) for path in REVIEWS),
         ]
 
     def listing(self, world: Upstream, request: Request) -> dict[str, Any]:
