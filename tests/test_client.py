@@ -573,6 +573,7 @@ async def lines_of(answer: Answer | bytes, *, idle: float = 10.0, cap: int = MIB
         (http(b"one\ntwo"), [b"one", b"two"]),
         (http(gzip.compress(b"one\ntwo\n"), "Content-Encoding: gzip"), [b"one", b"two"]),
     ],
+    ids=["lines", "cut", "empty", "none", "no end", "compressed"],
 )
 async def test_lines_come_whole_wherever_they_are_cut(answer: bytes, lines: list[bytes]) -> None:
     assert await lines_of(answer) == lines

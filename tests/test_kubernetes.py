@@ -308,16 +308,31 @@ async def test_a_plugin_may_be_told_of_the_cluster(write: Any, tmp_path: Path) -
 
 async def test_a_refused_token_is_asked_for_anew_unless_it_is_fresh(write: Any, tmp_path: Path) -> None:
     now = Wall()
-    cluster = Cluster(write(config(plugin(tmp_path, {"token": "t"}))), now=now)
-    assert not cluster.forget(), "there is nothing to forget"
-    await cluster.look()
-    assert not cluster.forget()
+    cluster = Cluster(write(config(plugin(tmp_path, {"token": "first"}))), now=now)
+    first = await cluster.look()
+    assert not cluster.refused(first), "the plugin was asked just now"
     now.time += kubernetes.FRESH
-    await cluster.look()
+    assert await cluster.look() == first
     assert len(asked(tmp_path)) == 1
-    assert cluster.forget()
+    (tmp_path / "printed").write_text(json.dumps({"status": {"token": "second"}}))
+    assert cluster.refused(first)
+    assert cluster.refused(first), "who is refused at the same time has reason to try again, too"
+    assert await bearer(cluster) == "Bearer second"
+    assert cluster.refused(first)
+    assert len(asked(tmp_path)) == 2, "but the plugin is not asked again for that"
+    assert await bearer(cluster) == "Bearer second"
+
+
+async def test_a_refused_token_that_no_plugin_gave_is_refused(write: Any) -> None:
+    cluster = Cluster(write(config()))
+    assert not cluster.refused(await cluster.look())
+
+
+async def test_another_plugin_is_asked_at_once(write: Any, tmp_path: Path) -> None:
+    cluster = Cluster(write(config(plugin(tmp_path, {"token": "t"}))))
     await cluster.look()
-    assert len(asked(tmp_path)) == 2
+    write(config(plugin(tmp_path, {"token": "u"}, args=["-I", str(tmp_path / "plugin.py"), "--other"])))
+    assert await bearer(cluster) == "Bearer u"
 
 
 async def test_a_plugin_may_give_a_certificate(write: Any, tmp_path: Path) -> None:

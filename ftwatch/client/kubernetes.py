@@ -35,6 +35,7 @@ FRESH = 60.0
 class _Credential:
     """What a plugin gave: until when it is good (Unix seconds; None: until it is refused), and since when."""
 
+    plugin: Plugin
     token: str | None = field(repr=False)
     certificate: str | None
     key: str | None = field(repr=False)
@@ -77,12 +78,18 @@ class Cluster(Auth):
         self._found = found
         return found
 
-    def forget(self) -> bool:
-        """After a refusal: whether a plugin will be asked anew, so that one more try makes sense."""
-        is_old = self._credential is not None and self._now() >= self._credential.since + FRESH
-        if is_old:
-            self._credential = None
-        return is_old
+    def refused(self, found: Found) -> bool:
+        """After the cluster refused this way in: whether another look finds another one.
+
+        So it is where a plugin gave it, unless just now; and where somebody else was refused before.
+        """
+        held = self._credential
+        if found.plugin is None or held is None or _with(found, held) != found:
+            return found.plugin is not None
+        if self._now() < held.since + FRESH:
+            return False
+        self._credential = None
+        return True
 
     async def headers(self, method: str, url: str, body: bytes) -> dict[str, str]:
         """The token that the last look found, if there is one: a certificate lets in as well."""
@@ -107,7 +114,8 @@ class Cluster(Auth):
     async def _credential_of(self, plugin: Plugin) -> _Credential:
         """The plugin's credential, as long as it is good."""
         held = self._credential
-        if held is None or (held.until is not None and self._now() >= held.until - MARGIN):
+        ends = held.until if held is not None else None
+        if held is None or held.plugin != plugin or (ends is not None and self._now() >= ends - MARGIN):
             self._credential = held = self._credential_in(await _printed(plugin), plugin)
         return held
 
@@ -122,6 +130,7 @@ class Cluster(Auth):
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise _failed(plugin, "what it prints is no ExecCredential with a token or certificate") from None
         return _Credential(
+            plugin=plugin,
             token=given["token"],
             certificate=given["clientCertificateData"],
             key=given["clientKeyData"],

@@ -169,10 +169,11 @@ class Kubeflow:
     async def _ask(
         self, id: str | None, query: Mapping[str, str] | None = None, cap: int = LARGEST_LISTING
     ) -> tuple[Api, Response]:
-        """The answer about one job, or about all; once more where a plugin has a fresh credential."""
+        """The answer about one job, or about all; asked once more where there is another way in by now."""
         api = await self._entered()
+        found = self._found
         answer = await api.ask(self._path(id), query, cap=cap)
-        if answer.status == 401 and self._cluster.forget():
+        if answer.status == 401 and found is not None and self._cluster.refused(found):
             api = await self._entered()
             answer = await api.ask(self._path(id), query, cap=cap)
         return api, answer

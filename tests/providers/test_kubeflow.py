@@ -76,7 +76,7 @@ class Way:
     async def look(self) -> Found:
         return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
-    def forget(self) -> bool:
+    def refused(self, found: Found) -> bool:
         return self.fresh
 
     async def headers(self, *_: object) -> dict[str, str]:
