@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ftwatch.client.api import url_problem
 from ftwatch.client.trust import Trust
 from ftwatch.plugins import ProviderError
@@ -80,6 +78,9 @@ def from_pod() -> Found:
 
 def from_file(path: Path, wanted: str | None) -> Found:
     """The cluster of the context `wanted`, else of the current one. Raises ProviderError(denied)."""
+    # Imported late: every kind is loaded by commands that read no kubeconfig.
+    import yaml
+
     try:
         # A loader that makes nothing but text, lists and maps: a token may well look like a number.
         said = yaml.load(_text(path), yaml.BaseLoader)
