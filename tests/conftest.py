@@ -1,4 +1,8 @@
-"""What several test modules need: a clock that stands still until told."""
+"""What several test modules need: a clock that stands still until told, an authority of our own."""
+
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -30,6 +34,27 @@ class StillClock:
 @pytest.fixture
 def clock() -> StillClock:
     return StillClock()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority nobody knows (`ca.pem`), and what it signed: `server.pem` for 127.0.0.1, and
+    `client.pem`, each with its key beside it (`client.key`).
+    """
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("authority")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    signed = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca.key"]
+    for name, subject, more in (
+        ("ca", "/CN=authority", []),
+        ("server", "/CN=127.0.0.1", [*signed, "-addext", "subjectAltName=IP:127.0.0.1"]),
+        ("client", "/CN=watcher", signed),
+    ):
+        files = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"]
+        command = ["openssl", "req", "-x509", "-days", "2", *key, "-subj", subject, *files, *more]
+        subprocess.run(command, check=True, capture_output=True)
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import email.utils
 import gzip
 import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -16,9 +17,12 @@ from ftwatch.client import (
     LONGEST_PAUSE,
     MIB,
     Account,
+    Answered,
     Client,
     Paced,
+    Refused,
     Response,
+    Trust,
     Unreachable,
     failure_of,
     outcome_of,
@@ -65,9 +69,13 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def safe_url(self) -> str:
+        return self.url.replace("http:", "https:")
+
 
 @asynccontextmanager
-async def serving(answer: Answer | bytes) -> AsyncIterator[Server]:
+async def serving(answer: Answer | bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """A server on loopback for as long as the block lasts."""
 
     async def say(writer: asyncio.StreamWriter) -> None:
@@ -85,7 +93,7 @@ async def serving(answer: Answer | bytes) -> AsyncIterator[Server]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    listener = await asyncio.start_server(meet, "127.0.0.1", 0)
+    listener = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
@@ -430,6 +438,260 @@ async def test_a_failure_passes_through_the_account() -> None:
     async with Client() as client:
         with pytest.raises(Unreachable):
             await Account(client, Budget(10)).request("GET", "ftp://x/")
+
+
+# ------------------------------------------------------------------------------------- another trust
+
+
+def tls_of(authority: Path, *, asks: bool = False) -> ssl.SSLContext:
+    """The server's side; `asks` for a certificate of the client's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    if asks:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(authority / "ca.pem")
+    return context
+
+
+def trust_of(authority: Path, *, shows: bool = False) -> Trust:
+    return Trust(
+        authorities=(authority / "ca.pem").read_text(),
+        certificate=(authority / "client.pem").read_text() if shows else None,
+        key=(authority / "client.key").read_text() if shows else None,
+    )
+
+
+async def test_an_account_may_trust_whom_the_others_do_not(authority: Path) -> None:
+    async with serving(http(b"ok"), tls_of(authority)) as server, Client() as client:
+        account = Account(client, Budget(10))
+        branch = account.trusting(trust_of(authority))
+        assert (await branch.request("GET", server.safe_url)).body == b"ok"
+        with pytest.raises(Unreachable, match="TLS: unable to get local issuer certificate"):
+            await account.request("GET", server.safe_url)
+
+
+async def test_an_authority_of_ones_own_is_the_only_one(authority: Path) -> None:
+    foreign = (authority / "client.pem").read_text()  # which signed nobody
+    async with serving(http(b"ok"), tls_of(authority)) as server, Client() as client:
+        with pytest.raises(Unreachable, match="TLS: "):
+            await client.trusting(Trust(authorities=foreign)).request("GET", server.safe_url)
+
+
+async def test_a_name_is_still_checked(authority: Path) -> None:
+    async with serving(http(b"ok"), tls_of(authority)) as server, Client() as client:
+        other = server.safe_url.replace("127.0.0.1", "localhost")
+        with pytest.raises(Unreachable, match="TLS: Hostname mismatch"):
+            await client.trusting(trust_of(authority)).request("GET", other)
+
+
+async def test_a_client_shows_its_certificate_to_who_asks(authority: Path) -> None:
+    async with serving(http(b"ok"), tls_of(authority, asks=True)) as server, Client() as client:
+        shown = client.trusting(trust_of(authority, shows=True))
+        assert (await shown.request("GET", server.safe_url)).body == b"ok"
+        with pytest.raises(Unreachable):
+            await client.trusting(trust_of(authority)).request("GET", server.safe_url)
+
+
+async def test_the_guard_stands_before_every_trust(authority: Path) -> None:
+    async with serving(http(b"ok"), tls_of(authority)) as server, Client(strict=True) as client:
+        branch = client.trusting(trust_of(authority))
+        for url, why in ((server.safe_url, "refuses 127.0.0.1"), (server.url, "not https")):
+            with pytest.raises(Refused, match=why):
+                await branch.request("GET", url)
+        with pytest.raises(Refused, match="refuses 169"):
+            await branch.request("GET", "https://169.254.169.254/")
+
+
+async def test_a_branch_shares_the_budget_and_ends_with_its_client_or_before(authority: Path) -> None:
+    hand = Hand()
+    async with serving(http(b"ok"), tls_of(authority)) as server:
+        async with Client() as client:
+            account = Account(client, Budget(1, burst=1), clock=hand.clock, sleep=hand.sleep)
+            first, second = (account.trusting(trust_of(authority)) for _ in range(2))
+            await first.request("GET", server.safe_url)
+            await second.request("GET", server.safe_url)
+            assert hand.time == 101.0, "one budget"
+            await account.part(first)
+            with pytest.raises(RuntimeError, match="closed"):
+                await first.request("GET", server.safe_url)
+            await second.request("GET", server.safe_url)
+        with pytest.raises(RuntimeError, match="closed"):
+            await second.request("GET", server.safe_url)
+
+
+@pytest.mark.parametrize(
+    ("trust", "sentence"),
+    [
+        (Trust(authorities="nothing"), "authority is no PEM"),
+        (Trust(authorities=""), "authority is no PEM"),
+        (Trust(certificate="nothing", key="SECRET"), "no pair of PEM texts"),
+    ],
+)
+async def test_a_trust_that_cannot_be_used_is_a_sentence(trust: Trust, sentence: str) -> None:
+    async with Client() as client:
+        with pytest.raises(ValueError, match=sentence) as caught:
+            client.trusting(trust)
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "SECRET" not in repr(trust)
+
+
+def test_nobody_is_asked_for_the_passphrase_of_a_key(authority: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.key"
+    command = ["openssl", "ec", "-aes256", "-passout", "pass:secret", "-in", authority / "client.key", "-out"]
+    subprocess.run([*command, locked], check=True, capture_output=True)
+    trust = Trust(certificate=(authority / "client.pem").read_text(), key=locked.read_text())
+    with pytest.raises(ValueError, match="or the key is encrypted"):
+        Client(trust=trust)
+
+
+# ----------------------------------------------------------------------------------------- line by line
+
+
+def chunked(*pieces: bytes, end: bool = True, status: str = "200 OK") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head + body + (b"0\r\n\r\n" if end else b"")
+
+
+async def lines_of(answer: Answer | bytes, *, idle: float = 10.0, cap: int = MIB) -> list[bytes]:
+    async with (
+        serving(answer) as server,
+        Client() as client,
+        aclosing(client.lines("GET", server.url, idle=idle, cap=cap)) as lines,
+    ):
+        return [line async for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (chunked(b"a\nb\n"), [b"a", b"b"]),
+        (chunked(b"a", b"b\nc", b"\n", b"d"), [b"ab", b"c", b"d"]),
+        (chunked(b"\n\n"), [b"", b""]),
+        (chunked(), []),
+        (http(b"one\ntwo"), [b"one", b"two"]),
+        (http(gzip.compress(b"one\ntwo\n"), "Content-Encoding: gzip"), [b"one", b"two"]),
+    ],
+    ids=["lines", "cut", "empty", "none", "no end", "compressed"],
+)
+async def test_lines_come_whole_wherever_they_are_cut(answer: bytes, lines: list[bytes]) -> None:
+    assert await lines_of(answer) == lines
+
+
+async def test_a_line_is_there_before_the_next_one_is() -> None:
+    more = anyio.Event()
+
+    async def speak(writer: asyncio.StreamWriter) -> None:
+        writer.write(chunked(b"first\n", end=False))
+        await writer.drain()
+        await more.wait()
+        writer.write(b"7\r\nsecond\n\r\n0\r\n\r\n")
+
+    async with (
+        serving(speak) as server,
+        Client() as client,
+        aclosing(client.lines("GET", server.url, idle=10)) as lines,
+    ):
+        assert await anext(lines) == b"first"
+        more.set()
+        assert [line async for line in lines] == [b"second"]
+
+
+async def test_who_says_nothing_for_too_long_is_left() -> None:
+    async def stall(writer: asyncio.StreamWriter) -> None:
+        writer.write(chunked(b"first\nhal", end=False))
+        await writer.drain()
+        await asyncio.sleep(3600)
+
+    for answer in (silence, stall):
+        with pytest.raises(Unreachable, match=r"nothing came within 0\.2 s") as caught:
+            await lines_of(answer, idle=0.2)
+        assert caught.value.timeout
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (flood, "a line of the answer is larger than 1,048,576 bytes"),
+        (bomb(64 * MIB), "a line of the answer is larger than 1,048,576 bytes"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf", "broke off"),
+        (b"garbage\r\n\r\nclose", "no HTTP"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "bytes"),
+)
+async def test_lines_that_hurt_are_left(answer: Answer | bytes, sentence: str) -> None:
+    with pytest.raises(Unreachable, match=sentence):
+        await lines_of(answer)
+
+
+async def test_a_line_of_exactly_the_cap_is_fine() -> None:
+    assert await lines_of(chunked(b"x" * 100 + b"\n"), cap=100) == [b"x" * 100]
+    with pytest.raises(Unreachable, match="larger"):
+        await lines_of(chunked(b"a\n" + b"x" * 101 + b"\n"), cap=100)
+
+
+async def drip_refusal(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        writer.write(b"x\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def test_another_answer_is_one_and_has_its_time_and_its_size_too() -> None:
+    with pytest.raises(Answered, match="HTTP 410") as caught:
+        await lines_of(http(b'{"code": 410}\nmore', "Retry-After: 3", status="410 Gone"))
+    answer = caught.value.response
+    assert (answer.status, answer.body) == (410, b'{"code": 410}\nmore')
+    assert answer.headers["retry-after"] == "3"
+    with pytest.raises(Answered) as caught:
+        await lines_of(http(b"x" * 5000, status="500 Oops"), cap=1000)
+    assert caught.value.response.body == b"x" * 1000
+    with pytest.raises(Unreachable, match="nothing came"):
+        await lines_of(drip_refusal, idle=0.2)
+
+
+async def test_no_sentence_about_lines_tells_the_address() -> None:
+    async with Client(strict=True) as client:
+        for url in ("http://x/SECRET", "ftp://SECRET/", "https://127.0.0.1:9/SECRET", "https://[SECRET/"):
+            with pytest.raises(Unreachable) as caught:
+                await anext(client.lines("GET", url, idle=5))
+            assert "SECRET" not in caught.value.reason
+    async with serving(http(b"")) as server, Client() as client:
+        with pytest.raises(Unreachable, match="cannot be sent"):
+            await anext(client.lines("GET", server.url, headers={"authorization": "SECRETé\n"}, idle=5))
+
+
+async def test_who_stops_reading_leaves_nothing_behind() -> None:
+    async def speak(writer: asyncio.StreamWriter) -> None:
+        writer.write(chunked(b"first\n", end=False) if server.connections == 1 else http(b"fine"))
+
+    async with serving(speak) as server, Client() as client:
+        async with aclosing(client.lines("GET", server.url, idle=10)) as lines:
+            await anext(lines)
+        assert (await client.request("GET", server.url)).body == b"fine"
+        assert server.connections == 2, "what comes late cannot pass for the answer to something else"
+
+
+async def test_lines_are_asked_for_under_the_budget_and_take_no_place() -> None:
+    hand = Hand()
+    refused = http(b"", "Retry-After: 300", status="429 Too Many Requests")
+    answers = [chunked(b"a\n", end=False), http(b"ok"), refused]
+
+    async def next_one(writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    async with serving(next_one) as server, Client() as client:
+        account = Account(client, Budget(2, burst=1), clock=hand.clock, sleep=hand.sleep, concurrency=1)
+        async with aclosing(account.lines("GET", server.url, idle=10)) as lines:
+            assert await anext(lines) == b"a"
+            assert (await account.request("GET", server.url)).body == b"ok"
+            assert hand.time == 100.5
+        with pytest.raises(Answered):
+            await anext(account.lines("GET", server.url, idle=10))
+        with pytest.raises(Paced, match="another 300 s"):
+            await anext(account.lines("GET", server.url, idle=10))
 
 
 # ------------------------------------------------------------------------------------ what answers mean

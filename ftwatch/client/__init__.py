@@ -9,28 +9,34 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from copy import copy
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from ftwatch import __version__
-from ftwatch.client.failure import Paced, Refused, Unreachable
+from ftwatch.client.failure import Answered, Paced, Refused, Unreachable
 from ftwatch.client.guard import GuardedTransport
 from ftwatch.client.meaning import Response, failure_of, outcome_of, retry_after
+from ftwatch.client.trust import SYSTEM, Trust, context_of
 from ftwatch.core.pace import Budget
 
 __all__ = [
     "MIB",
     "Account",
+    "Answered",
     "Client",
     "Paced",
     "Refused",
     "Response",
+    "Trust",
     "Unreachable",
     "failure_of",
     "outcome_of",
@@ -45,8 +51,14 @@ LONGEST_BODY = 2.0
 # How many connections there are is up to who asks: each notifier and account bounds its own. One limit for
 # all would let the receivers that hang take the connections of those that do not.
 LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=120.0)
+# What the library raises; and what a header or host that cannot be encoded becomes, of which its own sentence
+# would quote too much.
+FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
+UNSENDABLE = "the request holds a character that cannot be sent"
 # Who asks through an account never hangs for longer than this on its budget; it is told to come back.
 LONGEST_PAUSE = 30.0
+
+T = TypeVar("T")
 
 # The library logs whole URLs, and a Slack URL is a secret.
 for _name in ("httpx2", "httpcore2"):
@@ -63,16 +75,20 @@ class Client:
         no_proxy: tuple[str, ...] = (),
         ca_file: str | None = None,
         strict: bool = False,
+        trust: Trust = SYSTEM,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """`strict`: only https, and only to the public network. Where a proxy stands between, it decides
         where the bytes go; the guard sees no more than the proxy's name.
+
+        Raises ValueError, with a sentence, where `trust` cannot be used.
         """
         self._strict = strict
-        context = ssl.create_default_context()
-        if ca_file is not None:
-            # As well as the system's: a company's own authority does not sign the public services.
-            context.load_verify_locations(cafile=ca_file)
+        self._branch = partial(
+            Client, proxy=proxy, no_proxy=no_proxy, ca_file=ca_file, strict=strict, transport=transport
+        )
+        self._branches: set[Client] = set()
+        context = context_of(trust, ca_file)
         mounts: dict[str, httpx2.AsyncBaseTransport | None] = {}
         if proxy and transport is None:
             mounts = {_pattern(host): None for host in no_proxy if host.strip()}
@@ -100,7 +116,23 @@ class Client:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        for branch in list(self._branches):
+            await self.part(branch)
         await self._http.__aexit__(kind, error, traceback)
+
+    def trusting(self, trust: Trust) -> "Client":
+        """Another client that is this one in all but whom it trusts; it ends with this one.
+
+        Raises ValueError, with a sentence, where `trust` cannot be used.
+        """
+        branch = self._branch(trust=trust)
+        self._branches.add(branch)
+        return branch
+
+    async def part(self, branch: "Client") -> None:
+        """Ends a client that `trusting` made before this one ends; what it has under way fails."""
+        self._branches.discard(branch)
+        await branch._http.aclose()
 
     async def request(
         self,
@@ -119,8 +151,7 @@ class Client:
         `head_is_enough` (a receiver's status is all that counts) the body may end early, late or never; then
         the connection is not used again, since what comes late could pass for the answer to something else.
         """
-        if self._strict and not url.lower().startswith("https://"):
-            raise Refused("the network guard refuses what is not https (network: strict)")
+        self._admit(url)
         if head_is_enough:
             headers = {**(headers or {}), "connection": "close"}
         body, status, about = bytearray(), 0, {}
@@ -138,17 +169,81 @@ class Client:
                                 break
                             raise Unreachable(f"the answer is larger than {cap:,} bytes")
                     return Response(status, about, bytes(body))
-            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            except FAILURES as error:
                 if head_is_enough and status:
                     return Response(status, about, bytes(body))
-                timeout = isinstance(error, httpx2.TimeoutException | TimeoutError)
-                raise Unreachable(_sentence(error), timeout=timeout) from None
+                raise _unreachable(error) from None
             except ValueError:
-                # A header or host that cannot be encoded; the library's sentence would quote it.
-                raise Unreachable("the request holds a character that cannot be sent") from None
+                raise Unreachable(UNSENDABLE) from None
         if head_is_enough and status:
             return Response(status, about, bytes(body[:cap]))
         raise Unreachable(f"no complete answer within {deadline:g} s", timeout=True)
+
+    async def lines(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        idle: float,
+        cap: int = MIB,
+    ) -> AsyncGenerator[bytes]:
+        """The lines of an answer that may never end, without their ends, as they come, until it does.
+
+        Waits up to `idle` seconds for anything to come; a line has at most `cap` bytes. Raises Unreachable;
+        Answered where the status is not 200. Close what this returns, as by `contextlib.aclosing`.
+        """
+        self._admit(url)
+        answer = await _in_time(self._head(method, url, headers), idle)
+        try:
+            if answer.status_code != 200:
+                body = await _in_time(_beginning(answer, cap), idle)
+                raise Answered(Response(answer.status_code, dict(answer.headers), body))
+            pieces, rest = answer.aiter_bytes(), bytearray()
+            while (piece := await _in_time(anext(pieces, None), idle)) is not None:
+                seen = len(rest)
+                rest += piece
+                while (end := rest.find(b"\n", seen)) >= 0 and end <= cap:
+                    line, seen = bytes(rest[:end]), 0
+                    del rest[: end + 1]
+                    yield line
+                if len(rest) > cap:
+                    raise Unreachable(f"a line of the answer is larger than {cap:,} bytes")
+            if rest:
+                yield bytes(rest)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await answer.aclose()
+
+    async def _head(self, method: str, url: str, headers: Mapping[str, str] | None) -> httpx2.Response:
+        return await self._http.send(self._http.build_request(method, url, headers=headers), stream=True)
+
+    def _admit(self, url: str) -> None:
+        """Raises Refused."""
+        if self._strict and not url.lower().startswith("https://"):
+            raise Refused("the network guard refuses what is not https (network: strict)")
+
+
+async def _in_time(coming: Awaitable[T], idle: float) -> T:
+    """What comes within so many seconds. Raises Unreachable."""
+    try:
+        with anyio.move_on_after(idle):
+            return await coming
+    except FAILURES as error:
+        raise _unreachable(error) from None
+    except ValueError:
+        raise Unreachable(UNSENDABLE) from None
+    raise Unreachable(f"nothing came within {idle:g} s", timeout=True)
+
+
+async def _beginning(answer: httpx2.Response, cap: int) -> bytes:
+    """The body of an answer, the first `cap` bytes of it at most."""
+    body = bytearray()
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) >= cap:
+            break
+    return bytes(body[:cap])
 
 
 def _pattern(host: str) -> str:
@@ -202,24 +297,66 @@ class Account:
         Raises Paced, without asking, where that would take longer than half a minute.
         """
         async with self._slots:
-            pause = self._budget.delay(self._clock())
-            if pause <= LONGEST_PAUSE:
-                pause = self._budget.wait(self._clock())
-            while pause > 0:
-                if pause > LONGEST_PAUSE:
-                    raise Paced(pause)
-                await self._sleep(pause)
-                # Another request may have met the wall meanwhile.
-                pause = self._budget.blocked(self._clock())
+            await self._turn()
             answer = await self._client.request(
                 method, url, headers=headers, content=content, deadline=deadline, cap=cap
             )
-            headers = answer.headers
-            if (wish := retry_after(headers)) is not None:
-                # It may be a date, and the budget has no calendar.
-                headers = {**headers, "retry-after-ms": str(wish * 1000)}
-            self._budget.learn(answer.status, headers, self._clock())
+            self._learn(answer.status, answer.headers)
             return answer
+
+    async def lines(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        idle: float,
+        cap: int = MIB,
+    ) -> AsyncGenerator[bytes]:
+        """As `Client.lines`, when the budget allows it. It takes none of the places of short requests."""
+        await self._turn()
+        try:
+            async with aclosing(
+                self._client.lines(method, url, headers=headers, idle=idle, cap=cap)
+            ) as lines:
+                async for line in lines:
+                    yield line
+        except Answered as error:
+            self._learn(error.response.status, error.response.headers)
+            raise
+
+    def trusting(self, trust: Trust) -> "Account":
+        """This account, budget and all, over `Client.trusting`."""
+        branch = copy(self)
+        branch._client = self._client.trusting(trust)
+        return branch
+
+    async def part(self, branch: "Account") -> None:
+        """Ends what `trusting` gave before the client ends; what it has under way fails."""
+        await self._client.part(branch._client)
+
+    async def _turn(self) -> None:
+        """Waits until the budget allows a request. Raises Paced."""
+        pause = self._budget.delay(self._clock())
+        if pause <= LONGEST_PAUSE:
+            pause = self._budget.wait(self._clock())
+        while pause > 0:
+            if pause > LONGEST_PAUSE:
+                raise Paced(pause)
+            await self._sleep(pause)
+            # Another request may have met the wall meanwhile.
+            pause = self._budget.blocked(self._clock())
+
+    def _learn(self, status: int, headers: Mapping[str, str]) -> None:
+        if (wish := retry_after(headers)) is not None:
+            # It may be a date, and the budget has no calendar.
+            headers = {**headers, "retry-after-ms": str(wish * 1000)}
+        self._budget.learn(status, headers, self._clock())
+
+
+def _unreachable(error: BaseException) -> Unreachable:
+    """What the library raised, in our words."""
+    return Unreachable(_sentence(error), timeout=isinstance(error, httpx2.TimeoutException | TimeoutError))
 
 
 def _sentence(error: BaseException) -> str:

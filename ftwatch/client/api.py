@@ -6,12 +6,13 @@ the kind's affair. A refusal leaves as `ProviderError` with a sentence that hold
 
 import os
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from ftwatch.client.failure import Paced, Unreachable
+from ftwatch.client.failure import Answered, Paced, Unreachable
 from ftwatch.client.meaning import Response, retry_after
 from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
 from ftwatch.wire import lenient
@@ -219,16 +220,31 @@ class Api:
             answer: Response = await self._client.request(
                 method, url, headers=about, content=content or None, deadline=self._timeout, cap=cap
             )
-        except Paced as error:
-            raise ProviderError(error.reason, throttled=True, retry_after=error.wait) from None
         except Unreachable as error:
-            raise ProviderError(error.reason) from None
-        # An answer that repeats the key, in a job's error for one, is kept and told to others.
+            raise _unanswered(error) from None
+        return Response(answer.status, answer.headers, self._struck(answer.body))
+
+    async def lines(
+        self, path: str, query: Mapping[str, str] | None = None, *, idle: float
+    ) -> AsyncGenerator[bytes]:
+        """The lines of an answer that may never end, as `Account.lines` has them. Raises ProviderError."""
+        url = self.url(path, query)
+        about = {**self._headers, **await self.auth.headers("GET", url, b"")}
+        try:
+            async with aclosing(self._client.lines("GET", url, headers=about, idle=idle)) as lines:
+                async for line in lines:
+                    yield self._struck(line)
+        except Answered as error:
+            self.refused(error.response)
+        except Unreachable as error:
+            raise _unanswered(error) from None
+
+    def _struck(self, body: bytes) -> bytes:
+        """An answer that repeats the key, in a job's error for one, is kept and told to others."""
         for secret in self.auth.secrets():
-            if len(secret) >= 6 and secret.encode() in answer.body:
-                body = answer.body.replace(secret.encode(), HIDDEN.encode())
-                answer = Response(answer.status, answer.headers, body)
-        return answer
+            if len(secret) >= 6:
+                body = body.replace(secret.encode(), HIDDEN.encode())
+        return body
 
     async def page(
         self,
@@ -328,6 +344,13 @@ class Api:
             text = text.replace(secret, HIDDEN)
         text = _KEYLIKE.sub(HIDDEN, text)
         return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _unanswered(error: Unreachable) -> ProviderError:
+    """That no answer came, or was not even asked for yet."""
+    if isinstance(error, Paced):
+        return ProviderError(error.reason, throttled=True, retry_after=error.wait)
+    return ProviderError(error.reason)
 
 
 def _first_line(answer: Response) -> str:

@@ -1,8 +1,12 @@
 """How a request fails: the exceptions of the client. Each holds a sentence without any URL."""
 
 import math
+from typing import TYPE_CHECKING
 
-__all__ = ["Paced", "Refused", "Unreachable"]
+if TYPE_CHECKING:
+    from ftwatch.client.meaning import Response
+
+__all__ = ["Answered", "Paced", "Refused", "Unreachable"]
 
 
 class Unreachable(Exception):
@@ -20,6 +24,14 @@ class Paced(Unreachable):
     def __init__(self, wait: float) -> None:
         super().__init__(f"the rate limit leaves no request for another {math.ceil(wait)} s")
         self.wait = wait
+
+
+class Answered(Unreachable):
+    """Not what was to be read came, but another answer: `response`, of which the body may be cut."""
+
+    def __init__(self, response: "Response") -> None:
+        super().__init__(f"HTTP {response.status}")
+        self.response = response
 
 
 class Refused(Unreachable):
