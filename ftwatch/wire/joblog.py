@@ -43,7 +43,6 @@ _NAMES = {
     "validation_loss": "valid_loss",
     "val_loss": "valid_loss",
     "eval_loss": "valid_loss",
-    "val_loss": "valid_loss",
     "full_valid_loss": "full_valid_loss",
     "train_mean_token_accuracy": "train_accuracy",
     "train_accuracy": "train_accuracy",
