@@ -10,6 +10,7 @@ import pytest
 
 from ftwatch import config
 from ftwatch.config.yaml import List, Map, Node, parse
+from ftwatch.plugins import kinds
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parents[1] / "config"
@@ -87,8 +88,11 @@ def test_the_full_example_has_every_key_of_the_schema() -> None:
     keys = set(shown(document.root))
     schema = config.schema()
     wanted = set(described(schema, "", schema["$defs"]))
-    # What all notifiers have in common is shown once.
-    common = re.compile(r"notifiers\.(\w+)\.(kind|closure|retry(\..*)?)$")
+    # What all notifiers, and all providers, have in common is shown once.
+    common = re.compile(
+        r"notifiers\.(\w+)\.(kind|closure|retry(\..*)?)$"
+        r"|providers\.(?!openai\.)(\w+)\.(kind|labels|poll|discover|rate|baseline|watch|degraded_after|settle|was)$"
+    )
     wanted = {path for path in wanted if not common.match(path)}
     wanted |= {f"notifiers.slack.{key}" for key in ("kind", "closure", "retry.waits", "retry.span")}
     assert sorted(wanted - keys) == []
@@ -104,7 +108,7 @@ def test_the_schema_is_json_and_its_references_lead_somewhere() -> None:
     for name in re.findall(r'"#/\$defs/([^"]+)"', text):
         assert name in schema["$defs"]
     assert set(schema["$defs"]) == {
-        "provider.openai",
+        *(f"provider.{kind}" for kind in kinds("provider")),
         *(f"notifier.{kind}" for kind in ("apprise", "command", "console", "email", "slack", "webhook")),
     }
     assert config.schema() == schema
