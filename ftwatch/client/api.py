@@ -6,14 +6,14 @@ the kind's affair. A refusal leaves as `ProviderError` with a sentence that hold
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ftwatch.client.failure import Paced, Unreachable
 from ftwatch.client.meaning import Response, retry_after
-from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
 from ftwatch.wire import lenient
 
 __all__ = ["Api", "ApiOptions", "Auth", "Key", "can_be_sent", "url_problem"]
@@ -236,6 +236,26 @@ class Api:
         if answer.status != 200:
             self.refused(answer)
         return answer.body
+
+    # ---------------------------------------------------------------------------------------- answers
+
+    def about(self, body: bytes, id: str, identify: Callable[[bytes], str]) -> bytes:
+        """A document that is about the job that was asked for. Raises ProviderError for any other."""
+        try:
+            told = identify(body)
+        except Unreadable as error:
+            said = self.shown(lenient.complaint(body))
+            raise ProviderError(f"the answer is no job: {said or error}") from None
+        if told != id:
+            raise ProviderError(f"asked for job {id}, and was told about {told}")
+        return body
+
+    def parted(self, body: bytes, *keys: str, may_lack: bool = False) -> tuple[list[bytes], dict[str, Any]]:
+        """As `lenient.parted`; what the service complains of instead is told without a key."""
+        try:
+            return lenient.parted(body, *keys, may_lack=may_lack)
+        except ProviderError as error:
+            raise ProviderError(self.shown(error.reason)) from None
 
     # ---------------------------------------------------------------------------------------- refusals
 
