@@ -140,8 +140,6 @@ class Pager:
         if paging.style == "cursor":
             if not last:
                 raise ProviderError("no entry of the page has an id, so there is no way to the next page")
-            if last == anchor:
-                raise ProviderError(_SAME)
             return last
         here = self._position(anchor)
         if last and last == here.last:
