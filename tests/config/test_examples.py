@@ -91,7 +91,7 @@ def test_the_full_example_has_every_key_of_the_schema() -> None:
     # What all notifiers, and all providers, have in common is shown once.
     common = re.compile(
         r"notifiers\.(\w+)\.(kind|closure|retry(\..*)?)$"
-        r"|providers\.(?!openai\.)(\w+)\.(kind|labels|poll|discover|rate|baseline|watch|degraded_after|settle|was)$"
+        r"|providers\.(?!openai\.)(\w+)\.(kind|labels|poll|discover|rate|baseline|watch|job_log|degraded_after|settle|was)$"
     )
     wanted = {path for path in wanted if not common.match(path)}
     wanted |= {f"notifiers.slack.{key}" for key in ("kind", "closure", "retry.waits", "retry.span")}
