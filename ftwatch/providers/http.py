@@ -285,7 +285,7 @@ class Http:
         said, pager = self._options.parts()[part], self._pagers[part]
         query = {**_filled(said.query, id), **pager.query(anchor)}
         forgotten = pager.forgotten if anchor is not None else None
-        body = await self.api.page(_path(said.path or "", id), query, forgotten=forgotten)
+        body = await self.api.page(_path(said.path or "", id), query, forgotten=forgotten, of=id)
         return pager.kept(anchor, body)
 
     # ------------------------------------------------------------------------------------------ reading
