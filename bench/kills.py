@@ -56,6 +56,13 @@ store: {{path: "{folder}/ftwatch.db"}}
 socket: "{folder}/ftwatch.sock"
 log: {{level: error}}
 """
+# What the log of a job says when it becomes this.
+SAID = {
+    "validating_files": "Validating training file: file-1",
+    "queued": "Files validated, moving job to queued state",
+    "running": "Fine-tuning job started",
+    "paused": "Job paused",
+}
 
 
 class World:
@@ -66,6 +73,7 @@ class World:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.lives: dict[str, list[str]] = {}
         self.truth: dict[str, list[str]] = {}
+        self.logs: dict[str, list[dict[str, Any]]] = {}
         self.received: list[tuple[str, bytes]] = []
         self.verified = Webhook(SECRET)
         self.refused = self.forged = 0
@@ -74,13 +82,17 @@ class World:
     def create(self) -> None:
         id = f"ftjob-{len(self.jobs):05d}"
         self.lives[id] = list(self.luck.choice(LIVES))
-        self.truth[id] = []
+        self.truth[id], self.logs[id] = [], []
         self.jobs = {id: {"id": id, "object": "fine_tuning.job", "created_at": int(time.time())}, **self.jobs}
         self.move(id)
 
     def move(self, id: str) -> None:
         status = self.lives[id].pop(0)
         self.truth[id].append(status)
+        message = SAID.get(status, "The job has ended")
+        self.logs[id].append(
+            {"id": f"{id}-{len(self.logs[id])}", "created_at": int(time.time()), "message": message}
+        )
         ended = status in ("succeeded", "failed", "cancelled")
         self.jobs[id] |= {
             "status": status,
@@ -123,9 +135,12 @@ class World:
             return 401, b'{"error": {"message": "Incorrect API key provided."}}'
         if not self.calm and self.luck.random() < 0.03:
             return 503, b"no"
-        tail = url.path.rpartition("/")[2]
+        *_, parent, tail = url.path.split("/")
         if tail in self.jobs:
             return 200, json.dumps(self.jobs[tail]).encode()
+        if parent in self.jobs:
+            lines = self.logs[parent] if tail == "events" else []
+            return 200, json.dumps({"object": "list", "data": lines[::-1], "has_more": False}).encode()
         query = parse_qs(url.query)
         ids = list(self.jobs)
         start = ids.index(query["after"][0]) + 1 if "after" in query else 0

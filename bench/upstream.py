@@ -75,9 +75,11 @@ class Upstream:
             for _ in range(int(query["count"][0])):
                 self.put(self.running.pop(), "succeeded")
             return b"{}"
-        tail = url.path.rpartition("/")[2]
+        *_, parent, tail = url.path.split("/")
         if tail in self.bodies:
             return self.bodies[tail]
+        if parent in self.bodies:
+            return b'{"object": "list", "data": [], "has_more": false}'
         limit = int(query.get("limit", ["20"])[0])
         after = query.get("after", [None])[0]
         start = self.places[after] + 1 if after else 0

@@ -17,7 +17,17 @@ from ftwatch.client.meaning import Response, retry_after
 from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
 from ftwatch.wire import lenient
 
-__all__ = ["AddressOptions", "Api", "ApiOptions", "Auth", "Key", "can_be_sent", "url_problem"]
+__all__ = [
+    "LARGEST_JOB",
+    "AddressOptions",
+    "Api",
+    "ApiOptions",
+    "Auth",
+    "Key",
+    "can_be_sent",
+    "speaks_of_a_job",
+    "url_problem",
+]
 
 MIB = 1024 * 1024
 # Some services do not page: then the whole listing is one answer.

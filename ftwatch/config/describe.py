@@ -102,8 +102,9 @@ def _value(field: Field) -> Schema:
         described = dict(field.meta["schema"])
     elif shapes and isinstance(shapes[0], type):
         described = _block(shapes[0])
-        if bool in members(field.hint):
-            described = {"anyOf": [described, {"type": "boolean"}]}
+        words = [part for part in members(field.hint) if part not in (*shapes, type(None))]
+        if words:
+            described = {"anyOf": [described, *(TypeAdapter(part).json_schema() for part in words)]}
     else:
         described = TypeAdapter(field.meta.get("type", field.hint)).json_schema()
         described.pop("title", None)

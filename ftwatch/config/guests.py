@@ -224,14 +224,29 @@ def _guest(kind: str, error: Exception, desk: Desk, at: Place) -> Broken:
 
 def _ask(options: Any, kind: _Kind, block: Map, at: Place, desk: Desk) -> None:
     """What a plug-in itself has against its options. Skipped where a secret that it needs is not here."""
-    places = {field.name: field.forms for field in fields(kind.options)}
     try:
         for name, sentence in options.problems():
-            given = [form for form in places.get(name, ()) if form in block.entries]
-            desk.error(
-                block.entries[given[0]][1].at if given else at, f"{given[0] if given else name}: {sentence}"
-            )
+            key, place = _placed(name, kind.options, block, at)
+            desk.error(place, f"{key}: {sentence}")
     except LookupError:
         return
     except Exception as error:
         _guest(kind.name, error, desk, at)
+
+
+def _placed(name: str, options: type, block: Map, at: Place) -> tuple[str, Place]:
+    """The key that gives an option, and its place; the name leads by dots into blocks of its own.
+
+    What was not given is placed at the block that it is missing from.
+    """
+    outer, _, inner = name.partition(".")
+    field = next((field for field in fields(options) if field.name == outer), None)
+    given = next((form for form in field.forms if form in block.entries), None) if field else None
+    if field is None or given is None:
+        return name, at
+    node = block.entries[given][1]
+    if not inner or not isinstance(node, Map):
+        return given, node.at
+    shape: Any = next(part for part in values.members(field.hint) if dataclasses.is_dataclass(part))
+    key, place = _placed(inner, shape, node, node.at)
+    return f"{given}.{key}", place

@@ -28,6 +28,7 @@ __all__ = [
     "document",
     "entries",
     "finite",
+    "folded",
     "identifier",
     "loads",
     "moment",
@@ -100,9 +101,12 @@ def identifier(id: object) -> str:
 def status_among(words: Mapping[str, Status], word: str) -> Status:
     """Our word for a service's word; `unknown` where it is none of `words` (lower case, `_` for blanks)."""
     found = words.get(word)
-    if found is None:
-        found = words.get(re.sub(r"[\s-]+", "_", word.strip().lower()), Status.UNKNOWN)
-    return found
+    return words.get(folded(word), Status.UNKNOWN) if found is None else found
+
+
+def folded(word: str) -> str:
+    """A service's word as words are compared: in lower case, `_` for blanks and `-`."""
+    return re.sub(r"[\s-]+", "_", word.strip().lower())
 
 
 # -------------------------------------------------------------------------------------------- listings
