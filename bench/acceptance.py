@@ -165,6 +165,7 @@ class Run:
         return {
             "jobs": len(truth),
             "transitions": sum(len(statuses) for statuses in truth.values()),
+            "told": sum(len(statuses) for statuses in told.values()),
             "webhooks": len(bodies),
             "duplicates": len(self.hook.arrivals) - len(bodies),
             "two_bodies": sum(len(found) > 1 for found in bodies.values()),

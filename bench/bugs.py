@@ -169,6 +169,13 @@ def _synced_sometimes() -> None:
     ftwatch.store.Database.synchronous = "NORMAL"  # type: ignore[attr-defined]
 
 
+def _late_lines_told() -> None:
+    """What a job's log says late is told as if it had just happened."""
+    from ftwatch.core.decide import logged
+
+    logged._is_past = lambda line, arrival: False
+
+
 def _no_ballast() -> None:
     """No room is kept for a full disk."""
     from ftwatch.store.place import Room
@@ -209,6 +216,7 @@ BUGS: dict[str, Bug] = {
         "due times ignore that the clock was set", "simulate", ("lost", "late"), _times_left_alone
     ),
     "synced-sometimes": Bug("acknowledged before it is durable", "powercut", ("unkept",), _synced_sometimes),
+    "late-lines-told": Bug("a log's late lines are news", "logs", ("phantom",), _late_lines_told),
     "no-ballast": Bug("no room kept for a full disk", "full", ("problems", "lost"), _no_ballast),
 }
 

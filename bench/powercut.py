@@ -244,7 +244,8 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
             return PoweredLife(acknowledged, settled, world, path, provider, receivers)
 
         DISK = Disk(luck, -1)
-        life = begin(0)
+        life: PoweredLife | None = begin(0)
+        assert life is not None
         world.calm = True
         await life.round()
         world.calm = False
@@ -254,6 +255,8 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
                 world.create()
             world.advance(world.dice.uniform(60, 900))
             try:
+                # The power may go while the file is being opened, too.
+                life = life or begin(survived)
                 life.store.mark(world.now())
                 await life.round()
             except (Died, BaseExceptionGroup) as error:
@@ -261,8 +264,9 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
                     raise
                 if DISK.image is None:
                     # A receiver's own idea of dying; the machine goes on.
-                    life.store.close()
-                    life = begin(survived)
+                    if life is not None:
+                        life.store.close()
+                    life = None
                     continue
                 survived += 1
                 world.deaths += 1
@@ -272,12 +276,15 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
                 for name, content in DISK.image.items():
                     if not name.endswith("-shm"):
                         (after / Path(name).name).write_bytes(content)
-                _forget(life)
+                if life is not None:
+                    # The process is gone with the power; its lock goes with it.
+                    life.store.db.close()
                 _check(after / "ftwatch.db", acknowledged, settled, damaged, unkept)
                 DISK = Disk(luck, luck.randint(50, 3000))
-                life = begin(survived)
+                life = None
         DISK.left = -1
         world.calm = True
+        life = life or begin(survived)
         while any(world.lives.values()):
             world.advance(DAY / 4)
             await life.round()
@@ -295,11 +302,6 @@ async def main(cuts: int, seed: int) -> dict[str, Any]:
         "damaged": damaged[:20],
         "unkept": unkept[:20],
     }
-
-
-def _forget(life: Life) -> None:
-    """The process is gone with the power; its lock goes with it."""
-    life.store.db.close()
 
 
 def _check(

@@ -13,7 +13,8 @@ import pytest
 BENCH = Path(__file__).parents[1] / "bench"
 # The smallest run of each harness that is still sure to meet what a bug breaks.
 ARGUMENTS = {
-    "simulate": ["simulate.py", "--days", "14", "--seed", "1"],
+    "simulate": ["simulate.py", "--days", "14", "--seed", "8"],
+    "logs": ["simulate.py", "--days", "40", "--seed", "1"],
     "powercut": ["powercut.py", "--cuts", "15", "--seed", "1"],
     "full": ["full.py", "--cycles", "1", "--seed", "1"],
 }

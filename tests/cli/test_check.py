@@ -34,7 +34,7 @@ def words(said: Any) -> list[str]:
         (
             "team.yaml",
             [
-                "nebius openai every job of the last 30d an active job every 30s, new ones every 2m",
+                "nebius nebius every job of the last 30d an active job every 30s, new ones every 2m",
                 'search (slack) labels.team="search" jobs: created, running, succeeded, failed, cancelled,'
                 " paused, unknown, gone, returned",
                 'oncall (apprise) labels.env="prod" jobs: failed, gone',
