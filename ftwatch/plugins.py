@@ -195,6 +195,13 @@ class Provider(Protocol):
     newest_first: ClassVar[bool]
     """Whether new jobs come first, so that a page without one ends the search. May be left out: True."""
 
+    names_models: ClassVar[bool]
+    """Whether a job that succeeded tells which model it made. May be left out: True."""
+    model_from_checkpoint: ClassVar[bool]
+    """Whether that stands in its last checkpoint instead. May be left out: False."""
+    log_types: ClassVar[frozenset[str]]
+    """Every type that a line of a job log can have; another one is drift. May be left out: any will do."""
+
     async def page(self, anchor: str | None) -> bytes:
         """The window after the job `anchor` (None: the newest), as it came: equal bytes, equal jobs.
 

@@ -72,6 +72,11 @@ class Relative:
         """The lists that the service keeps of each job."""
         return tuple(self._dialect.parts)
 
+    @property
+    def names_models(self) -> bool:
+        """Whether a job that succeeded tells which model it made."""
+        return self._dialect.names_models
+
     # ------------------------------------------------------------------------------------------ asking
 
     async def page(self, anchor: str | None) -> bytes:

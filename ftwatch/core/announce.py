@@ -6,7 +6,7 @@ readers. Like `decide`, everything here is a function of its arguments, committe
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ftwatch.core import event as events
@@ -44,6 +44,7 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     goes on; `scope` stands for the `watch` it was made under. `words` are unknown statuses already told,
     `unreadable` the fingerprints of entries already told, `told` who knows that it is degraded. `drift` is
     how the listing was said to have changed, `drifts` what else has; `retired_at`: the service has ended.
+    `successors` are jobs that it started anew under another id, and the ids they had before.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     drift: str = ""
     drifts: tuple[str, ...] = ()
     retired_at: float | None = None
+    successors: dict[str, str] = field(default_factory=dict)
 
 
 class Announcement(Struct, frozen=True, kw_only=True):

@@ -79,7 +79,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     """What a decision depends on besides the job: who gets what, which rules run, which jobs count.
 
     `baseline`: this job's first sight is no news (its provider is only being got to know). `words`: the
-    unknown statuses that this provider was already heard to use. `ends` is when the provider's models end.
+    unknown statuses that this provider was already heard to use. `ends` is when the provider's models end;
+    `names_models`: its jobs tell which model they made; `successors` maps jobs that it started anew under
+    another id to the ids they had before.
     """
 
     routing: Routing
@@ -89,6 +91,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     baseline: bool = False
     words: Collection[str] = ()
     ends: Mapping[str, int] = {}
+    names_models: bool = True
+    successors: Mapping[str, str] = {}
 
 
 class Assignment(Struct, frozen=True):
@@ -110,8 +114,9 @@ class Refusal(Struct, frozen=True):
 class Decision(Struct, frozen=True, kw_only=True):
     """What to commit, whole: the job as known from now on, and everything that follows from it.
 
-    `known` None: the look says nothing (it came late, or contradicts a later one). `journal` is what of the
-    job's log is to be kept.
+    `known` None: the look says nothing (it came late, or contradicts a later one). `words` are new unknown
+    statuses, `successors` maps new jobs to those that they continue; `journal` is what of the job's log is
+    to be kept.
     """
 
     known: Known | None
@@ -120,3 +125,4 @@ class Decision(Struct, frozen=True, kw_only=True):
     verdicts: tuple[Refusal, ...] = ()
     words: tuple[str, ...] = ()
     journal: Journal = Journal()
+    successors: Mapping[str, str] = {}

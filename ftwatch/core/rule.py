@@ -33,12 +33,14 @@ class Finding(Struct, frozen=True, kw_only=True):
     """What a rule sees. `note` is a sentence for people while it fires, None while all is well.
 
     `subject` names what it fired about: another subject is another alert. A new `stage` of the same subject
-    is told again, without the end of the one before. `wake_at` is when to ask again.
+    is told again, without the end of the one before. `is_over`: what it fired about has passed by, and is no
+    news. `wake_at` is when to ask again.
     """
 
     note: str | None = None
     subject: str = ""
     stage: str = ""
+    is_over: bool = False
     wake_at: float | None = None
 
 
@@ -101,15 +103,17 @@ class Retiring(Struct, frozen=True, kw_only=True):
         """Fires from the longest `ahead` until a day after the end; what ended before is no news."""
         job = facts.snapshot
         end = end_of(job, facts.ends) if job.status is Status.SUCCEEDED else None
-        if end is None or now >= end.at + DAY:
+        if end is None:
             return Finding()
+        if now >= end.at + DAY:
+            return Finding(is_over=True)
         day = _day(end.at)
         because = f" (base {end.base} is retired)" if end.base else ""
         # In one line, whatever a model is called: what is remembered of an alert has lines of its own.
         subject = " ".join(f"{job.fine_tuned_model} {day}".split())
         if now >= end.at:
             note = f"{job.title} has stopped answering on {day}{because}"
-            return Finding(note=note, subject=subject, stage="ended")
+            return Finding(note=note, subject=subject, stage="ended", wake_at=end.at + DAY)
         reached = [ahead for ahead in self.ahead if now >= end.at - ahead]
         wake_at = min((end.at - ahead for ahead in self.ahead if ahead not in reached), default=end.at)
         if not reached:

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
-from ftwatch.core.cause import cause_of
 from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
@@ -111,9 +110,7 @@ def _with(event: Event, **more: Any) -> Event:
 
 
 def _became(name: str) -> Event:
-    event = _look(_known(_RUNNING, metrics=_LOSSES), _ENDS[name])[-1]
-    summary = event.data.summary
-    return _with(event, summary=replace(summary, cause=cause_of(_ENDS[name]))) if summary else event
+    return _look(_known(_RUNNING, metrics=_LOSSES), _ENDS[name])[-1]
 
 
 def _checkpoint() -> Event:
@@ -133,6 +130,12 @@ def _stuck() -> tuple[Known, Event]:
 
 def _retiring() -> tuple[Known, Event]:
     return _fired(Retiring(ahead=(60 * DAY,)), _ENDS["succeeded"])
+
+
+def _withdrawn() -> Known:
+    """A job whose model was to end, and now is one that no table names."""
+    known = _retiring()[0]
+    return replace(known, snapshot=replace(known.snapshot, fine_tuned_model="support-bot-v7"))
 
 
 _FULL = "2 MiB are left in /var/lib/ftwatch; messages still go out, and nothing that happens is lost"
@@ -158,7 +161,7 @@ _MAKERS: dict[str, Callable[[], Event]] = {
     "stuck": lambda: _stuck()[1],
     "stuck-resolved": lambda: _look(_stuck()[0], _RUNNING)[-1],
     "retiring": lambda: _retiring()[1],
-    "retiring-resolved": lambda: _fired(Retiring(), _JOB, NOW + 90 * DAY, _retiring()[0])[1],
+    "retiring-resolved": lambda: _fired(Retiring(), _JOB, NOW, _withdrawn())[1],
     "watching": lambda: _own(announce.watching(_STATE, "openai", 3, 41, NOBODY, NOW, tell=True)),
     "degraded": lambda: _own(announce.degraded(_STATE, "openai", _BAD.reason, NOBODY, NOW)),
     "recovered": lambda: _own(announce.recovered(_BAD, "openai", NOBODY, NOW)),

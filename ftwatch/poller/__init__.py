@@ -56,7 +56,16 @@ class Poller:
         self._provider = provider
         self._clock = clock
         self._log = log.bind(provider=config.name)
-        self._ledger = Ledger(config, store, run, routing=routing, rules=rules, clock=clock, bell=bell)
+        self._ledger = Ledger(
+            config,
+            store,
+            run,
+            routing=routing,
+            rules=rules,
+            clock=clock,
+            bell=bell,
+            names_models=getattr(provider, "names_models", True),
+        )
         self._health = Health(config, self._ledger, clock)
         self._listing = Listing(provider)
         good = self._health.good

@@ -268,6 +268,7 @@ class Inquiry:
         decisions = await self._ledger.take({look.key.id: look for look in looks}, baseline=baseline)
         self.logbook.kept(look.key.id for look in looks)
         for decision in decisions:
+            self.agenda.ask_for(decision.successors)
             for event in decision.events:
                 before = event.data.previous_status or None
                 if event.status and before and before.is_terminal and not event.status.is_terminal:

@@ -42,6 +42,7 @@ class Ledger:
         rules: tuple[Rule, ...],
         clock: Clock,
         bell: Callable[[], None],
+        names_models: bool = True,
     ) -> None:
         self.config = config
         self.store = store
@@ -51,6 +52,7 @@ class Ledger:
         self.is_open = False
         self.state = ProviderState(name=config.name)
         self.ends: dict[str, int] = {}
+        self.names_models = names_models
         self._rules = rules
         self._clock = clock
         self._bell = bell
@@ -86,7 +88,7 @@ class Ledger:
             elif known is not None:
                 self.active.pop(known.snapshot.id, None)
             self._say(decision.events)
-        if any(decision.words for decision in decisions):
+        if any(decision.words or decision.successors for decision in decisions):
             self.state = await self.run(self.store.jobs.provider, self.config.name)
         if any(decision.deliveries for decision in decisions):
             self._bell()
@@ -109,7 +111,7 @@ class Ledger:
 
     def _decide_and_commit(self, looks: dict[str, Look | None], baseline: bool) -> list[Decision]:
         """Runs where the store runs, so that nothing comes between reading, deciding and writing."""
-        words = list(self.state.words)
+        words, successors = list(self.state.words), dict(self.state.successors)
         policy = Policy(
             routing=self.routing,
             rules=self._rules,
@@ -118,6 +120,8 @@ class Ledger:
             baseline=baseline,
             words=words,
             ends=self.ends,
+            names_models=self.names_models,
+            successors=successors,
         )
         done: list[Decision] = []
         waiting = dict(looks)
@@ -132,9 +136,12 @@ class Ledger:
                 decision = decide(known.get(id), look, policy, now)
                 # What one job taught is known to the next one of the same batch.
                 words += decision.words
+                successors |= decision.successors
                 if not _only_confirms(known.get(id), decision):
                     decisions.append(decision)
-            lost = self.store.commit(Batch(decisions=decisions, announcements=self._learned(words)), now)
+            lost = self.store.commit(
+                Batch(decisions=decisions, announcements=self._learned(words, successors)), now
+            )
             for decision in decisions:
                 job = decision.known
                 if job is not None and job.snapshot.key not in lost:
@@ -144,11 +151,12 @@ class Ledger:
                 return done
         raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
 
-    def _learned(self, words: list[str]) -> list[Announcement]:
-        if len(words) == len(self.state.words):
+    def _learned(self, words: list[str], successors: dict[str, str]) -> list[Announcement]:
+        if len(words) == len(self.state.words) and successors == self.state.successors:
             return []
         kept = tuple(dict.fromkeys(words))[-REMEMBERED:]
-        return [Announcement(state=replace(self.state, words=kept))]
+        known = dict(list(successors.items())[-REMEMBERED:])
+        return [Announcement(state=replace(self.state, words=kept, successors=known))]
 
     def _say(self, events: tuple[Event, ...]) -> None:
         for event in events:

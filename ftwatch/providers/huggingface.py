@@ -67,6 +67,7 @@ class HuggingFace:
     Options: ClassVar[type] = Options
     # Both show the whole document, some of whose figures grow with every second.
     list_is_truth: ClassVar[bool] = True
+    names_models: ClassVar[bool] = False
     # The variable alone says little: most tokens are there to download models.
     key_variable: ClassVar[str | None] = None
 

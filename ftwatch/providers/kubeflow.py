@@ -63,6 +63,7 @@ class Kubeflow:
 
     Options: ClassVar[type] = Options
     list_is_truth: ClassVar[bool] = True
+    names_models: ClassVar[bool] = False
     key_variable: ClassVar[str | None] = None
     newest_first: ClassVar[bool] = False
 

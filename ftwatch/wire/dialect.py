@@ -49,7 +49,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     there; `paging`: the next page is asked for "after" the last id, or from an "offset"; None: there is one
     page. A job that is asked for stands under `holder` of the answer, or is the answer. `fields` are dotted
     paths to OpenAI's properties, by preference, where they differ. `page` is a job's address for people at
-    `home`. `hides_absence`: a 404 about a job reads as one about an address. `ends` is the dotted path at
+    `home`. `hides_absence`: a 404 about a job reads as one about an address. `names_models`: a job tells
+    which model it made. `ends` is the dotted path at
     which an entry of `/models` says when the model stops answering.
     """
 
@@ -65,6 +66,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     parts: Mapping[str, Part] = {}
     page: str | None = None
     hides_absence: bool = False
+    names_models: bool = True
     ends: str | None = None
 
 
@@ -177,6 +179,7 @@ _LOCALAI = Dialect(
 )
 
 _OPEA = Dialect(
+    names_models=False,
     words={
         "pending": Status.QUEUED,
         "running": Status.RUNNING,
@@ -213,6 +216,7 @@ _TELNYX = Dialect(
 )
 
 _TT = Dialect(
+    names_models=False,
     words={
         "queued": Status.QUEUED,
         "in_progress": Status.RUNNING,

@@ -117,10 +117,10 @@ def test_it_is_told_once_for_each_span_ahead_and_at_the_end() -> None:
     assert (day.stage, day.wake_at) == ("1d", END)
     ended = judge(END)
     assert ended.note == "support-bot-v7 has stopped answering on 2027-01-14 (base gpt-4.1-mini is retired)"
-    assert (ended.stage, ended.wake_at) == ("ended", None)
+    assert (ended.stage, ended.wake_at) == ("ended", END + DAY)
     assert {one.subject for one in (month, week, day, ended)} == {month.subject}
-    assert judge(END + DAY) == Finding()
-    assert judge(END + 900 * DAY) == Finding(), "what ended long ago is no news"
+    assert judge(END + DAY) == Finding(is_over=True)
+    assert judge(END + 900 * DAY) == Finding(is_over=True), "what ended long ago is no news"
 
 
 def test_only_a_model_that_exists_can_end() -> None:

@@ -18,6 +18,7 @@ from ftwatch.core.job import Status
 from ftwatch.plugins import JobLog, NotFound, ProviderError, TellingDocument, Unreadable
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
+from tests.watching import watched
 
 KEY = "sk-simulated-key-0123456789"
 LIVES = ("happy", "fails", "invalid", "cancelled", "paused", "slow")
@@ -219,3 +220,27 @@ async def test_its_document_tells_what_it_may(kind: str, tmp_path: Path) -> None
         it.move(1000)
         told = it.provider.inline(await it.provider.retrieve(id))
         assert told.lines or told.checkpoints
+
+
+@pytest.mark.parametrize("life", ["happy", "fails", "cancelled"])
+async def test_a_whole_life_is_told_in_order_by_the_real_poller(kind: str, life: str, tmp_path: Path) -> None:
+    async with watched(kind, tmp_path, poll="30s", discover="30s") as it:
+        await it.round()
+        made = it.upstream.create(life, suffix="run")
+        shows = it.upstream.dialect.shows
+        truth = [shows.get(status, status) for _, status in made.script.states]
+        truth = [status for number, status in enumerate(truth) if number == 0 or status != truth[number - 1]]
+        truth = [status for status in truth if status != "cancelling"]
+        events = await it.rounds(1500)
+        said = [
+            str(event.status)
+            for event in events
+            if event.type.startswith("fine_tuning.job.") and event.status is not None
+        ]
+        # On the way to its end a service may tell more than the script does.
+        assert [status for status in said if status != "cancelling"] == truth
+        assert [event.data.sequence for event in events if event.job] == list(range(1, len(events) + 1))
+        for end in (event for event in events if event.status and event.status.is_terminal):
+            assert (end.data.summary.cause is None) == (life == "happy")
+            assert await it.rounds(300) == [], "what is over is over"
+        assert it.poller.problem is None

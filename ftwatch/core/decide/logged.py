@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ftwatch.core.cause import cause_of
 from ftwatch.core.event import Summary
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.core.journal import Journal, Line, since
@@ -81,11 +82,12 @@ def _progress(lines: Sequence[Line]) -> Progress | None:
     return Progress(step=line.step, total_steps=line.total, percent=percent)
 
 
-def summary(job: Snapshot, metrics: dict[str, float]) -> Summary:
-    """What a job that ended came to."""
+def summary(job: Snapshot, known: Known, lines: Sequence[Line]) -> Summary:
+    """What a job that ended came to; `lines` are the last ones of its log."""
     began, ended = job.started_at, job.finished_at
     return Summary(
+        cause=cause_of(job, lines),
         queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
         ran_for=ended - began if began and ended and ended >= began else None,
-        metrics=metrics,
+        metrics=known.metrics,
     )

@@ -66,6 +66,7 @@ class Telling:
         also: tuple[str, ...] = (),
         summary: Summary | None = None,
         checkpoint: SavedModel | None = None,
+        continues: str | None = None,
     ) -> tuple[str, ...]:
         """Makes the job's next event and finds who gets it; returns their names."""
         self.sequence += 1
@@ -87,6 +88,8 @@ class Telling:
             extra["summary"] = summary
         if checkpoint is not None:
             extra["checkpoint"] = checkpoint
+        if continues is not None:
+            extra["continues"] = continues
         event = Event(
             id=id,
             type=kind,

@@ -31,6 +31,7 @@ class Turn(Telling):
         super().__init__(known, policy, now)
         self.known = known
         self.words: list[str] = []
+        self.successors: dict[str, str] = {}
         self.journal = Journal()
         self.saved: tuple[Checkpoint, ...] = ()
 
@@ -83,8 +84,11 @@ class Turn(Telling):
         base = replace(base, held=None, held_at=None)
         if before is None:
             base = self._meet(base, snapshot) if is_news else replace(base, states=())
-            return self._judged(replace(base, snapshot=snapshot))
-        return self._judged(self._compare(base, before, snapshot))
+            base = replace(base, snapshot=snapshot)
+        else:
+            base = self._compare(base, before, snapshot)
+        self._name_successors(snapshot)
+        return self._judged(base)
 
     def time_went_by(self) -> Decision:
         """Nothing came, but a rule or a held success wanted to be asked again."""
@@ -123,6 +127,7 @@ class Turn(Telling):
             None,
             occurred=snapshot.created_at,
             skipped=status.is_terminal,
+            continues=self.policy.successors.get(snapshot.id),
         )
         if is_first:
             # What led there is told by the state itself; the log goes on from here.
@@ -130,7 +135,7 @@ class Turn(Telling):
             self._save(snapshot)
             return replace(known, states=rest, arrival=arrival)
         last, known = self._relive(None, snapshot, known)
-        self._transition(last, snapshot, (), known.metrics)
+        self._transition(last, snapshot, (), known)
         return known
 
     def _compare(self, known: Known, before: Snapshot, after: Snapshot) -> Known:
@@ -142,7 +147,7 @@ class Turn(Telling):
         last, known = self._relive(before.status, after, known)
         renamed = after.status is Status.UNKNOWN and after.raw_status != before.raw_status
         if after.status is not last or renamed:
-            self._transition(last, after, changes, known.metrics)
+            self._transition(last, after, changes, known)
             again = before.status.is_terminal and not after.status.is_terminal
             attempt = known.attempt + 1 if again else known.attempt
             return replace(known, snapshot=after, status_since=self.now, attempt=attempt)
@@ -192,6 +197,15 @@ class Turn(Telling):
             self._tell_saved(one, snapshot, snapshot.status)
         self.saved = ()
 
+    def _name_successors(self, snapshot: Snapshot) -> None:
+        """The provider started the job anew under another id: said here, and when the other one comes."""
+        for line in self.journal.lines:
+            if line.successor and line.successor not in self.policy.successors:
+                self.successors[line.successor] = snapshot.id
+                note = f"its provider started it anew, as {line.successor}"
+                status = snapshot.status
+                self.tell(events.UPDATED, Severity.NOTICE, snapshot, status, status, note=note)
+
     def _tell_saved(self, one: Checkpoint, snapshot: Snapshot, status: Status) -> None:
         saved = SavedModel(id=one.id, step=one.step, model=one.model, metrics=one.metrics)
         self.tell(
@@ -224,7 +238,7 @@ class Turn(Telling):
         before: Status | None,
         after: Snapshot,
         changes: tuple[Change, ...],
-        metrics: dict[str, float],
+        known: Known,
     ) -> None:
         """The status became another one: what lies between is told first, where it is proven."""
         before, status = self._prove(before, after), after.status
@@ -238,7 +252,8 @@ class Turn(Telling):
                 kind, severity = events.UPDATED, Severity.DETAIL
             else:
                 self.words.append(word)
-        incomplete = status is Status.SUCCEEDED and after.fine_tuned_model is None
+        is_short = status is Status.SUCCEEDED and after.fine_tuned_model is None
+        incomplete = is_short and self.policy.names_models
         self.tell(
             kind,
             severity,
@@ -248,7 +263,7 @@ class Turn(Telling):
             changes=changes,
             occurred=after.finished_at if status.is_terminal else _start(after),
             incomplete=("fine_tuned_model",) if incomplete else (),
-            summary=summary(after, metrics) if status.is_terminal else None,
+            summary=summary(after, known, self.journal.lines) if status.is_terminal else None,
         )
 
     def _judged(self, known: Known) -> Decision:
@@ -264,8 +279,9 @@ class Turn(Telling):
             firing = alerts.get(rule.name)
             before, _, stage = (firing[0] if firing else "").partition(STAGE)
             if firing and before != subject:
-                kind = f"{events.ALERT}{rule.name}.resolved"
-                self.tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
+                if not finding.is_over:
+                    kind = f"{events.ALERT}{rule.name}.resolved"
+                    self.tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
                 del alerts[rule.name]
             if subject is not None and (rule.name not in alerts or stage != finding.stage):
                 told = self.tell(
@@ -283,6 +299,8 @@ class Turn(Telling):
     def _must_wait(self, known: Known | None, snapshot: Snapshot) -> bool:
         """Whether this is a success whose model has not arrived, and may still."""
         if snapshot.status is not Status.SUCCEEDED or snapshot.fine_tuned_model is not None:
+            return False
+        if not self.policy.names_models:
             return False
         if known is None:
             return self.policy.settle > 0
@@ -302,6 +320,7 @@ class Turn(Telling):
             deliveries=tuple(self.deliveries),
             verdicts=tuple(self.verdicts),
             words=tuple(self.words),
+            successors=self.successors,
             journal=self.journal,
         )
 

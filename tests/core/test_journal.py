@@ -1,0 +1,118 @@
+"""What a log proves: in the log's order, no more than it says, and nothing twice."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftwatch.core.job import TERMINAL, Status
+from ftwatch.core.journal import (
+    Checkpoint,
+    Journal,
+    Line,
+    between,
+    checkpoint_key,
+    fresh,
+    keyed,
+    series,
+    since,
+)
+
+V, Q, R = Status.VALIDATING_FILES, Status.QUEUED, Status.RUNNING
+P, S, F, C = Status.PAUSED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED
+
+
+def lines(*statuses: Status) -> list[Line]:
+    return [Line(key=str(number), at=number * 10, status=status) for number, status in enumerate(statuses)]
+
+
+@pytest.mark.parametrize(
+    ("states", "before", "after", "told", "left"),
+    [
+        ([V, Q, R], V, S, [Q, R], []),
+        ([Q, R], V, R, [Q], []),
+        ([Q, R, P, R], V, S, [Q, R, P, R], []),
+        ([P, R], R, R, [P], []),
+        ([P], R, R, [], [P]),
+        ([], R, S, [], []),
+        ([R], R, S, [], []),
+        ([Q, R, P], Q, R, [], [P]),
+        ([R, S, Q, R], Q, R, [R, S, Q], []),
+        ([S], R, S, [], []),
+        ([S], R, R, [], [S]),
+        ([R, S], Q, F, [R], [S]),
+        ([P, Q, R], R, F, [P, Q, R], []),
+        ([R], Q, C, [R], []),
+        ([V, Q, R, P], None, S, [V, Q, R, P], []),
+    ],
+)
+def test_the_states_between_two_looks(
+    states: list[Status], before: Status | None, after: Status, told: list[Status], left: list[Status]
+) -> None:
+    proof = between(lines(*states), before, after)
+    assert [line.status for line in proof.states] == told
+    assert [line.status for line in proof.left] == left
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "looked", "rest"),
+    [
+        ([V, Q, R], R, None, []),
+        ([V, Q, R, P, R], R, None, [P, R]),
+        ([V, Q, R, P, R], R, 25.0 - 60, [P, R]),
+        ([V, Q, R, P, R], R, 1000.0, []),
+        ([V, Q], R, None, []),
+        ([Q, R, P], Q, None, [R, P]),
+        ([P], R, None, [P]),
+    ],
+)
+def test_what_came_after_a_status_that_is_known_from_elsewhere(
+    states: list[Status], status: Status, looked: float | None, rest: list[Status]
+) -> None:
+    left, arrival = since(lines(*states), status, looked)
+    assert [line.status for line in left] == rest
+    assert (arrival is not None) == (status in states)
+
+
+ANY = st.lists(st.sampled_from([V, Q, R, P, S, F, C]), max_size=8)
+
+
+@given(ANY, st.sampled_from([None, V, Q, R, P, S]), st.sampled_from([V, Q, R, P, S, F, C]))
+def test_whatever_a_log_says_its_order_is_kept_and_no_end_is_taken_from_it_alone(
+    states: list[Status], before: Status | None, after: Status
+) -> None:
+    proof = between(lines(*states), before, after)
+    told = [line.status for line in proof.states]
+    remaining = iter(states)
+    assert all(status in remaining for status in told), "a part of the log, in its order"
+    assert all(one is not other for one, other in zip([before, *told], told, strict=False))
+    assert not told or told[-1] is not after
+    if told and told[-1] in TERMINAL:
+        assert after in states, "an end counts only where the log says that the job came back from it"
+    keys = {line.key for line in proof.states}
+    assert keys.isdisjoint({line.key for line in proof.left})
+
+
+def test_lines_without_ids_are_told_apart_by_what_they_say() -> None:
+    same = [Line(at=1, message="step"), Line(at=1, message="step"), Line(at=2, message="step")]
+    known = keyed(same)
+    assert len({line.key for line in known}) == 3
+    assert keyed(same) == known, "the same lines have the same keys whenever they are read"
+    assert keyed([Line(key="a", message="x"), Line(key="a", message="x")])[0].key == "a"
+
+
+def test_news_is_what_was_not_known() -> None:
+    saved = Checkpoint(id="anew-each-time", step=88, model="m")
+    journal = Journal(lines=keyed(lines(V, Q)), checkpoints=(saved,))
+    assert fresh(journal, set(), set()) == journal
+    assert fresh(journal, {"0"}, {checkpoint_key(saved)}) == Journal(lines=journal.lines[1:])
+
+
+def test_the_last_word_on_a_step_counts() -> None:
+    told = [
+        Line(step=2, metrics={"train_loss": 0.5}),
+        Line(step=1, metrics={"train_loss": 0.9}),
+        Line(step=2, metrics={"valid_loss": 0.6}),
+        Line(step=2, metrics={"train_loss": 0.4}),
+        Line(message="no figures"),
+    ]
+    assert series(told) == [(1, {"train_loss": 0.9}), (2, {"train_loss": 0.4, "valid_loss": 0.6})]
