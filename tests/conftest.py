@@ -2,10 +2,13 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from ftwatch.store import Store
 
 # Whether a test passes must not depend on how busy the machine is.
 settings.register_profile("ftwatch", deadline=None)
@@ -34,6 +37,13 @@ class StillClock:
 @pytest.fixture
 def clock() -> StillClock:
     return StillClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "ftwatch.db")
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,27 @@
 """What a job's own log adds: states between two looks, checkpoints, figures, and what it never invents."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import anyio
+import anyio.lowlevel
+import msgspec
 import pytest
 
 from ftwatch.config import NotifierConfig
 from ftwatch.core.delivery import RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Status
+from ftwatch.core.journal import Line
 from ftwatch.core.route import Recipient, Routing
+from ftwatch.core.rule import Retiring
 from ftwatch.dispatcher import Dispatcher
-from ftwatch.plugins import Result
+from ftwatch.plugins import LogPage, Page, ProviderError, Result, Watching
 from ftwatch.simulator.script import Script
-from ftwatch.store import inline
+from ftwatch.store import Store, inline
+from tests.accounts import Account, Watch
 from tests.watching import told, watched
 
 LIFE = Script(
@@ -222,3 +230,188 @@ async def test_many_jobs_after_a_day_are_all_told_and_make_one_summary(tmp_path:
         assert len(sent) == 1
         owed = [one for one in watch.store.history.deliveries(limit=100_000) if one.created_at > begun]
         assert {str(one.state) for one in owed} <= {"delivered", "folded"}
+
+
+class Logging(Account):
+    """An account of the barest kind whose jobs have logs: lines by job, newest first."""
+
+    log_parts = ("events",)
+    log_is_cheap = True
+    log_types = frozenset({"message"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs: dict[str, list[Line]] = {}
+        self.log_failing: ProviderError | None = None
+        self.log_asked = 0
+
+    async def log(self, id: str, part: str, anchor: str | None) -> bytes:
+        self.log_asked += 1
+        if self.log_failing:
+            raise self.log_failing
+        return msgspec.json.encode(self.logs.get(id, [])[::-1])
+
+    def read_log(self, part: str, body: bytes) -> LogPage:
+        return LogPage(lines=tuple(msgspec.json.decode(body, type=list[Line])))
+
+
+async def test_a_job_that_goes_on_under_another_id_says_so_on_both_sides(store: Store, clock: Any) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    await watch.round(200)
+    account.put("j1", Status.CANCELLED)
+    account.logs["j1"] = [Line(key="a", message="restarted as j2", type="message", successor="j2")]
+    account.put("j2", Status.QUEUED)
+    account.listed = ["j1"]  # it is not on the listing yet
+    told = await watch.round(60)
+    assert told == ["job.cancelled j1", "job.updated j1", "job.created j2"]
+    events = {event.type: event for _, event in store.history.events()}
+    assert events["fine_tuning.job.updated"].note == "its provider started it anew, as j2"
+    assert events["fine_tuning.job.created"].data.continues == "j1"
+    assert await watch.round(600) == []
+
+
+async def test_a_log_that_is_not_there_is_drift_told_once_and_not_asked_for_again(
+    store: Store, clock: Any
+) -> None:
+    account = Logging()
+    account.log_failing = ProviderError("HTTP 404: Not Found", missing=True)
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    told = await watch.round() + await watch.round(200) + await watch.round(200)
+    assert told.count("ftwatch.provider.drift p") == 1
+    assert account.log_asked == 1
+    watch = Watch(store, clock, account)
+    assert await watch.round(200) == [], "another process knows that it was told"
+
+
+async def test_lines_of_a_type_that_nobody_knows_are_told_once_with_a_sample(
+    store: Store, clock: Any
+) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    account.logs["j1"] = [Line(key="a", message="all is well", type="horoscope")]
+    await watch.round()
+    await watch.round(200)
+    (note,) = [event.note for _, event in store.history.events() if event.type.endswith("drift")]
+    assert "'horoscope'" in note
+    assert "all is well" in note
+    account.logs["j1"].append(Line(key="b", message="still well", type="horoscope"))
+    assert "ftwatch.provider.drift p" not in await watch.round(200)
+
+
+async def test_the_error_and_the_model_may_stand_in_the_log_alone(store: Store, clock: Any) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.RUNNING)
+    await watch.round(200)
+    account.logs["j1"] = [Line(key="a", message="CUDA out of memory", level="error", type="message")]
+    account.put("j1", Status.FAILED)
+    assert await watch.round(60) == ["job.failed j1"]
+    (event,) = [event for _, event in store.history.events() if event.type == "fine_tuning.job.failed"]
+    assert event.job.error.message == "CUDA out of memory"
+    assert event.data.summary.cause == "out_of_memory"
+    account.put("j1", Status.FAILED, seed=7)
+    assert await watch.round(3600) == ["job.updated j1"], "what the log said stays said"
+    (changed,) = [event for _, event in store.history.events() if event.type == "fine_tuning.job.updated"]
+    assert [change.field for change in changed.changes] == ["seed"]
+
+
+async def test_a_model_that_will_end_is_told_long_after_its_job_has(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account, rules=(Retiring(),))
+    await watch.round()
+    account.put("j1", Status.SUCCEEDED, fine_tuned_model="mine-v7")
+    await watch.round(200)
+    end = int(clock.now()) + 40 * 86400
+    account.retirements = ends({"mine-v7": end})  # type: ignore[attr-defined]
+    watch = Watch(store, clock, account, rules=(Retiring(),))
+    told: list[str] = []
+    for _ in range(60):
+        told += await watch.round(86400)
+    alerts = [word for word in told if "retiring" in word]
+    assert alerts == ["alert.retiring j1"] * 4, "a month, a week and a day ahead, and when it ends"
+
+
+def ends(models: dict[str, int]) -> Any:
+    async def retirements() -> dict[str, int]:
+        return models
+
+    return retirements
+
+
+async def test_a_service_that_has_ended_is_told_calmly_and_once(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    await watch.round()
+    account.failing = ProviderError("HTTP 410: it has been discontinued", closed=True)
+    told: list[str] = []
+    for _ in range(300):
+        told += await watch.round(600)
+    assert told == ["ftwatch.provider.retired p"]
+    account.failing = None
+    assert await watch.round(1000) == ["ftwatch.provider.recovered p"]
+
+
+async def test_a_service_of_several_listings_is_walked_on_each(store: Store, clock: Any) -> None:
+    class Several(Account):
+        heads = ("a:", "b:")
+        newest_first = False
+
+        async def page(self, anchor: str | None) -> bytes:
+            assert anchor is not None
+            which, _, start = anchor.partition(":")
+            mine = [id for id in self.jobs if id.startswith(which)]
+            begin = int(start or 0)
+            entries = [self.jobs[id] for id in mine[begin : begin + 2]]
+            more = f"{which}:{begin + 2}" if begin + 2 < len(mine) else None
+            self.asked.append(f"page {anchor}")
+            return json.dumps({"data": entries, "next": more}).encode()
+
+        def split(self, body: bytes) -> Page:
+            document = json.loads(body)
+            entries = tuple(json.dumps(entry).encode() for entry in document["data"])
+            return Page(entries=entries, next=document["next"])
+
+    account = Several()
+    for number in range(5):
+        account.put(f"a{number}", Status.SUCCEEDED)
+        account.put(f"b{number}", Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    assert await watch.round() == ["ftwatch.provider.watching p"]
+    assert store.history.events()[-1][1].note == "0 active, 10 finished recorded"
+    account.jobs = {**account.jobs, "b9": {"id": "b9", "status": "running"}}  # last of all, on the last page
+    assert await watch.round(200) == ["job.created b9"]
+    del account.jobs["b9"]
+    assert await watch.round(200) == []
+    assert await watch.round(200) == ["job.gone b9"]
+
+
+async def test_news_by_itself_brings_the_next_look_forward(store: Store, clock: Any) -> None:
+    class Telling(Account):
+        heard = False
+
+        async def watch(self) -> AsyncIterator[str]:
+            if self.heard:
+                await anyio.sleep_forever()
+            self.heard = True
+            yield "j1"
+
+    account = Telling()
+    watch = Watch(store, clock, account, poll=3600.0)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    assert isinstance(account, Watching)
+    with anyio.move_on_after(0.5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch.poller._listen, account)
+            while not watch.poller.turns():
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    assert watch.poller.turns()["j1"].why == "something asked for it"
+    assert await watch.round() == ["job.created j1"]

@@ -44,7 +44,8 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     goes on; `scope` stands for the `watch` it was made under. `words` are unknown statuses already told,
     `unreadable` the fingerprints of entries already told, `told` who knows that it is degraded. `drift` is
     how the listing was said to have changed, `drifts` what else has; `retired_at`: the service has ended.
-    `successors` are jobs that it started anew under another id, and the ids they had before.
+    `successors` are jobs that it started anew under another id, and the ids they had before; `judged` stands
+    for the rules that every finished job was last judged by.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     drifts: tuple[str, ...] = ()
     retired_at: float | None = None
     successors: dict[str, str] = field(default_factory=dict)
+    judged: str = ""
 
 
 class Announcement(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,12 @@ from collections.abc import Callable
 
 import anyio
 import structlog
+from msgspec.structs import replace
 
 from ftwatch.config import ProviderConfig
+from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
+from ftwatch.core.event import digest
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import DAY, HOUR
@@ -33,7 +36,7 @@ LONGEST_NAP = 60.0
 STORE_PAUSE = 5.0
 # How long a stream of news that broke off is left alone.
 STREAM_PAUSE = 10.0
-# How many jobs that only time went by for are decided about in one round.
+# How many jobs that only time went by for, or rules changed, are decided about in one round.
 WOKEN = 200
 
 
@@ -74,6 +77,7 @@ class Poller:
         self._poked = anyio.Event()
         self._wake_at: float | None = None
         self._ends_at = 0.0
+        self._judged = ""
 
     @property
     def problem(self) -> str | None:
@@ -152,6 +156,7 @@ class Poller:
             again = await self._walk.walk()
             again = await self._inquiry.ask() or again
             await self._ask_for_ends()
+            again = await self._judge_anew() or again
         except StoreError:
             raise
         except ProviderError as error:
@@ -187,6 +192,25 @@ class Poller:
             await ledger.take(dict.fromkeys(awake))
         self._wake_at = await ledger.run(jobs.next_wake, self.config.name)
         return len(awake) >= WOKEN
+
+    async def _judge_anew(self) -> bool:
+        """Lets the rules look at finished jobs, some at a time, once they or what they go by have changed.
+
+        True: there are more.
+        """
+        ledger = self._ledger
+        mark = digest(repr(ledger.rules), ledger.ends)
+        if ledger.state.judged == mark or ledger.state.baseline_at is None:
+            return False
+        ids = await ledger.run(ledger.store.jobs.finished, self.config.name, self._judged, WOKEN)
+        if ids:
+            await ledger.take(dict.fromkeys(ids))
+            self._judged = ids[-1]
+            return True
+        self._judged = ""
+        await ledger.announce(Announcement(state=replace(ledger.state, judged=mark)))
+        self._wake_at = await ledger.run(ledger.store.jobs.next_wake, self.config.name)
+        return False
 
     async def _ask_for_ends(self) -> None:
         """Asks once a day when the provider's models end, where it says so."""

@@ -53,7 +53,7 @@ class Ledger:
         self.state = ProviderState(name=config.name)
         self.ends: dict[str, int] = {}
         self.names_models = names_models
-        self._rules = rules
+        self.rules = rules
         self._clock = clock
         self._bell = bell
         self._log = log.bind(provider=config.name)
@@ -114,7 +114,7 @@ class Ledger:
         words, successors = list(self.state.words), dict(self.state.successors)
         policy = Policy(
             routing=self.routing,
-            rules=self._rules,
+            rules=self.rules,
             settle=self.config.settle,
             watch=self.config.watch,
             baseline=baseline,

@@ -66,6 +66,17 @@ class Jobs:
         )
         return float(row[0]) if row and row[0] is not None else None
 
+    def finished(self, provider: str, after: str, limit: int) -> list[str]:
+        """The ids of watched jobs that made a model, in their order, from the one after `after` on."""
+        rows = self._db.rows(
+            "SELECT id FROM jobs WHERE provider = ? AND id > ? AND status = 'succeeded' AND NOT ignored"
+            " ORDER BY id LIMIT ?",
+            provider,
+            after,
+            limit,
+        )
+        return [id for (id,) in rows]
+
     def fingerprints(self, provider: str, ids: Sequence[str]) -> dict[str, bytes | None]:
         """The fingerprint of the listed entry last dealt with, for those of these ids that are known."""
         found: dict[str, bytes | None] = {}
