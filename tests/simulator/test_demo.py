@@ -42,7 +42,7 @@ async def test_the_story_ends_well() -> None:
         "cause: invalid data",
         "translator is paused",
         "killed with SIGKILL",
-        "nightly is running (seen only afterwards)",
+        "nightly is running · seen only afterwards",
     ):
         assert line in told
     assert re.search(r"webhook +openai +💾 support-bot has checkpoints at steps 100, 200 and 300\n", told)
@@ -208,7 +208,7 @@ async def test_a_message_is_one_line_whoever_gets_it() -> None:
     assert await shown(*came) == "webhook slack mail  openai-prod ▶️ support-bot-v7 is running\n"
     assert (await shown(*came[1:])).startswith("        slack mail  openai-prod ▶️")
     again = await shown(came[0], came[0])
-    assert again.splitlines()[1].endswith("is running (again, the same message)")
+    assert again.splitlines()[1].endswith("is running · again, the same message")
 
 
 async def test_an_end_shows_what_came_of_it() -> None:

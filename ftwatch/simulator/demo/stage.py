@@ -130,16 +130,16 @@ class Stage:
 
     def _print(self, line: _Line) -> None:
         told = line.told
-        note = "again, the same message" if line.is_repeated else _note(told)
-        title = _title(told, line.steps) + (f" ({note})" if note else "")
+        note = " · again, the same message" if line.is_repeated else _note(told)
+        title = _title(told, line.steps) + note
         more = [] if line.is_repeated else list(self._details(told))
         # A title begins with an icon of two columns and one letter.
         room = self.width - WHAT - 1
         if len(more) == 1 and not note and len(f"{title}: {more[0]}") <= room:
             title, more = f"{title}: {more[0]}", []
         first, *rest = _wrapped(title, room, indent=MORE - WHAT)
-        shown = f"({note})"
-        first, *rest = (text.replace(shown, self.style(shown, "dim")) for text in (first, *rest))
+        if note:
+            first = first.replace(note, self.style(note, "dim"))
         who = " ".join(
             self.style(name, name) if name in line.channels else " " * len(name) for name in CHANNELS
         )
@@ -181,8 +181,10 @@ def _title(told: Told, steps: list[int]) -> str:
 
 
 def _note(told: Told) -> str:
-    """What stands in brackets behind a title."""
-    return "seen only afterwards" if told.was_late else told.word
+    """What stands behind a title: the provider's own word, or how the state was found."""
+    if told.was_late:
+        return " · seen only afterwards"
+    return f" ({told.word})" if told.word else ""
 
 
 def _wrapped(text: str, width: int, indent: int = 0) -> list[str]:
