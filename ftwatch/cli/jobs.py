@@ -11,6 +11,9 @@ from ftwatch.cli import Exit
 from ftwatch.cli.completion import job_names
 from ftwatch.cli.output import ago, as_json, emit, format_option, local, plain, table, tell_wire, utc
 
+# So many of the last lines of a job's own log are shown.
+LOG_TAIL = 5
+
 
 @contextmanager
 def reading(config: str | None) -> Iterator[tuple[Any, Any]]:
@@ -142,6 +145,10 @@ def show(config: str | None, job: str, output: str) -> int:
                     "job": row.known.snapshot,
                     "gone": row.known.gone,
                     "summary": _summary(row, store),
+                    "metrics": row.known.metrics,
+                    "series": [{"step": step, **found} for step, found in store.journals.series(key)],
+                    "checkpoints": store.journals.saved(key),
+                    "log": store.journals.lines(key),
                     "events": [event for _, event in history],
                     "deliveries": [
                         {**to_builtins(delivery), "tries": store.history.attempts(delivery.id)}
@@ -168,6 +175,7 @@ def _summary(row: Any, store: Any) -> Any:
 
 def _show(row: Any, history: list[Any], store: Any) -> None:
     from ftwatch.core.cause import in_words
+    from ftwatch.core.event import is_mere_progress
     from ftwatch.core.message import compose
     from ftwatch.core.result import duration, figures
 
@@ -185,7 +193,8 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
         "created": local(job.created_at),
         "finished": local(job.finished_at),
         "duration": duration(job, summary) if job.status.is_terminal else None,
-        "final": figures(summary.metrics) if summary else None,
+        "final" if summary else "figures": figures(summary.metrics if summary else row.known.metrics),
+        "checkpoints": _saved(store.journals.saved(job.key)),
         "trained tokens": f"{job.trained_tokens:,}" if job.trained_tokens else None,
         "labels": ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items())),
         "url": job.url,
@@ -194,7 +203,11 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
     for label, value in facts.items():
         if value:
             click.echo(f"{label + ':':<18}{plain(value)}")
+    for line in store.journals.lines(job.key, limit=LOG_TAIL):
+        click.echo(f"{'log:':<18}{local(line.at) or '?'}  {plain(line.message)}")
     for _, event in history:
+        if is_mere_progress(event):
+            continue
         click.echo(f"\n{local(event.created_at)}  {plain(compose(event).title)}  ({event.severity})")
         for change in event.changes:
             if change.field != "status":
@@ -207,6 +220,15 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
                 click.echo(f"        {local(one.at)}  {one.outcome} after {one.took:.1f} s{reason}")
         for notifier, reason in store.history.verdicts(event.id):
             click.echo(f"    · {notifier}: not told, {plain(reason)}")
+
+
+def _saved(found: list[Any]) -> str | None:
+    """How many checkpoints there are, and the last one."""
+    if not found:
+        return None
+    last = found[-1]
+    named = f", the last one {last.model or last.id or ''}".rstrip()
+    return f"{len(found)}{named}" + (f" at step {last.step}" if last.step is not None else "")
 
 
 def _fate(delivery: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from ftwatch.core.diff import Change
+from ftwatch.core.diff import Change, is_volatile
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.span import MINUTE
 
@@ -207,6 +207,12 @@ def digest(*parts: object) -> str:
 def is_late(event: Event, now: float) -> bool:
     """Whether an event is told long after it happened, or is one of many that a calendar brings at once."""
     return now - event.created_at >= LATE or event.type == ALERT + "retiring"
+
+
+def is_mere_progress(event: Event) -> bool:
+    """Whether an event tells only of a moving progress bar."""
+    job = event.job
+    return job is not None and bool(event.changes) and all(is_volatile(c, job.status) for c in event.changes)
 
 
 def event_id(link: str | JobKey, type: str, changes: Iterable[Change] = (), *more: Any) -> str:

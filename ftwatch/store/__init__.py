@@ -13,8 +13,7 @@ from msgspec import Struct
 
 from ftwatch.core.announce import Announcement
 from ftwatch.core.delivery import Breaker
-from ftwatch.core.diff import is_volatile
-from ftwatch.core.event import Event, encode, is_late
+from ftwatch.core.event import Event, encode, is_late, is_mere_progress
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Assignment, Decision, Refusal
 from ftwatch.core.signature import message_id
@@ -200,7 +199,7 @@ class Store:
                 event.severity,
                 event.data.provider or None,
                 job.id if job else None,
-                _is_volatile(event),
+                is_mere_progress(event),
                 is_late(event, now),
                 now,
                 encode(event),
@@ -267,8 +266,3 @@ class Store:
                     " (SELECT 1 FROM events e WHERE e.id = verdicts.event_id)"
                 )
         return gone
-
-
-def _is_volatile(event: Event) -> bool:
-    job = event.job
-    return job is not None and bool(event.changes) and all(is_volatile(c, job.status) for c in event.changes)

@@ -15,7 +15,8 @@ from ftwatch.cli import Exit
 from ftwatch.core.announce import ProviderState, degraded, watching
 from ftwatch.core.delivery import Rejected, Retry, Sent
 from ftwatch.core.event import Summary
-from ftwatch.core.job import JobError, Progress
+from ftwatch.core.job import JobError, JobKey, Progress
+from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Recipient, Route, Routing, parse_match
 from ftwatch.store import Batch, Store
 
@@ -267,3 +268,26 @@ def test_a_notifier_that_left_the_config_is_still_owed(tool: Any, world: Any, up
     world.happen("a", "running")
     world.configure("providers: {openai: {}}\nnotifiers: {other: {kind: console}}")
     assert "orphaned: not in the config any more" in tool("status").out
+
+
+def test_show_has_the_jobs_own_log(tool: Any, world: Any) -> None:
+    world.happen("a", "running", name="bot")
+    store = Store(world.database)
+    journal = Journal(
+        lines=(
+            Line(key="1", at=int(NOW), message=f"Fine-tuning job started {HOSTILE}"),
+            Line(key="2", at=int(NOW) + 60, message="Step 10", step=10, metrics={"train_loss": 1.25}),
+        ),
+        checkpoints=(Checkpoint(id="c", step=10, model="ft:m:ckpt-step-10"),),
+    )
+    with store.db.transaction():
+        store.journals.add(JobKey("openai", "a"), 0, journal, NOW)
+    store.close()
+    said = tool("show", "a")
+    assert "2026-11-18 11:07:40  Step 10" in said.out
+    assert "1, the last one ft:m:ckpt-step-10 at step 10" in said.out
+    assert not set(STEERS) & set(said.out)
+    found = tool("show", "a", "-o", "json").json
+    assert found["series"] == [{"step": 10, "train_loss": 1.25}]
+    assert [line["message"][:7] for line in found["log"]] == ["Fine-tu", "Step 10"]
+    assert found["checkpoints"][0]["model"] == "ft:m:ckpt-step-10"
