@@ -283,3 +283,20 @@ async def test_a_full_disk_takes_nothing_half_and_loses_nothing(store: Store, cl
     store.db.rows("PRAGMA max_page_count = 1000000")
     again = Watch(store, clock, account)
     assert len(await again.round(150)) == 90
+
+
+async def test_when_a_crowd_has_gone_who_is_left_does_not_wait_as_long(store: Store, clock: Any) -> None:
+    account = Account(page_size=10)
+    for number in range(60):
+        account.put(f"j{number:02}", Status.RUNNING)
+    watch = Watch(store, clock, account, poll=30.0, discover=30.0)
+    await watch.round()
+    await watch.round(40)
+    # All but the oldest one end, which stands on the last page; then it does, too.
+    for number in range(1, 60):
+        account.put(f"j{number:02}", Status.SUCCEEDED)
+    for _ in range(2):
+        await watch.round(40)
+    account.put("j00", Status.FAILED)
+    told = await watch.round(40) + await watch.round(40)
+    assert told == ["job.failed j00"]

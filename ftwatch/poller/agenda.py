@@ -30,6 +30,7 @@ class Agenda:
         self._clock = clock
         self._turns: dict[str, Turn] = {}
         self._stubborn: dict[str, float] = {}
+        self._crowded = False
         self.wanted: dict[str, bytes | None] = {}
 
     def plan(self, active: Mapping[str, Known], *, crowded: bool) -> None:
@@ -37,6 +38,13 @@ class Agenda:
         ticks = self._clock.ticks()
         for id in self._turns.keys() - active.keys():
             del self._turns[id]
+        if self._crowded and not crowded:
+            # The listing does not show every change any more; nobody may wait as long as it allowed.
+            for id, turn in self._turns.items():
+                soon = ticks + self._clock.luck() * self._poll
+                if turn.at > soon:
+                    self._turns[id] = Turn(soon, "there are few jobs again")
+        self._crowded = crowded
         for id in active.keys() - self._turns.keys():
             # Many at once would all be due together again and again.
             at = ticks + (self._clock.luck() * NOW_AND_AGAIN if crowded else 0.0)
