@@ -24,6 +24,12 @@ from ftwatch.simulator.receivers import Arrival
 from ftwatch.simulator.upstream import StillClock, Upstream
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide a terminal as the demo makes use of, wherever the tests run."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 async def test_the_story_ends_well() -> None:
     out = io.StringIO()
     code = await demo(keep=False, seconds=45, out=out)

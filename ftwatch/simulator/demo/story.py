@@ -27,7 +27,7 @@ from ftwatch.store import Store, StoreError
 
 __all__ = ["demo"]
 
-OPENAI, AWAY = "openai", "together"
+AWAY = "together"
 # Of the one that goes away people hear that it is watched, that it is not, and that it is again.
 ABOUT_PROVIDERS = {**dict.fromkeys(KINDS, 1), AWAY: 3}
 # A shorter story (seconds) goes by faster than a daemon that looks every second can follow.
