@@ -199,6 +199,8 @@ class Provider(Protocol):
     """Whether a job that succeeded tells which model it made. May be left out: True."""
     model_from_checkpoint: ClassVar[bool]
     """Whether that stands in its last checkpoint instead. May be left out: False."""
+    rate: ClassVar[float]
+    """How many requests per second the service lets an account ask. May be left out: 10."""
     log_types: ClassVar[frozenset[str]]
     """Every type that a line of a job log can have; another one is drift. May be left out: any will do."""
 

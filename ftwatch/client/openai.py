@@ -51,6 +51,7 @@ class Relative:
 
     list_is_truth: ClassVar[bool] = False
     log_is_cheap: ClassVar[bool] = True
+    log_types: ClassVar[frozenset[str]] = frozenset({"message", "metrics", "moderation_checks"})
 
     def __init__(
         self,

@@ -20,6 +20,9 @@ from ftwatch.plugins import Audience
 
 __all__ = ["names_of", "notifiers", "providers"]
 
+# Requests per second to an account, where neither the file nor the kind says otherwise.
+USUAL_RATE = 10.0
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAMES = "letters, digits, - _ and . (at most 64)"
 
@@ -43,7 +46,7 @@ def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
             labels=common.labels,
             poll=common.poll,
             discover=common.discover,
-            rate=common.rate,
+            rate=common.rate if common.rate is not None else kind.rate,
             baseline=common.baseline,
             watch=watch,
             since=since,
@@ -139,6 +142,7 @@ class _Kind:
     audience: Audience
     folds: int
     member_label: str | None
+    rate: float
 
 
 def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:
@@ -212,7 +216,8 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
         audience: Audience = found.audience if socket == "notifier" else "people"
         retry, folds = getattr(found, "retry", RetryPolicy()), getattr(found, "folds", 0)
         member_label = getattr(found.Options, "member_label", None)
-        return _Kind(kind, found.Options, retry, audience, folds, member_label)
+        rate = getattr(found, "rate", USUAL_RATE)
+        return _Kind(kind, found.Options, retry, audience, folds, member_label, rate)
     except Exception as error:  # a guest's module may fail in any way
         raise _guest(kind, error, desk, place) from None
 

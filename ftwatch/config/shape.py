@@ -127,8 +127,8 @@ class Provider:
     labels: dict[str, str] = field(default_factory=dict)
     poll: float = _span("30s", 1.0)
     discover: float = _span("2m", 1.0)
-    rate: float = field(
-        default=10.0,
+    rate: float | None = field(
+        default=None,
         metadata={
             "read": _rate,
             "schema": {"type": "string", "pattern": rf"^{_RATE.pattern}$", "default": "600/min"},

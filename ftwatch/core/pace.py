@@ -68,8 +68,7 @@ class Budget:
     def learn(self, status: int, headers: Mapping[str, str], now: float) -> None:
         """What an answer says about the pace. Header names in lower case; nonsense is passed over."""
         self._turn_to(now)
-        remaining = _number(headers.get("x-ratelimit-remaining-requests"))
-        reset = span_of(headers.get("x-ratelimit-reset-requests", ""))
+        remaining, reset = _left(headers)
         if remaining is not None and reset is not None and reset > 0:
             # What is left, spread over the time until there is more. A bucket that refills settles at half.
             self._spread = min(reset / max(remaining, 1.0), LONGEST_BLOCK)
@@ -129,6 +128,28 @@ def span_of(text: str) -> float | None:
             return None
         seconds = plain
     return seconds if seconds <= 366 * 86400 else None
+
+
+# How services say what is left of their budget, and for how long: OpenAI and many others, the header fields
+# that the IETF works on, as structured fields (Hugging Face) and before that.
+_FIELDS = (
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ("x-ratelimit-remaining", "x-ratelimit-reset"),
+    ("ratelimit-remaining", "ratelimit-reset"),
+)
+_STRUCTURED = re.compile(r"r=(\d{1,9})\s*;\s*t=(\d{1,9})(?:\s*[;,]|$)")
+
+
+def _left(headers: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """How many requests are left, and for how many seconds; None where an answer does not say."""
+    for remaining, reset in _FIELDS:
+        if remaining in headers:
+            return _number(headers[remaining]), span_of(headers.get(reset, ""))
+    # Of several budgets the one that ends first counts.
+    found = [
+        (float(left), float(span)) for left, span in _STRUCTURED.findall(headers.get("ratelimit", "")[:500])
+    ]
+    return min(found, default=(None, None))
 
 
 def _wish(headers: Mapping[str, str]) -> float | None:

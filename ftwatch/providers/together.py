@@ -64,6 +64,21 @@ WANDB = {
     "url": "wandb_url",
 }
 
+# Every type of event that the service's own client knows, and what the other parts of a log are made of here.
+TYPES = frozenset(
+    {
+        *("job_pending", "job_start", "job_stopped", "job_complete", "job_error", "job_user_error"),
+        *("job_restarted", "cancel_requested", "refund", "warning", "billing_limit", "early_stopped"),
+        *("model_downloading", "model_download_complete", "training_start", "training_complete"),
+        *("training_data_downloading", "training_data_download_complete", "checkpoint_save"),
+        *("validation_data_downloading", "validation_data_download_complete", "wandb_init"),
+        *("epoch_complete", "eval_complete", "compressing_model", "model_compressing"),
+        *("model_compression_complete", "model_uploading", "model_upload_complete"),
+        *("model_uploading_to_hf", "model_upload_to_hf_complete", "tokenized_dataset_upload_complete"),
+        *("message", "metrics"),
+    }
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ApiOptions):
@@ -79,6 +94,7 @@ class Together:
     """An account on Together."""
 
     Options: ClassVar[type] = Options
+    log_types: ClassVar[frozenset[str]] = TYPES
     list_is_truth: ClassVar[bool] = False
     key_variable: ClassVar[str] = "TOGETHER_API_KEY"
     # The whole listing is one page, and in no order that is promised.

@@ -214,3 +214,36 @@ def test_back_off_doubles_from_a_second_to_five_minutes() -> None:
 def test_luck_takes_at_most_half(failures: int, luck: float) -> None:
     whole = backoff(failures, 0.0)
     assert whole / 2 <= backoff(failures, luck) <= whole
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-ratelimit-remaining-requests": "10", "x-ratelimit-reset-requests": "20s"},
+        {"x-ratelimit-remaining": "10", "x-ratelimit-reset": "20"},
+        {"ratelimit-remaining": "10", "ratelimit-reset": "20"},
+        {"ratelimit": '"api";r=10;t=20'},
+        {"ratelimit": '"pages";r=900;t=300, "api";r=10;t=20'},
+    ],
+)
+def test_what_is_left_is_spread_however_a_service_says_it(headers: dict[str, str]) -> None:
+    budget = Budget(1000.0, burst=1)
+    budget.learn(200, headers, 0.0)
+    budget.wait(0.0)
+    assert budget.wait(0.0) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ratelimit": "lots"},
+        {"ratelimit": '"api";r=;t='},
+        {"x-ratelimit-remaining": "10", "x-ratelimit-reset": "1795000000"},
+        {"x-ratelimit-remaining": "many", "x-ratelimit-reset": "20"},
+    ],
+)
+def test_what_says_nothing_slows_nothing_down(headers: dict[str, str]) -> None:
+    budget = Budget(1000.0, burst=1)
+    budget.learn(200, headers, 0.0)
+    budget.wait(0.0)
+    assert budget.wait(0.0) == pytest.approx(0.001)
