@@ -34,7 +34,7 @@ class Exit:
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Watch and tell, until stopped."),
     "once": ("run", "One round of everything, for cron."),
-    "demo": ("run", "See it work: a simulated provider, the real daemon."),
+    "demo": ("run", "See it work: simulated providers, the real daemon."),
     "init": ("init", "Find keys, list jobs, write a first config."),
     "check": ("check", "Say what is wrong with the config, and who gets what."),
     "status": ("jobs", "One screen: can I trust it?"),

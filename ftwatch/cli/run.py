@@ -67,7 +67,7 @@ def once(config: str | None, dry_run: bool, wait_lock: float) -> int:
 @click.option("--keep", is_flag=True, help="Stay up when the story has been told.")
 @click.option("--seconds", default=60.0, show_default=True, help="How long the story takes.")
 def demo(keep: bool, seconds: float) -> int:
-    """See it work: a simulated provider, the real daemon, messages; no key needed."""
+    """See it work: simulated providers, the real daemon, messages; no key needed."""
     import anyio
 
     from ftwatch.simulator.demo import demo as tell
