@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from ftwatch.core.job import Status
@@ -300,3 +302,21 @@ async def test_when_a_crowd_has_gone_who_is_left_does_not_wait_as_long(store: St
     account.put("j00", Status.FAILED)
     told = await watch.round(40) + await watch.round(40)
     assert told == ["job.failed j00"]
+
+
+async def test_a_provider_that_hangs_slows_no_other(store: Store, clock: Any) -> None:
+    class Hanging(Account):
+        async def page(self, anchor: str | None) -> bytes:
+            await anyio.sleep_forever()
+            return b""
+
+    well = Account()
+    hangs, goes_on = Watch(store, clock, Hanging()), Watch(store, clock, well)
+    well.put("j1", Status.RUNNING)
+    async with anyio.create_task_group() as group:
+        group.start_soon(hangs.poller.run, lambda seconds: None)
+        await anyio.lowlevel.checkpoint()
+        assert await goes_on.round() == ["ftwatch.provider.watching p"]
+        well.put("j1", Status.FAILED)
+        assert await goes_on.round(60) == ["job.failed j1"]
+        group.cancel_scope.cancel()
