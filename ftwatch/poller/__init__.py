@@ -148,7 +148,6 @@ class Poller:
         if not self._ledger.is_open:
             self._inquiry.reopen(await self._ledger.open())
             self._walk.reopen()
-            self._wake_at = 0.0
         woken = await self._wake()
         if self._clock.ticks() < self._health.blocked_until:
             return woken
@@ -190,7 +189,12 @@ class Poller:
             awake += await ledger.run(jobs.waking, self.config.name, now, WOKEN)
         if awake:
             await ledger.take(dict.fromkeys(awake))
-        self._wake_at = await ledger.run(jobs.next_wake, self.config.name)
+        if ledger.has_moved:
+            ledger.has_moved = False
+            self._wake_at = await ledger.run(jobs.next_wake, self.config.name)
+        elif self._wake_at is not None and self._wake_at <= now:
+            # Nobody had anything to say; whoever wanted to be asked now is not asked without end.
+            self._wake_at = now + LONGEST_NAP
         return len(awake) >= WOKEN
 
     async def _judge_anew(self) -> bool:
@@ -209,7 +213,6 @@ class Poller:
             return True
         self._judged = ""
         await ledger.announce(Announcement(state=replace(ledger.state, judged=mark)))
-        self._wake_at = await ledger.run(ledger.store.jobs.next_wake, self.config.name)
         return False
 
     async def _ask_for_ends(self) -> None:

@@ -29,7 +29,8 @@ RACES = 5
 class Ledger:
     """A provider's side of the store. `active` holds the jobs that must still be asked about, by id.
 
-    `ends` is when models of this provider stop answering, as it says itself (Unix seconds).
+    `ends` is when models of this provider stop answering, as it says itself (Unix seconds). `has_moved`:
+    something was read or committed since somebody set it to False.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Ledger:
         self.routing = routing
         self.active: dict[str, Known] = {}
         self.is_open = False
+        self.has_moved = False
         self.state = ProviderState(name=config.name)
         self.ends: dict[str, int] = {}
         self.names_models = names_models
@@ -71,7 +73,7 @@ class Ledger:
         if state.scope != scope:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
         self.active = await self.run(jobs.active, name)
-        self.state, self.is_open = state, True
+        self.state, self.is_open, self.has_moved = state, True, True
         return await self.run(jobs.last_asked, name)
 
     def close(self) -> None:
@@ -81,6 +83,7 @@ class Ledger:
     async def take(self, looks: dict[str, Look | None], *, baseline: bool = False) -> list[Decision]:
         """Decides about looks (None: only time went by) and commits what follows; returns what was new."""
         decisions = await self.run(self._decide_and_commit, looks, baseline)
+        self.has_moved = self.has_moved or bool(decisions)
         for decision in decisions:
             known = decision.known
             if known is not None and known.is_active:
