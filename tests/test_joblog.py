@@ -14,7 +14,7 @@ from ftwatch.config import NotifierConfig
 from ftwatch.core.delivery import RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Status
-from ftwatch.core.journal import Line
+from ftwatch.core.journal import Checkpoint, Line
 from ftwatch.core.route import Recipient, Routing
 from ftwatch.core.rule import Retiring
 from ftwatch.dispatcher import Dispatcher
@@ -415,3 +415,135 @@ async def test_news_by_itself_brings_the_next_look_forward(store: Store, clock: 
             group.cancel_scope.cancel()
     assert watch.poller.turns()["j1"].why == "something asked for it"
     assert await watch.round() == ["job.created j1"]
+
+
+async def test_a_log_that_may_not_be_read_withholds_nothing(store: Store, clock: Any) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    await watch.round()
+    account.log_failing = ProviderError("HTTP 403: events are not yours", denied=True)
+    await watch.round(100)
+    account.put("j1", Status.FAILED)
+    told = await watch.round(60)
+    assert "job.failed j1" in told
+    assert "ftwatch.provider.degraded p" not in told
+
+
+async def test_a_log_that_is_throttled_for_ever_withholds_an_end_for_a_while_only(
+    store: Store, clock: Any
+) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    account.put("j2", Status.RUNNING)
+    await watch.round()
+    account.log_failing = ProviderError("HTTP 429", throttled=True)
+    account.put("j1", Status.FAILED)
+    told: list[str] = []
+    for _ in range(8):
+        told += await watch.round(60)
+    assert "job.failed j1" in told
+
+
+async def test_ended_jobs_whose_log_fails_once_keep_their_proven_states(store: Store, clock: Any) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.SUCCEEDED)
+    account.logs["j1"] = [
+        Line(key=str(at), at=int(clock.now()) + at, message=status, status=status)
+        for at, status in ((1, Status.QUEUED), (2, Status.RUNNING))
+    ]
+    account.log_failing = ProviderError("HTTP 500")
+    assert await watch.round(200) == []
+    account.log_failing = None
+    told = await watch.round(60) + await watch.round(60)
+    assert told == ["job.created j1", "job.queued j1", "job.running j1", "job.succeeded j1"]
+
+
+class Saving(Logging):
+    """One whose jobs name their model in their last checkpoint, which stands in a list of its own."""
+
+    log_parts = ("events", "checkpoints")
+    model_from_checkpoint = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved: list[Checkpoint] = []
+        self.fail_checkpoints = False
+
+    async def log(self, id: str, part: str, anchor: str | None) -> bytes:
+        if part == "events":
+            return await super().log(id, part, anchor)
+        if self.fail_checkpoints:
+            raise ProviderError("HTTP 500")
+        return msgspec.json.encode(self.saved[::-1])
+
+    def read_log(self, part: str, body: bytes) -> LogPage:
+        if part == "events":
+            return super().read_log(part, body)
+        return LogPage(checkpoints=tuple(msgspec.json.decode(body, type=list[Checkpoint])))
+
+    def read(self, raw: bytes) -> Any:
+        return msgspec.structs.replace(super().read(raw), fine_tuned_model=None)
+
+
+async def test_a_model_that_was_named_before_the_end_is_the_jobs_and_stays_so(
+    store: Store, clock: Any
+) -> None:
+    account = Saving()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.RUNNING)
+    await watch.round(200)
+    account.saved = [Checkpoint(id="c", step=5, model="m:5")]
+    account.logs["j1"] = [Line(key="a", message="step", type="message")]
+    assert "fine_tuning.checkpoint.created" in [e.type for e in await events_of(watch, 100)]
+    account.put("j1", Status.SUCCEEDED)
+    (end,) = await events_of(watch, 60)
+    assert end.job.fine_tuned_model == "m:5"
+    account.put("j1", Status.SUCCEEDED, seed=3)
+    (late,) = await events_of(watch, 3600)
+    assert [change.field for change in late.changes] == ["seed"]
+
+
+async def events_of(watch: Watch, after: float) -> list[Any]:
+    """What is told after so many seconds."""
+    seq = watch.seq
+    await watch.round(after)
+    return [event for _, event in watch.store.history.events(after=seq, limit=100)]
+
+
+async def test_what_was_read_half_is_read_again(store: Store, clock: Any) -> None:
+    account = Saving()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.RUNNING)
+    now = int(clock.now())
+    account.logs["j1"] = [Line(key="1", at=now + 1, message="running", status=Status.RUNNING)]
+    await watch.round(200)
+    await watch.round(100)
+    account.fail_checkpoints = True
+    account.logs["j1"] = [
+        Line(key=str(at), at=now + at, message=status, status=status)
+        for at, status in ((1, Status.RUNNING), (2, Status.PAUSED), (3, Status.RUNNING))
+    ]
+    await watch.round(100)
+    account.fail_checkpoints = False
+    assert await watch.round(100) == ["job.paused j1", "job.running j1"]
+
+
+async def test_retention_makes_no_old_checkpoint_news(store: Store, clock: Any) -> None:
+    account = Saving()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    await watch.round()
+    await watch.round(100)
+    account.saved = [Checkpoint(id="c", step=5, model="m:5")]
+    account.logs["j1"] = [Line(key="a", message="step", type="message")]
+    assert len(await events_of(watch, 100)) == 1
+    clock.time += 10 * 86400
+    store.prune(clock.now(), 86400)
+    account.logs["j1"].append(Line(key="b", message="another", type="message"))
+    assert await watch.round(100) == []

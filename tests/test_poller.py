@@ -320,3 +320,115 @@ async def test_a_provider_that_hangs_slows_no_other(store: Store, clock: Any) ->
         well.put("j1", Status.FAILED)
         assert await goes_on.round(60) == ["job.failed j1"]
         group.cancel_scope.cancel()
+
+
+async def test_jobs_that_went_one_by_one_are_no_reason_to_doubt_the_account(store: Store, clock: Any) -> None:
+    account = Account(page_size=20)
+    for number in range(10):
+        account.put(f"j{number}", Status.RUNNING)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    told: list[str] = []
+    for number in range(6):
+        del account.jobs[f"j{number}"]
+        for _ in range(4):
+            told += await watch.round(130)
+        assert watch.poller.problem is None
+    assert told == [f"job.gone j{number}" for number in range(6)]
+
+
+async def test_a_baseline_whose_anchor_is_deleted_begins_anew(store: Store, clock: Any) -> None:
+    account = Account()
+    for number in range(12):
+        account.put(f"j{number:02}", Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    await watch.poller.poll_once()
+    await watch.poller.poll_once()
+    del account.jobs["j06"]
+    assert await watch.round() == ["ftwatch.provider.watching p"]
+    assert watch.poller.problem is None
+
+
+async def test_a_listing_that_answers_is_no_recovery_of_jobs_that_do_not(store: Store, clock: Any) -> None:
+    class Closed(Account):
+        async def retrieve(self, id: str) -> bytes:
+            raise ProviderError("HTTP 403", denied=True)
+
+    account = Closed()
+    watch = Watch(store, clock, account, poll=300.0)
+    await watch.round()
+    account.put("j1", Status.RUNNING)
+    told: list[str] = []
+    for _ in range(60):
+        told += await watch.round(30)
+    assert told == ["job.created j1", "ftwatch.provider.degraded p"]
+
+
+async def test_in_a_crowd_too_who_did_not_answer_is_asked_again_before_long(store: Store, clock: Any) -> None:
+    account = Account(page_size=100)
+    for number in range(60):
+        account.put(f"j{number:02}", Status.RUNNING)
+    watch = Watch(store, clock, account, poll=30.0, discover=30.0)
+    await watch.round()
+    await watch.round(40)
+    account.put("j03", Status.FAILED)
+    account.failing_once = {"j03"}  # type: ignore[attr-defined]
+    true = account.retrieve
+
+    async def retrieve(id: str) -> bytes:
+        if id in account.failing_once:  # type: ignore[attr-defined]
+            account.failing_once.clear()  # type: ignore[attr-defined]
+            raise ProviderError("HTTP 500")
+        return await true(id)
+
+    account.retrieve = retrieve  # type: ignore[method-assign]
+    assert await watch.round(40) + await watch.round(40) == ["job.failed j03"]
+
+
+async def test_what_asks_for_a_look_while_one_is_under_way_gets_another(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account, poll=3600.0)
+    account.put("j1", Status.RUNNING)
+    await watch.round()
+    true = account.retrieve
+
+    async def retrieve(id: str) -> bytes:
+        found = await true(id)
+        account.retrieve = true  # type: ignore[method-assign]
+        account.put("j1", Status.FAILED)
+        watch.poller.poke("j1")
+        return found
+
+    account.retrieve = retrieve  # type: ignore[method-assign]
+    watch.poller.poke("j1")
+    assert await watch.round() == ["job.failed j1"]
+
+
+async def test_a_forgotten_job_is_not_asked_for_any_more(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    await watch.round()
+    store.forget("p", "j1")
+    await watch.round(60)
+    account.asked.clear()
+    for _ in range(20):
+        await watch.round(60)
+    assert "j1" not in account.asked
+
+
+async def test_a_failing_disk_is_not_taken_for_a_failing_provider(store: Store, clock: Any) -> None:
+    from ftwatch.store import Damaged
+
+    account = Account()
+    watch = Watch(store, clock, account)
+    account.put("j1", Status.RUNNING)
+    await watch.round()
+
+    def broken(*args: Any) -> Any:
+        raise Damaged("disk I/O error")
+
+    store.jobs.load = broken  # type: ignore[method-assign]
+    clock.time += 60
+    with pytest.raises(Damaged):
+        await watch.poller.poll_once()

@@ -44,7 +44,8 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     goes on; `scope` stands for the `watch` it was made under. `words` are unknown statuses already told,
     `unreadable` the fingerprints of entries already told, `told` who knows that it is degraded. `drift` is
     how the listing was said to have changed, `drifts` what else has; `retired_at`: the service has ended.
-    `successors` are jobs that it started anew under another id, and the ids they had before; `judged` stands
+    `successors` are jobs that it started anew under another id, and the ids they had before; `ends` is
+    when its models stop answering, as it says itself (Unix seconds; None: not known yet); `judged` stands
     for the rules that every finished job was last judged by.
     """
 
@@ -64,6 +65,7 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     drifts: tuple[str, ...] = ()
     retired_at: float | None = None
     successors: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, int] | None = None
     judged: str = ""
 
 

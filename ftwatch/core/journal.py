@@ -4,6 +4,7 @@ The provider's own list is called the job log here, never "events". Kinds transl
 a log proves about states between two looks is worked out here too. Pure, as everything in this folder.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
 from msgspec import Struct, field
@@ -20,8 +21,10 @@ __all__ = [
     "Line",
     "Proof",
     "between",
+    "caught_up",
     "checkpoint_key",
     "fresh",
+    "in_order",
     "keyed",
     "series",
     "since",
@@ -88,8 +91,18 @@ class Journal(Struct, frozen=True, kw_only=True):
         return not self.lines and not self.checkpoints
 
     def joined(self, other: "Journal") -> "Journal":
-        """This and another one."""
-        return Journal(lines=self.lines + other.lines, checkpoints=self.checkpoints + other.checkpoints)
+        """This and another one about the same job: everything once, in the order of its time."""
+        lines = list({line.key: line for line in (*self.lines, *other.lines)}.values())
+        saved = {checkpoint_key(one): one for one in (*self.checkpoints, *other.checkpoints)}
+        return Journal(lines=tuple(in_order(lines)), checkpoints=tuple(saved.values()))
+
+
+def in_order(lines: Iterable[Line]) -> list[Line]:
+    """Lines by their times where all have one; within a second, and else, in the order they are in."""
+    found = list(lines)
+    if all(line.at is not None for line in found):
+        found.sort(key=lambda line: line.at or 0)
+    return found
 
 
 def keyed(lines: Iterable[Line]) -> tuple[Line, ...]:
@@ -99,22 +112,23 @@ def keyed(lines: Iterable[Line]) -> tuple[Line, ...]:
     are told apart by their number.
     """
     found: dict[str, Line] = {}
+    alike = Counter[tuple[object, ...]]()
     for line in lines:
         key = line.key
         if not key:
             content = (line.at, line.type, line.message, line.step)
-            nth = 0
-            while (key := digest(*content, nth)[:20]) in found:
-                nth += 1
+            key = digest(*content, alike[content])[:20]
+            alike[content] += 1
         found.setdefault(key, replace(line, key=key))
     return tuple(found.values())
 
 
 def fresh(journal: Journal, lines: Container[str], checkpoints: Container[str]) -> Journal:
     """What of a journal is not known yet, by its keys."""
+    saved = {checkpoint_key(one): one for one in journal.checkpoints}
     return Journal(
         lines=tuple(line for line in journal.lines if line.key not in lines),
-        checkpoints=tuple(one for one in journal.checkpoints if checkpoint_key(one) not in checkpoints),
+        checkpoints=tuple(one for key, one in saved.items() if key not in checkpoints),
     )
 
 
@@ -163,21 +177,34 @@ def between(states: Sequence[Line], before: Status | None, after: Status) -> Pro
     return Proof(tuple(found), left, states[last] if last is not None else None)
 
 
-def since(
-    states: Sequence[Line], status: Status, looked: float | None
-) -> tuple[tuple[Line, ...], Line | None]:
+def caught_up(
+    states: Sequence[Line], told: Sequence[Status]
+) -> tuple[tuple[Line, ...], tuple[Status, ...], Line | None]:
+    """Lets a log catch up with states that were told without it, in their order.
+
+    Returns the lines after the last of them, which of them the log does not have yet, and the line of the
+    last one that it has. What lies between them and was not told comes too late.
+    """
+    waiting, last, rest = list(told), None, []
+    for line in states:
+        if not waiting:
+            rest.append(line)
+        elif line.status is waiting[0]:
+            waiting.pop(0)
+            last = line
+    return tuple(rest), tuple(waiting), last
+
+
+def since(states: Sequence[Line], status: Status, looked: float) -> tuple[tuple[Line, ...], Line | None]:
     """The lines that tell of what came after the job was `status`, and the line that tells of that, if any.
 
-    For somebody who knows the status from elsewhere and not yet from the log. It may have been so more than
-    once: `looked` (Unix seconds) is when it was seen so by somebody who never told of it; else (None) all
-    that followed the first time is news. No other clock is asked: two of them may be years apart.
+    For somebody who saw it so at `looked` (Unix seconds), and told nobody how it came to be so. It may have
+    been so more than once; no other clock is asked: two of them may be years apart.
     """
     places = [i for i, line in enumerate(states) if line.status is status]
     if places:
-        place = places[0]
-        if looked is not None:
-            seen = [i for i in places if (states[i].at or 0) <= looked + SKEW]
-            place = max(seen, default=places[-1])
+        seen = [i for i in places if (states[i].at or 0) <= looked + SKEW]
+        place = max(seen, default=places[-1])
         return tuple(states[place + 1 :]), states[place]
     rest = list(states)
     while rest and _leads_to(rest[0].status, status):

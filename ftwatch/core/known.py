@@ -1,12 +1,12 @@
 """What is known, what came, what follows: the words between the provider's answer and the store. No logic."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
 from ftwatch.core.event import Event
-from ftwatch.core.job import JobKey, Snapshot
-from ftwatch.core.journal import Journal, Line
+from ftwatch.core.job import JobKey, Snapshot, Status
+from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Match, Routing
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import MINUTE
@@ -19,7 +19,8 @@ class Look(Struct, frozen=True, kw_only=True):
 
     `asked` orders looks by when they were asked; `at` is the wall clock then (Unix seconds). `listed`: from
     a listing that may lag behind, so it never moves a known job back. `fingerprint` stands for the listed
-    bytes that this look settles. `journal` is what came of the job's log (None: it was not asked for).
+    bytes that this look settles. `journal` is what came of the job's log (None: it was not asked
+    for), `saved` the last checkpoint of a service whose jobs name their model there.
     """
 
     key: JobKey
@@ -29,6 +30,7 @@ class Look(Struct, frozen=True, kw_only=True):
     listed: bool = False
     fingerprint: bytes | None = None
     journal: Journal | None = None
+    saved: Checkpoint | None = None
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -40,8 +42,9 @@ class Known(Struct, frozen=True, kw_only=True):
     somebody wanted nothing to be kept of this job; it is known only so as not to be taken for a new one.
 
     Of its log: `logged`: it was read once; `arrival` is the line by which the job came to be what it is, if
-    that is known; `states` are the lines after it which prove states not told yet, `metrics` the last
-    figures, `filled` the snapshot's fields that the log filled in, `attempt` how often it began anew.
+    that is known, `unproved` are the states that were told before the log had them; `states` are the lines
+    after that which prove states not told yet, `metrics` the last figures, `filled` the snapshot's fields
+    that the log filled in, `attempt` how often it began anew.
     """
 
     snapshot: Snapshot
@@ -62,6 +65,7 @@ class Known(Struct, frozen=True, kw_only=True):
     fingerprint: bytes | None = None
     logged: bool = False
     arrival: Line | None = None
+    unproved: tuple[Status, ...] = ()
     states: tuple[Line, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
@@ -89,10 +93,10 @@ class Policy(Struct, frozen=True, kw_only=True):
     settle: float = 2 * MINUTE
     watch: Match | None = None
     baseline: bool = False
-    words: Collection[str] = ()
+    words: list[str] = []
     ends: Mapping[str, int] = {}
     names_models: bool = True
-    successors: Mapping[str, str] = {}
+    successors: dict[str, str] = {}
 
 
 class Assignment(Struct, frozen=True):

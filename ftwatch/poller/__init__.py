@@ -15,6 +15,7 @@ from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
 from ftwatch.core.event import digest
+from ftwatch.core.retirements import TABLE
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import DAY, HOUR
@@ -68,16 +69,18 @@ class Poller:
             clock=clock,
             bell=bell,
             names_models=getattr(provider, "names_models", True),
+            by_checkpoint=getattr(provider, "model_from_checkpoint", False),
         )
         self._health = Health(config, self._ledger, clock)
         self._listing = Listing(provider)
-        good = self._health.good
-        self._inquiry = Inquiry(config, provider, self._ledger, self._listing, clock, good=good)
-        self._walk = Walk(config, provider, self._ledger, self._listing, self._inquiry, clock, good=good)
+        self._inquiry = Inquiry(config, provider, self._ledger, self._listing, clock, good=self._health.good)
+        self._walk = Walk(
+            config, provider, self._ledger, self._listing, self._inquiry, clock, good=self._listed_well
+        )
         self._poked = anyio.Event()
         self._wake_at: float | None = None
         self._ends_at = 0.0
-        self._judged = ""
+        self._mark = self._judged = ""
 
     @property
     def problem(self) -> str | None:
@@ -149,6 +152,7 @@ class Poller:
             self._inquiry.reopen(await self._ledger.open())
             self._walk.reopen()
         woken = await self._wake()
+        self._health.heard = False
         if self._clock.ticks() < self._health.blocked_until:
             return woken
         try:
@@ -166,9 +170,15 @@ class Poller:
             said = f"{type(error).__name__} in the code of {self.config.kind!r}"
             await self._health.failed(ProviderError(said))
             return woken
-        unreadable, self._listing.unreadable = self._listing.unreadable, {}
-        await self._health.well(unreadable, self._inquiry.logbook.drift())
+        if self._health.heard:
+            unreadable, self._listing.unreadable = self._listing.unreadable, {}
+            await self._health.well(unreadable, self._inquiry.logbook.drift())
         return again or woken or self._next_due() <= self._clock.ticks()
+
+    def _listed_well(self) -> None:
+        """The listing answered; that says little where the jobs themselves do not."""
+        if not self._inquiry.agenda.owes:
+            self._health.good()
 
     def _next_due(self) -> float:
         """When (ticks) something is to be done next."""
@@ -202,16 +212,20 @@ class Poller:
 
         True: there are more.
         """
-        ledger = self._ledger
-        mark = digest(repr(ledger.rules), ledger.ends)
-        if ledger.state.judged == mark or ledger.state.baseline_at is None:
+        ledger, state = self._ledger, self._ledger.state
+        mark = digest(repr(ledger.rules), repr(TABLE), state.ends)
+        if state.baseline_at is None or state.judged == mark:
             return False
+        if isinstance(self._provider, Retiring) and state.ends is None:
+            # Judged without, models that are to end would seem not to.
+            return False
+        if self._mark != mark:
+            self._mark, self._judged = mark, ""
         ids = await ledger.run(ledger.store.jobs.finished, self.config.name, self._judged, WOKEN)
         if ids:
             await ledger.take(dict.fromkeys(ids))
             self._judged = ids[-1]
             return True
-        self._judged = ""
         await ledger.announce(Announcement(state=replace(ledger.state, judged=mark)))
         return False
 
@@ -220,8 +234,13 @@ class Poller:
         if not isinstance(self._provider, Retiring) or self._clock.ticks() < self._ends_at:
             return
         self._ends_at = self._clock.ticks() + DAY
+        state = self._ledger.state
         try:
-            self._ledger.ends = await self._provider.retirements()
+            ends = await self._provider.retirements()
         except ProviderError as error:
-            self._ends_at = self._clock.ticks() + HOUR
             self._log.debug("no word on when models end", error=error.reason)
+            self._ends_at = self._clock.ticks() + HOUR
+            # The table of what is known goes on counting.
+            ends = state.ends or {}
+        if ends != state.ends:
+            await self._ledger.announce(Announcement(state=replace(self._ledger.state, ends=ends)))

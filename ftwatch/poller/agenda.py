@@ -1,6 +1,6 @@
 """Which single jobs are asked for next, and why. Times are ticks of the monotonic clock; asks nobody."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -23,15 +23,17 @@ class Turn(Struct, frozen=True):
 
 
 class Agenda:
-    """The looks to come. `wanted` are jobs that something asks for now, by the listed bytes' fingerprint."""
+    """The looks to come: every active job has its turn, and some are wanted before it."""
 
     def __init__(self, poll: float, clock: Clock) -> None:
         self._poll = poll
         self._clock = clock
         self._turns: dict[str, Turn] = {}
+        # What is wanted, with the fingerprint of the listed bytes that a look would settle, and until when
+        # who did not answer is left alone.
+        self._wanted: dict[str, bytes | None] = {}
         self._stubborn: dict[str, float] = {}
         self._crowded = False
-        self.wanted: dict[str, bytes | None] = {}
 
     def plan(self, active: Mapping[str, Known], *, crowded: bool) -> None:
         """Gives every active job its turn, and none to those that are over."""
@@ -53,47 +55,74 @@ class Agenda:
     def due(self, limit: int) -> list[str]:
         """Up to so many jobs whose look is due: what was asked for first, then the longest overdue."""
         ticks = self._clock.ticks()
-        wanted = [id for id in self.wanted if self._stubborn.get(id, ticks) <= ticks]
+        wanted = [id for id in self._wanted if self._stubborn.get(id, ticks) <= ticks]
         late = sorted(
             (id for id, turn in self._turns.items() if turn.at <= ticks), key=lambda id: self._turns[id].at
         )
         return list(dict.fromkeys([*wanted, *late]))[:limit]
 
+    def begin(self, ids: Iterable[str]) -> dict[str, bytes | None]:
+        """These are being asked for now; what asks for them from here on asks for another look.
+
+        Returns the fingerprints of the listed bytes that their looks settle.
+        """
+        return {id: self._wanted.pop(id, None) for id in ids}
+
     def done(
-        self, ids: Collection[str], failed: Collection[str], active: Mapping[str, Known], *, crowded: bool
+        self,
+        begun: Mapping[str, bytes | None],
+        failed: Collection[str],
+        active: Mapping[str, Known],
+        *,
+        crowded: bool,
     ) -> None:
-        """These were asked for; those of them that did not answer are asked for again at their next turn."""
+        """These were asked for; those of them that did not answer are asked for again before long."""
         ticks, now = self._clock.ticks(), self._clock.now()
-        for id in ids:
+        for id, mark in begun.items():
             known = active.get(id)
             pause, why = self._poll, "the usual pace"
-            if known is not None:
+            if id in failed:
+                why = "it did not answer"
+            elif known is not None and crowded and known.held is None:
+                pause, why = NOW_AND_AGAIN, "it is watched through the listing"
+            elif known is not None:
                 found = attention(known, self._poll, now)
                 pause, why = found.seconds, found.why
-                if crowded and known.held is None:
-                    pause, why = NOW_AND_AGAIN, "it is watched through the listing"
             at = ticks + pause * (0.9 + 0.2 * self._clock.luck())
             if id in failed:
+                self._wanted[id] = self._wanted.get(id) or mark
                 self._stubborn[id] = at
-                why = "it did not answer"
             else:
                 self._stubborn.pop(id, None)
-                self.wanted.pop(id, None)
             self._turns[id] = Turn(at, why)
 
-    def ask_for(self, ids: Collection[str]) -> None:
+    def ask_for(self, ids: Iterable[str]) -> None:
         """Asks for a look at jobs as soon as may be."""
         for id in ids:
-            self.wanted.setdefault(id, None)
+            self._wanted.setdefault(id, None)
+
+    def listed(self, id: str, mark: bytes) -> None:
+        """The listing shows a job with bytes that are new: its look settles them."""
+        self._wanted[id] = mark
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are wanted."""
+        return len(self._wanted)
+
+    @property
+    def owes(self) -> bool:
+        """Whether somebody did not answer, and was not asked again since."""
+        return bool(self._stubborn)
 
     def next_due(self) -> float:
         """When (ticks) the next look is due; infinity where none is."""
         ticks = self._clock.ticks()
-        wanted = [self._stubborn.get(id, ticks) for id in self.wanted]
+        wanted = [self._stubborn.get(id, ticks) for id in self._wanted]
         return min([turn.at for turn in self._turns.values()] + wanted, default=float("inf"))
 
     def turns(self) -> dict[str, Turn]:
         """Every job's next look."""
         ticks = self._clock.ticks()
-        asked = {id: Turn(self._stubborn.get(id, ticks), "something asked for it") for id in self.wanted}
+        asked = {id: Turn(self._stubborn.get(id, ticks), "something asked for it") for id in self._wanted}
         return {**self._turns, **asked}

@@ -20,6 +20,7 @@ from ftwatch.poller.agenda import Agenda
 from ftwatch.poller.ledger import Ledger
 from ftwatch.poller.listing import Listing
 from ftwatch.poller.logbook import Logbook
+from ftwatch.store import StoreError
 
 __all__ = ["FEW", "Inquiry"]
 
@@ -65,11 +66,13 @@ class Inquiry:
         self._missing: set[str] = set()
         self._logless: dict[str, int] = {}
         self._log_at: dict[str, float] = {}
-        self._by_checkpoint: bool = getattr(provider, "model_from_checkpoint", False)
+        # Ended jobs of which nothing is known yet but that they exist.
+        self._unmet: set[str] = set()
 
     def reopen(self, asked: int) -> None:
         """The store was read anew; `asked` is the highest order number of any look in it."""
         self._asked = asked
+        self._unmet.clear()
         self.logbook.forget_all()
 
     @property
@@ -89,25 +92,24 @@ class Inquiry:
         """Asks for every single job that is due. True when more are waiting. Raises ProviderError."""
         active, crowded = self._ledger.active, self.is_crowded
         self.agenda.plan(active, crowded=crowded)
-        ids = self.agenda.due(ROUND)
-        if not ids:
+        begun = self.agenda.begin(self.agenda.due(ROUND))
+        if not begun:
             return False
-        marks = {id: self.agenda.wanted.get(id) for id in ids}
         answers: dict[str, Look] = {}
 
         async def one(id: str) -> None:
-            look = await self._retrieve(id, marks[id])
+            look = await self._retrieve(id, begun[id])
             if look is not None:
                 answers[id] = look
 
-        errors = await self._at_once(ids, one)
+        errors = await self._at_once(begun, one)
         missing = {id for id, look in answers.items() if look.snapshot is None and id in active}
-        self._missing = (self._missing - answers.keys()) | missing
+        self._missing = ((self._missing - answers.keys()) | missing) & active.keys()
         implausible = len(self._missing) >= MANY_MISSING and len(self._missing) * 2 > len(active)
         told = len(active)
         await self.integrate([look for id, look in answers.items() if not (implausible and id in missing)])
-        self.agenda.done(ids, errors, self._ledger.active, crowded=crowded)
-        for id in ids:
+        self.agenda.done(begun, errors, self._ledger.active, crowded=crowded)
+        for id in begun:
             if id not in active:
                 self._log_at.pop(id, None)
                 self._logless.pop(id, None)
@@ -121,13 +123,14 @@ class Inquiry:
             raise next(iter(errors.values()))
         for id, error in errors.items():
             self._log.warning("one job did not answer", job=id, error=error.reason)
-        return bool(self.agenda.wanted) and not errors
+        return bool(self.agenda.waiting) and not errors
 
     async def _at_once(
         self, ids: Iterable[str], ask: Callable[[str], Awaitable[None]]
     ) -> dict[str, ProviderError]:
         """Asks about several jobs, some at a time; which of them failed, and how."""
         errors: dict[str, ProviderError] = {}
+        broken: list[StoreError] = []
         gate = anyio.CapacityLimiter(AT_ONCE)
 
         async def one(id: str) -> None:
@@ -136,10 +139,15 @@ class Inquiry:
                     await ask(id)
                 except ProviderError as error:
                     errors[id] = error
+                except StoreError as error:
+                    # Out of a group of tasks it would come as one of a group, and nobody would know it.
+                    broken.append(error)
 
         async with anyio.create_task_group() as group:
             for id in ids:
                 group.start_soon(one, id)
+        if broken:
+            raise broken[0]
         return errors
 
     async def _retrieve(self, id: str, mark: bytes | None) -> Look | None:
@@ -158,16 +166,17 @@ class Inquiry:
         # After the document, never before: a log that knows more can wait, one that knows less cannot.
         journal = self.logbook.told(raw)
         known = self._ledger.active.get(id)
-        is_news = known is not None and snapshot.status is not known.snapshot.status
+        is_news = id in self._unmet or (known is not None and snapshot.status is not known.snapshot.status)
         if self._wants_log(id, known, snapshot, is_news=is_news):
             read = await self._read_log(id, is_news=is_news)
             if read is not None:
                 journal = read if journal is None else journal.joined(read)
+        self._unmet.discard(id)
         return Look(
             key=key,
             asked=asked,
             at=self._clock.now(),
-            snapshot=self._completed(snapshot, journal),
+            snapshot=snapshot,
             fingerprint=mark,
             journal=journal,
         )
@@ -179,7 +188,7 @@ class Inquiry:
 
         What waits has nothing to say that its state does not.
         """
-        if not self.logbook.asks or (known is None and snapshot.status.is_terminal):
+        if not self.logbook.asks or (known is None and snapshot.status.is_terminal and not is_news):
             return False
         ticks = self._clock.ticks()
         runs = snapshot.status not in (Status.VALIDATING_FILES, Status.QUEUED)
@@ -199,7 +208,7 @@ class Inquiry:
             read = await self.logbook.read(id, known)
         except ProviderError as error:
             failed = self._logless[id] = self._logless.get(id, 0) + 1
-            if error.throttled or (is_news and failed < PATIENCE):
+            if is_news and failed < PATIENCE:
                 raise
             self._log.warning("the log of a job cannot be read", job=id, error=error.reason)
             return None
@@ -207,40 +216,28 @@ class Inquiry:
         return read
 
     async def with_logs(self, looks: Sequence[Look]) -> list[Look]:
-        """First looks at jobs that have ended already, with what their logs prove of their lives."""
-        ended = [look for look in looks if look.snapshot is not None and look.snapshot.status.is_terminal]
+        """First looks at jobs that have ended already, with what their logs prove of their lives.
+
+        Those whose logs do not answer are left out, and asked for on their own.
+        """
+        ended = {look.key.id for look in looks if look.snapshot and look.snapshot.status.is_terminal}
         if not self.logbook.asks or not ended:
             return list(looks)
         found: dict[str, Journal] = {}
 
         async def one(id: str) -> None:
-            journal = await self._read_log(id, is_news=False)
+            journal = await self._read_log(id, is_news=True)
             if journal is not None:
                 found[id] = journal
 
-        await self._at_once([look.key.id for look in ended], one)
+        failed = await self._at_once(ended, one)
+        self._unmet.update(failed)
+        self.agenda.ask_for(failed)
         return [
-            replace(
-                look,
-                journal=found[look.key.id],
-                snapshot=self._completed(look.snapshot, found[look.key.id]),
-            )
-            if look.snapshot is not None and look.key.id in found
-            else look
+            replace(look, journal=found[look.key.id]) if look.key.id in found else look
             for look in looks
+            if look.key.id not in failed
         ]
-
-    def _completed(self, snapshot: Snapshot, journal: Journal | None) -> Snapshot:
-        """For services whose jobs do not name their model: the last checkpoint is it."""
-        saved = journal.checkpoints if journal is not None else ()
-        if not (self._by_checkpoint and saved and snapshot.status is Status.SUCCEEDED):
-            return snapshot
-        last = max(saved, key=lambda one: (one.step or 0, one.at or 0))
-        return replace(
-            snapshot,
-            fine_tuned_model=snapshot.fine_tuned_model or last.model,
-            result_files=snapshot.result_files or last.files,
-        )
 
     # ------------------------------------------------------------------------------------------- looks
 
@@ -266,7 +263,7 @@ class Inquiry:
         if not looks:
             return
         decisions = await self._ledger.take({look.key.id: look for look in looks}, baseline=baseline)
-        self.logbook.kept(look.key.id for look in looks)
+        self.logbook.kept(look.key.id for look in looks if look.journal is not None)
         for decision in decisions:
             self.agenda.ask_for(decision.successors)
             for event in decision.events:

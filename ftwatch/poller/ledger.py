@@ -13,6 +13,7 @@ from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, digest
+from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
@@ -29,8 +30,8 @@ RACES = 5
 class Ledger:
     """A provider's side of the store. `active` holds the jobs that must still be asked about, by id.
 
-    `ends` is when models of this provider stop answering, as it says itself (Unix seconds). `has_moved`:
-    something was read or committed since somebody set it to False.
+    `has_moved`: something was read or committed since somebody set it to False. `by_checkpoint`: a job's
+    model is named in its last checkpoint.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Ledger:
         clock: Clock,
         bell: Callable[[], None],
         names_models: bool = True,
+        by_checkpoint: bool = False,
     ) -> None:
         self.config = config
         self.store = store
@@ -53,8 +55,8 @@ class Ledger:
         self.is_open = False
         self.has_moved = False
         self.state = ProviderState(name=config.name)
-        self.ends: dict[str, int] = {}
         self.names_models = names_models
+        self.by_checkpoint = by_checkpoint
         self.rules = rules
         self._clock = clock
         self._bell = bell
@@ -82,8 +84,11 @@ class Ledger:
 
     async def take(self, looks: dict[str, Look | None], *, baseline: bool = False) -> list[Decision]:
         """Decides about looks (None: only time went by) and commits what follows; returns what was new."""
-        decisions = await self.run(self._decide_and_commit, looks, baseline)
+        decisions, over = await self.run(self._decide_and_commit, looks, baseline)
         self.has_moved = self.has_moved or bool(decisions)
+        for id in over:
+            # Somebody else may have forgotten it meanwhile.
+            self.active.pop(id, None)
         for decision in decisions:
             known = decision.known
             if known is not None and known.is_active:
@@ -112,54 +117,76 @@ class Ledger:
         if said.deliveries:
             self._bell()
 
-    def _decide_and_commit(self, looks: dict[str, Look | None], baseline: bool) -> list[Decision]:
-        """Runs where the store runs, so that nothing comes between reading, deciding and writing."""
+    def _decide_and_commit(
+        self, looks: dict[str, Look | None], baseline: bool
+    ) -> tuple[list[Decision], set[str]]:
+        """Runs where the store runs, so that nothing comes between reading, deciding and writing.
+
+        Returns what was new, and which of these jobs nobody need ask about.
+        """
         words, successors = list(self.state.words), dict(self.state.successors)
-        policy = Policy(
+        done: list[Decision] = []
+        over: set[str] = set()
+        waiting = dict(looks)
+        for _ in range(RACES):
+            now = self._clock.now()
+            known = self.store.jobs.load(self.config.name, list(waiting))
+            over |= {id for id, job in known.items() if not job.is_active}
+            # What one job teaches is known to the next one of the same batch.
+            policy = self._policy(baseline, list(words), dict(successors))
+            decisions = []
+            for id, look in waiting.items():
+                decision = decide(known.get(id), self._whole(look), policy, now)
+                policy.words.extend(decision.words)
+                policy.successors.update(decision.successors)
+                if not _only_confirms(known.get(id), decision):
+                    decisions.append(decision)
+            learned = self._learned(policy)
+            lost = self.store.commit(Batch(decisions=decisions, announcements=learned), now)
+            for decision in decisions:
+                job = decision.known
+                if job is not None and job.snapshot.key not in lost:
+                    done.append(replace(decision, known=replace(job, version=job.version + 1)))
+                    words += decision.words
+                    successors |= decision.successors
+            waiting = {key.id: waiting[key.id] for key in lost}
+            if not waiting:
+                return done, over
+        raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
+
+    def _policy(self, baseline: bool, words: list[str], successors: dict[str, str]) -> Policy:
+        return Policy(
             routing=self.routing,
             rules=self.rules,
             settle=self.config.settle,
             watch=self.config.watch,
             baseline=baseline,
             words=words,
-            ends=self.ends,
+            ends=self.state.ends or {},
             names_models=self.names_models,
             successors=successors,
         )
-        done: list[Decision] = []
-        waiting = dict(looks)
-        for _ in range(RACES):
-            now = self._clock.now()
-            known = self.store.jobs.load(self.config.name, list(waiting))
-            decisions = []
-            for id, look in waiting.items():
-                if look is not None and look.journal is not None:
-                    news = self.store.journals.news(look.key, look.journal)
-                    look = replace(look, journal=news)
-                decision = decide(known.get(id), look, policy, now)
-                # What one job taught is known to the next one of the same batch.
-                words += decision.words
-                successors |= decision.successors
-                if not _only_confirms(known.get(id), decision):
-                    decisions.append(decision)
-            lost = self.store.commit(
-                Batch(decisions=decisions, announcements=self._learned(words, successors)), now
-            )
-            for decision in decisions:
-                job = decision.known
-                if job is not None and job.snapshot.key not in lost:
-                    done.append(replace(decision, known=replace(job, version=job.version + 1)))
-            waiting = {key.id: waiting[key.id] for key in lost}
-            if not waiting:
-                return done
-        raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
 
-    def _learned(self, words: list[str], successors: dict[str, str]) -> list[Announcement]:
-        if len(words) == len(self.state.words) and successors == self.state.successors:
+    def _whole(self, look: Look | None) -> Look | None:
+        """A look with what the store adds: what of its log is news, and the model that a checkpoint names."""
+        if look is None or look.snapshot is None:
+            return look
+        if look.journal is not None:
+            look = replace(look, journal=self.store.journals.news(look.key, look.journal))
+        if self.by_checkpoint and look.snapshot is not None and look.snapshot.status is Status.SUCCEEDED:
+            news = look.journal.checkpoints if look.journal is not None else ()
+            saved = [*self.store.journals.saved(look.key), *news]
+            last = max(saved, key=lambda one: (one.step or 0, one.at or 0), default=None)
+            look = replace(look, saved=last)
+        return look
+
+    def _learned(self, policy: Policy) -> list[Announcement]:
+        """What these decisions taught about the provider, to be committed with them."""
+        words = tuple(dict.fromkeys(policy.words))[-REMEMBERED:]
+        successors = dict(list(policy.successors.items())[-REMEMBERED:])
+        if words == self.state.words and successors == self.state.successors:
             return []
-        kept = tuple(dict.fromkeys(words))[-REMEMBERED:]
-        known = dict(list(successors.items())[-REMEMBERED:])
-        return [Announcement(state=replace(self.state, words=kept, successors=known))]
+        return [Announcement(state=replace(self.state, words=words, successors=successors))]
 
     def _say(self, events: tuple[Event, ...]) -> None:
         for event in events:

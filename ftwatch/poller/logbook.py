@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
-from ftwatch.core.journal import Checkpoint, Journal, Line, checkpoint_key, keyed
+from ftwatch.core.journal import Checkpoint, Journal, Line, checkpoint_key, in_order, keyed
 from ftwatch.plugins import JobLog, LogPage, NotFound, ProviderError, TellingDocument
 from ftwatch.poller.listing import fingerprint
 
@@ -42,7 +42,7 @@ class Logbook:
         self._telling = provider if isinstance(provider, TellingDocument) and wanted is not False else None
         # Where the reading stands: as committed, and as read since.
         self._places: dict[tuple[str, str], _Place] = {}
-        self._read: dict[tuple[str, str], _Place] = {}
+        self._read: dict[str, dict[tuple[str, str], _Place]] = {}
         self._missing: dict[str, str] = {}
         self._strange: dict[str, str] = {}
 
@@ -57,19 +57,18 @@ class Logbook:
         self._read.clear()
 
     def kept(self, ids: Iterable[str]) -> None:
-        """What was read of these jobs is committed."""
+        """What was read of these jobs is committed; what was read of others was not."""
         for id in ids:
-            for part in self._log.log_parts if self._log else ():
-                place = self._read.pop((id, part), None)
-                if place is not None:
-                    self._places[id, part] = place
+            self._places.update(self._read.pop(id, {}))
+        self._read.clear()
         while len(self._places) > MOST_PLACES:
             del self._places[next(iter(self._places))]
 
     def drift(self) -> dict[str, str]:
         """What of the service's interface is not as this kind knows it, by what it concerns."""
         absent = {
-            f"log {part}": f"there is no {part} list of jobs: {said}" for part, said in self._missing.items()
+            f"log {part}": f"the {part} of jobs cannot be read: {said}"
+            for part, said in self._missing.items()
         }
         strange = {
             f"log type {type}": f"the job log has lines of a type that nobody knows, {type!r}: {sample}"
@@ -84,28 +83,32 @@ class Logbook:
     async def read(self, id: str, known: Collection[str]) -> Journal:
         """What the job's log says that may be new; `known` are the keys of what is not.
 
-        Raises ProviderError; a part that the service does not have is only noted.
+        Raises ProviderError; a part that the service does not have, or does not show, is only noted.
         """
-        found = Journal()
+        found, places = Journal(), dict[tuple[str, str], _Place]()
+        self._read.pop(id, None)
         for part in self._log.log_parts if self._log else ():
             if part in self._missing:
                 continue
             try:
-                read = await self._part(id, part, known)
-                if read is None:
-                    # Nothing was written since; then there is no other news either.
-                    return found
-                found = found.joined(read)
+                read, places[id, part] = await self._part(id, part, known)
             except NotFound:
                 continue
             except ProviderError as error:
-                if not error.missing:
+                if not (error.missing or error.denied):
                     raise
                 self._missing[part] = error.reason
+                continue
+            if read is None:
+                # Nothing was written since; then there is no other news either.
+                break
+            found = found.joined(read)
+        # Only what was read whole counts as read.
+        self._read[id] = places
         return found
 
-    async def _part(self, id: str, part: str, known: Collection[str]) -> Journal | None:
-        """One part of a log; None where nothing was written since it was read."""
+    async def _part(self, id: str, part: str, known: Collection[str]) -> tuple[Journal | None, _Place]:
+        """One part of a log, and where its reading stands; None where nothing was written since."""
         place = self._places.get((id, part), _Place())
         try:
             return await self._pages(id, part, known, place)
@@ -115,7 +118,9 @@ class Logbook:
             # An id that was an anchor is none any more: from the beginning.
             return await self._pages(id, part, known, _Place())
 
-    async def _pages(self, id: str, part: str, known: Collection[str], place: _Place) -> Journal | None:
+    async def _pages(
+        self, id: str, part: str, known: Collection[str], place: _Place
+    ) -> tuple[Journal | None, _Place]:
         assert self._log is not None
         pages: list[LogPage] = []
         anchor, seen = place.anchor, set[str | None]()
@@ -124,18 +129,18 @@ class Logbook:
             body = await self._log.log(id, part, anchor)
             mark = fingerprint(body)
             if not pages and mark == place.mark:
-                return None
+                return None, place
             page = self._log.read_log(part, body)
             pages.append(page)
             if not page.newest_first:
-                self._read[id, part] = _Place(anchor, mark)
+                place = _Place(anchor, mark)
             elif len(pages) == 1:
-                self._read[id, part] = _Place(None, mark)
+                place = _Place(None, mark)
             if page.next is None or (page.newest_first and _is_known(page, known)):
                 break
             anchor = page.next
         self._notice(line for page in pages for line in page.lines)
-        return _in_order(pages)
+        return _in_order(pages), place
 
     def _notice(self, lines: Iterable[Line]) -> None:
         """Remembers types of lines that this kind does not know, each with a sample."""
@@ -161,6 +166,4 @@ def _in_order(pages: list[LogPage]) -> Journal:
         lines += page.lines[::step]
         saved += page.checkpoints[::step]
     # Within one second the page's own order counts; a page whose order is not what it seems is set right.
-    if all(line.at is not None for line in lines):
-        lines.sort(key=lambda line: line.at or 0)
-    return Journal(lines=keyed(lines), checkpoints=tuple(saved))
+    return Journal(lines=keyed(in_order(lines)), checkpoints=tuple(saved))

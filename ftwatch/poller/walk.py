@@ -48,6 +48,7 @@ class Walk:
         self._heads: tuple[str | None, ...] = getattr(provider, "heads", (None,))
         self._newest_first: bool = getattr(provider, "newest_first", True)
         self._deep_at = 0.0
+        self._hastened = False
         self._config = config
         self._provider = provider
         self._ledger = ledger
@@ -64,8 +65,8 @@ class Walk:
         self._passed.clear()
 
     def hasten(self, *, deep: bool) -> None:
-        """Asks for a walk now."""
-        self.at = 0.0
+        """Asks for a walk now, and for another one where one is under way."""
+        self.at, self._hastened = 0.0, True
         self._deep_at = 0.0 if deep else self._deep_at
 
     async def walk(self) -> bool:
@@ -76,6 +77,7 @@ class Walk:
         if ticks < self.at:
             return False
         deep = ticks >= self._deep_at or not self._newest_first
+        self._hastened = False
         await self._sweep(deep=deep)
         if deep:
             self._deep_at = ticks + DEEP
@@ -84,7 +86,8 @@ class Walk:
         return False
 
     def _after(self, seconds: float) -> None:
-        self.at = self._clock.ticks() + seconds * (0.9 + 0.2 * self._clock.luck())
+        at = self._clock.ticks() + seconds * (0.9 + 0.2 * self._clock.luck())
+        self.at = 0.0 if self._hastened else at
 
     # ------------------------------------------------------------------------------------- the baseline
 
@@ -100,6 +103,7 @@ class Walk:
             assert isinstance(page, Page)
         except ProviderError as error:
             if error.missing and state.cursor is not None and cursor not in self._heads:
+                self._passed.clear()
                 await self._ledger.announce(Announcement(state=replace(state, cursor=None)))
                 return True
             raise
@@ -229,9 +233,9 @@ class Walk:
 
         Where jobs have logs it does so even for an end: what lay before it is told before it, or never.
         """
-        inquiry, wanted = self._inquiry, self._inquiry.agenda.wanted
-        truth, asks = self._provider.list_is_truth, self._inquiry.logbook.asks
-        crowd = len(entries) + len(wanted) > CROWD
+        inquiry, agenda = self._inquiry, self._inquiry.agenda
+        truth, asks = self._provider.list_is_truth, inquiry.logbook.asks
+        crowd = len(entries) + agenda.waiting > CROWD
         looks = []
         for id, (raw, mark) in entries.items():
             if (truth or crowd) and not asks and id not in inquiry.contradicted:
@@ -240,5 +244,5 @@ class Walk:
                     looks.append(inquiry.look(snapshot, mark, inquiry.logbook.told(raw)))
                     if truth or snapshot.status.is_terminal:
                         continue
-            wanted[id] = mark
+            agenda.listed(id, mark)
         await inquiry.integrate(looks)

@@ -179,6 +179,15 @@ class Jobs:
                     id,
                 )
             rename_journal(self._db, old, new)
+            self._db.execute("UPDATE events SET provider = ? WHERE provider = ?", new, old)
+            for table in ("deliveries", "memory"):
+                self._db.execute(
+                    f"UPDATE {table} SET lane = ? || substr(lane, ?) WHERE substr(lane, 1, ?) = ?",
+                    new,
+                    len(old) + 1,
+                    len(old) + 1,
+                    old + "/",
+                )
             state = replace(self.provider(old), name=new)
             self._db.execute(
                 "UPDATE providers SET name = ?, state = ?, version = version + 1 WHERE name = ?",

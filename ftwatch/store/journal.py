@@ -32,7 +32,13 @@ class Journals:
         """What of a journal is not known yet."""
         if journal.is_empty:
             return journal
-        lines = {found for (found,) in self._db.rows(f"SELECT key FROM job_log {OF_JOB}", *key)}
+        rows = self._db.rows(f"SELECT key, at FROM job_log {OF_JOB}", *key)
+        lines = {found for found, _ in rows}
+        if len(rows) >= MOST_LINES:
+            # Older ones were let go; they are no news.
+            oldest = min((at for _, at in rows if at is not None), default=0)
+            kept = tuple(line for line in journal.lines if line.at is None or line.at >= oldest)
+            journal = Journal(lines=kept, checkpoints=journal.checkpoints)
         saved = {found for (found,) in self._db.rows(f"SELECT key FROM checkpoints {OF_JOB}", *key)}
         return fresh(journal, lines, saved)
 
@@ -152,9 +158,13 @@ class Journals:
     # ----------------------------------------------------------------------------------------- the rest
 
     def prune(self, before: float) -> None:
-        """Forgets what was recorded before this time."""
+        """Forgets what was recorded before this time; not of jobs that go on, where it would be news."""
         for table in TABLES:
-            self._db.execute(f"DELETE FROM {table} WHERE recorded_at < ?", before)
+            self._db.execute(
+                f"DELETE FROM {table} WHERE recorded_at < ? AND NOT EXISTS (SELECT 1 FROM jobs"
+                f" WHERE jobs.provider = {table}.provider AND jobs.id = {table}.job AND jobs.active)",
+                before,
+            )
 
 
 def forget_journal(db: Database, where: str, *values: object) -> None:

@@ -56,6 +56,7 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
         wake_at=None,
         states=(),
         arrival=None,
+        unproved=(),
         metrics={},
         filled=(),
     )

@@ -10,6 +10,7 @@ from ftwatch.core.journal import (
     Journal,
     Line,
     between,
+    caught_up,
     checkpoint_key,
     fresh,
     keyed,
@@ -56,17 +57,17 @@ def test_the_states_between_two_looks(
 @pytest.mark.parametrize(
     ("states", "status", "looked", "rest"),
     [
-        ([V, Q, R], R, None, []),
-        ([V, Q, R, P, R], R, None, [P, R]),
+        ([V, Q, R], R, 1000.0, []),
         ([V, Q, R, P, R], R, 25.0 - 60, [P, R]),
         ([V, Q, R, P, R], R, 1000.0, []),
-        ([V, Q], R, None, []),
-        ([Q, R, P], Q, None, [R, P]),
-        ([P], R, None, [P]),
+        ([V, Q, R, P, R], R, -1e9, []),
+        ([V, Q], R, 1000.0, []),
+        ([Q, R, P], Q, 1000.0, [R, P]),
+        ([P], R, 1000.0, [P]),
     ],
 )
 def test_what_came_after_a_status_that_is_known_from_elsewhere(
-    states: list[Status], status: Status, looked: float | None, rest: list[Status]
+    states: list[Status], status: Status, looked: float, rest: list[Status]
 ) -> None:
     left, arrival = since(lines(*states), status, looked)
     assert [line.status for line in left] == rest
@@ -116,3 +117,32 @@ def test_the_last_word_on_a_step_counts() -> None:
         Line(message="no figures"),
     ]
     assert series(told) == [(1, {"train_loss": 0.9}), (2, {"train_loss": 0.4, "valid_loss": 0.6})]
+
+
+@pytest.mark.parametrize(
+    ("states", "told", "rest", "waiting"),
+    [
+        ([V, Q, R], [R], [], []),
+        ([V, Q, R, P], [R], [P], []),
+        ([Q, R, P, Q, R, S], [R, P, Q, R], [S], []),
+        ([Q, R, P, Q, R], [R, R], [], []),
+        ([Q, R], [R, P], [], [P]),
+        ([], [Q], [], [Q]),
+        ([R, P], [], [R, P], []),
+    ],
+)
+def test_a_log_catches_up_with_what_was_told_without_it(
+    states: list[Status], told: list[Status], rest: list[Status], waiting: list[Status]
+) -> None:
+    left, missing, last = caught_up(lines(*states), told)
+    assert [line.status for line in left] == rest
+    assert list(missing) == waiting
+    assert last is None or last.status in told
+
+
+def test_two_parts_of_a_log_are_one_story_told_once() -> None:
+    one = Journal(lines=keyed(lines(Q, R)), checkpoints=(Checkpoint(id="a", step=1),))
+    other = Journal(lines=keyed(lines(Q, R, P)), checkpoints=(Checkpoint(id="b", step=1),))
+    both = one.joined(other)
+    assert [line.status for line in both.lines] == [Q, R, P]
+    assert len(both.checkpoints) == 1

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ftwatch.core.cause import cause_of
 from ftwatch.core.event import Summary
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
-from ftwatch.core.journal import Journal, Line, since
+from ftwatch.core.journal import Checkpoint, Journal, Line, caught_up, since
 from ftwatch.core.known import Known
 
 __all__ = ["Reading", "read_journal", "summary"]
@@ -24,9 +24,13 @@ class Reading(Struct, frozen=True):
 
 
 def read_journal(
-    known: Known, snapshot: Snapshot, journal: Journal | None, before: Snapshot | None
+    known: Known,
+    snapshot: Snapshot,
+    journal: Journal | None,
+    before: Snapshot | None,
+    saved: Checkpoint | None = None,
 ) -> Reading:
-    """Reads what is new in a job's log beside what its document says.
+    """Reads what is new in a job's log beside what its document says. `saved` is the checkpoint that counts.
 
     The document's word counts where it has one; what the log filled in stays until it has.
     """
@@ -35,11 +39,14 @@ def read_journal(
     for line in lines:
         metrics.update(line.metrics)
     states = tuple(line for line in lines if line.status is not None and not _is_past(line, known.arrival))
-    rest, arrival = (*known.states, *states), known.arrival
-    if journal is not None and before is not None and arrival is None:
-        # Nothing was told of a job of the baseline: what was so when it was seen first is no news.
-        looked = None if known.sequence else known.asked / 1000
-        rest, arrival = since(rest, before.status, looked)
+    rest, arrival, unproved = (*known.states, *states), known.arrival, known.unproved
+    if journal is not None and before is not None:
+        if unproved:
+            rest, unproved, last = caught_up(rest, unproved)
+            arrival = last if not unproved else None
+        elif arrival is None:
+            # Nothing was told of it yet: what was so when it was seen first is no news.
+            rest, arrival = since(rest, before.status, known.asked / 1000)
     fill: dict[str, Any] = {}
     if snapshot.started_at is None:
         began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
@@ -51,12 +58,18 @@ def read_journal(
     if snapshot.error is None and snapshot.status is Status.FAILED:
         said = [line.message for line in lines if line.level == "error" and line.message]
         fill["error"] = JobError(message=said[-1]) if said else _filled("error", known)
+    if snapshot.status is Status.SUCCEEDED:
+        if snapshot.fine_tuned_model is None:
+            fill["fine_tuned_model"] = (saved and saved.model) or _filled("fine_tuned_model", known)
+        if not snapshot.result_files:
+            fill["result_files"] = (saved and saved.files) or _filled("result_files", known)
     fill = {name: value for name, value in fill.items() if value is not None}
     read = replace(
         known,
         metrics=metrics,
         states=rest,
         arrival=arrival,
+        unproved=unproved,
         filled=tuple(fill),
         logged=known.logged or journal is not None,
     )

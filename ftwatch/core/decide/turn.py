@@ -8,7 +8,7 @@ from ftwatch.core.decide.telling import Telling
 from ftwatch.core.diff import Change, diff
 from ftwatch.core.event import SavedModel, Severity, status_severity
 from ftwatch.core.job import Snapshot, Status
-from ftwatch.core.journal import Checkpoint, Journal, Line, between, since
+from ftwatch.core.journal import Checkpoint, Journal, between, caught_up
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import watches
 from ftwatch.core.rule import Facts
@@ -61,14 +61,17 @@ class Turn(Telling):
         is_news = not (unmet and self.policy.baseline)
         since = _first_since(snapshot, self.now) if is_news else self.now
         base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
-        is_first_log = look.journal is not None and not base.logged and not base.sequence
-        reading = read_journal(base, snapshot, look.journal, before)
+        is_over = before is not None and before.status.is_terminal and before.status is snapshot.status
+        # What is over has no news in its log; its lines may have been forgotten, and would be new again.
+        journal = look.journal if not is_over else None
+        # Of a job of the baseline, what was so before anybody looked is recorded, and is no news.
+        is_history = before is not None and not base.logged and not base.sequence
+        reading = read_journal(base, snapshot, journal, before, look.saved)
         base, snapshot = reading.known, reading.snapshot
-        if look.journal is not None:
-            # What was so before anybody looked is recorded, and is no news.
-            self.journal = look.journal
-            self.saved = () if is_first_log else look.journal.checkpoints
-            if before is not None and is_first_log:
+        if journal is not None:
+            self.journal = journal
+            self.saved = () if is_history else journal.checkpoints
+            if before is not None and is_history:
                 before = replace(before, **reading.filled)
         base = replace(
             base,
@@ -80,6 +83,8 @@ class Turn(Telling):
         )
         if is_news and self._must_wait(known, snapshot):
             held_at = known.held_at if known and known.held_at is not None else self.now
+            if before is not None:
+                self._save(before)
             return self._judged(replace(base, snapshot=before or snapshot, held=snapshot, held_at=held_at))
         base = replace(base, held=None, held_at=None)
         if before is None:
@@ -131,9 +136,9 @@ class Turn(Telling):
         )
         if is_first:
             # What led there is told by the state itself; the log goes on from here.
-            rest, arrival = since(known.states, status, self.now)
+            rest, unproved, arrival = caught_up(known.states, (status,))
             self._save(snapshot)
-            return replace(known, states=rest, arrival=arrival)
+            return replace(known, states=rest, arrival=arrival, unproved=unproved)
         last, known = self._relive(None, snapshot, known)
         self._transition(last, snapshot, (), known)
         return known
@@ -167,28 +172,31 @@ class Turn(Telling):
         Returns the last state told, and the job with the lines that are left.
         """
         proof = between(known.states, before, after.status)
-        arrival = proof.arrival or (known.arrival if before is after.status else None)
-        known = replace(known, states=proof.left, arrival=arrival)
-        told: tuple[Line | Checkpoint, ...] = (*proof.states, *self.saved)
-        moments = [(one.at if one.at is not None else self.now, one) for one in told]
+        arrival, unproved = known.arrival, known.unproved
+        if proof.arrival is not None:
+            arrival, unproved = proof.arrival, ()
+        elif before is not after.status:
+            arrival, unproved = None, (*(() if proof.states else unproved), after.status)
+        known = replace(known, states=proof.left, arrival=arrival, unproved=unproved)
+        last, saved = before, list(self.saved)
         self.saved = ()
-        last = before
-        for _, one in sorted(moments, key=lambda moment: moment[0]):
-            if isinstance(one, Checkpoint):
-                self._tell_saved(one, after, last or after.status)
-                continue
-            assert one.status is not None
+        for line in proof.states:
+            assert line.status is not None
+            while saved and line.at is not None and saved[0].at is not None and saved[0].at <= line.at:
+                self._tell_saved(saved.pop(0), after, last or after.status)
             self.tell(
-                events.JOB + one.status,
-                status_severity(one.status),
+                events.JOB + line.status,
+                status_severity(line.status),
                 after,
-                one.status,
+                line.status,
                 last,
-                changes=(Change("status", last, one.status),),
-                occurred=one.at,
+                changes=(Change("status", last, line.status),),
+                occurred=line.at,
                 skipped=True,
             )
-            last = one.status
+            last = line.status
+        for one in saved:
+            self._tell_saved(one, after, last or after.status)
         return last, known
 
     def _save(self, snapshot: Snapshot) -> None:
