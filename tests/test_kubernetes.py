@@ -99,6 +99,20 @@ async def test_tokens_rotate(write: Any, tmp_path: Path) -> None:
     assert await bearer(cluster) == "Bearer 1234567890"
 
 
+async def test_a_token_that_has_been_exchanged_is_forgotten(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = set[str]()
+    monkeypatch.setattr("ftwatch.log._secrets", hidden)
+    file = tmp_path / "token"
+    cluster = Cluster(write(config({"tokenFile": "token"})))
+    for number in range(3):
+        file.write_text(f"rotating-{number}")
+        await cluster.look()
+    assert cluster.secrets() == ["rotating-2"], "what answers and complaints are struck of"
+    assert hidden == set()
+
+
 async def test_certificates_stand_in_the_file_or_beside_it(write: Any, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(PEM)
     (tmp_path / "key.pem").write_text("a key")

@@ -45,26 +45,29 @@ _MAKERS = {
 class GoogleToken(Auth):
     """A bearer token, of the credentials in `option` (JSON), else of the application default credentials.
 
-    `timeout` is how many seconds a new token may take in all.
+    `timeout` is how many seconds a new token may take in all. After a refusal the credentials are looked for
+    again: a key may have been exchanged since, or somebody has logged in anew.
     """
 
     def __init__(self, option: Secret | None, *, timeout: float) -> None:
         self._option = option
         self._timeout = timeout
         self._credentials: Any = None
+        self._is_refused = False
         self._refreshing = anyio.Lock()
 
     async def headers(self, method: str, url: str, body: bytes) -> dict[str, str]:
         """The token's header, and whom to charge where the credentials say so. One refresh at a time."""
         async with self._refreshing:
-            if self._credentials is None or not self._credentials.valid:
-                with anyio.move_on_after(self._timeout) as scope:
-                    await anyio.to_thread.run_sync(self._refresh, abandon_on_cancel=True)
-                if scope.cancelled_caught:
-                    raise ProviderError(f"no token from Google within {self._timeout:g} s")
+            if self._is_refused or self._credentials is None or not self._credentials.valid:
+                await self._renew()
         found: dict[str, str] = {}
         self._credentials.apply(found)
         return found
+
+    def refused(self) -> None:
+        """The token does not let in: the next request needs another."""
+        self._is_refused = True
 
     def secrets(self) -> Sequence[str]:
         """The token."""
@@ -77,8 +80,21 @@ class GoogleToken(Auth):
         name = getattr(self._credentials, "service_account_email", None)
         return name if isinstance(name, str) else None
 
-    def _refresh(self) -> None:
-        """Gets a new token, in a thread. Raises ProviderError."""
+    async def _renew(self) -> None:
+        """Gets a new token. Raises ProviderError."""
+        held = None if self._is_refused else self._credentials
+        try:
+            with anyio.fail_after(self._timeout):
+                found = await anyio.to_thread.run_sync(self._refreshed, held, abandon_on_cancel=True)
+        except TimeoutError:
+            raise ProviderError(f"no token from Google within {self._timeout:g} s") from None
+        except ProviderError as error:
+            self._is_refused = self._is_refused or error.denied
+            raise
+        self._credentials, self._is_refused = found, False
+
+    def _refreshed(self, held: Any) -> Any:
+        """These credentials, or those that there are, with a new token, in a thread. Raises ProviderError."""
         try:
             exceptions = import_module("google.auth.exceptions")
             request = import_module("google.auth.transport.requests").Request()
@@ -86,9 +102,8 @@ class GoogleToken(Auth):
             raise ProviderError(NOT_INSTALLED, denied=True) from None
         ask = partial(request, timeout=min(LONGEST_REQUEST, self._timeout))
         try:
-            if self._credentials is None:
-                self._credentials = self._made(ask)
-            self._credentials.refresh(ask)
+            held = held if held is not None else self._made(ask)
+            held.refresh(ask)
         except exceptions.DefaultCredentialsError:
             raise ProviderError(NOT_THERE if self._option is None else UNUSABLE, denied=True) from None
         except exceptions.GoogleAuthError as error:
@@ -97,10 +112,11 @@ class GoogleToken(Auth):
                 raise ProviderError(UNREACHABLE) from None
             reason = f"Google gives no token: {_sentence(error)}"
             raise ProviderError(reason, denied=not error.retryable) from None
-        except ValueError:
+        except (ValueError, TypeError, AttributeError, KeyError):  # google-auth takes any type for granted
             raise ProviderError(UNUSABLE, denied=True) from None
         finally:
             request.session.close()
+        return held
 
     def _made(self, ask: partial[Any]) -> Any:
         """The credentials that the option holds, or that the environment has."""
@@ -111,7 +127,7 @@ class GoogleToken(Auth):
         except LookupError as error:
             raise ProviderError(f"there are no credentials: {error.args[0]}", denied=True) from None
         type = found.get("type") if isinstance(found, dict) else None
-        if type not in _MAKERS:
+        if not isinstance(type, str) or type not in _MAKERS:
             reason = "the credentials are of no type that is read here; name their file in the variable "
             raise ProviderError(f"{reason}GOOGLE_APPLICATION_CREDENTIALS instead", denied=True)
         module, maker = _MAKERS[type]

@@ -18,7 +18,7 @@ from ftwatch.client import kubeconfig
 from ftwatch.client.api import Auth, can_be_sent
 from ftwatch.client.kubeconfig import Found, Plugin
 from ftwatch.core.message import clean
-from ftwatch.log import hide, redacted
+from ftwatch.log import redacted
 from ftwatch.plugins import ProviderError
 
 __all__ = ["Cluster"]
@@ -74,7 +74,6 @@ class Cluster(Auth):
             raise ProviderError(error.reason, denied=self._found is None) from None
         if found.token is not None and not can_be_sent(found.token):
             raise ProviderError("the cluster's token holds a character that no header can carry", denied=True)
-        hide(found.token or "")
         self._found = found
         return found
 

@@ -24,7 +24,15 @@ ADVICE = (
 # What people copy along with a resource's address, because OpenAI's own client wants it.
 _TAIL = re.compile(r"/(openai(/v1)?)?/*$")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d(-preview)?|preview|latest|v1")
-_MICROSOFT = (".azure.com", ".azure.us", ".azure.cn")
+# Where resources answer. Other names below azure.com are anybody's who rents a machine there.
+_MICROSOFT = (
+    *(
+        f".{service}.azure.{cloud}"
+        for service in ("openai", "services.ai", "cognitiveservices")
+        for cloud in ("com", "us", "cn")
+    ),
+    *(".api.cognitive.microsoft.com", ".api.cognitive.microsoft.us", ".api.cognitive.azure.cn"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ class Way(Auth):
 
 
 def _is_theirs(options: Options) -> bool:
-    """Whether the environment's key may go there: to the resource it names, to Azure, to this machine."""
+    """Whether the environment's key may go there: to the resource it names, any other, this machine."""
     host = urlsplit(options.resource).hostname or ""
     named = _TAIL.sub("", os.environ.get(ENDPOINT, "").strip())
     is_azure = options.resource.startswith("https://") and host.endswith(_MICROSOFT)

@@ -23,6 +23,8 @@ __all__ = ["Http", "Options"]
 PLACE = "{id}"
 # Not for a config to say: the client sets them, or the key's own option does.
 RESERVED = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding")
+# Refusals that are about who asks, or when: whatever they say, they are no word about a job.
+NOT_ABOUT_A_JOB = frozenset({401, 403, 407, 408, 429})
 
 
 # --------------------------------------------------------------------------------------------------- options
@@ -166,6 +168,8 @@ class Options(ApiOptions):
             yield "get.path", f"{PLACE} has to stand for the job's id, here, in `query` or in `body`"
         if self.get.body and self.get.method == "GET":
             yield "get.body", "is sent with method: POST only"
+        if not all(words.strip() for words in self.get.missing):
+            yield "get.missing", "an empty text is in every complaint"
         for block, part in self.parts().items():
             if part.path is None and not part.entries:
                 yield block, "needs `path`, or `entries` where they stand in the job's own document"
@@ -272,7 +276,8 @@ class Http:
             cap=LARGEST_JOB,
         )
         said = lenient.complaint(answer.body)
-        if 400 <= answer.status < 500 and any(words.lower() in said.lower() for words in get.missing):
+        may_be_gone = 400 <= answer.status < 500 and answer.status not in NOT_ABOUT_A_JOB
+        if may_be_gone and any(words.lower() in said.lower() for words in get.missing):
             raise NotFound(id)
         if answer.status == 404 and speaks_of_a_job(answer.body):
             raise NotFound(id)

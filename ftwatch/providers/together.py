@@ -134,9 +134,12 @@ class Together:
         return self.api.about(body, id, self.identify)
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:
-        """All of a job's events or checkpoints; its metrics from the step `anchor` on."""
+        """All of a job's events or checkpoints; its metrics from the step `anchor` on.
+
+        NotFound where it is the job that is not there.
+        """
         query = {"global_step_from": anchor} if anchor is not None else None
-        return await self.api.page(f"{JOBS}/{quote(id, safe='')}/{part}", query)
+        return await self.api.page(f"{JOBS}/{quote(id, safe='')}/{part}", query, of=id)
 
     # ------------------------------------------------------------------------------------------ reading
 

@@ -101,7 +101,15 @@ class _Api(Api):
     def __init__(self, spec: ProviderSpec, auth: GoogleToken) -> None:
         options: Options = spec.options
         super().__init__(spec, options.base_url or _home(options.location), auth, timeout=options.timeout)
+        self._token = auth
         self._project, self._location = options.project, options.location
+
+    async def ask(self, *about: Any, **more: Any) -> Response:
+        """Any answer. One that does not know the token makes the next request get another."""
+        answer = await super().ask(*about, **more)
+        if answer.status == 401:
+            self._token.refused()
+        return answer
 
     def advise(self, answer: Response) -> str | None:
         """What is missing where: the API itself, a permission, the project or the location."""

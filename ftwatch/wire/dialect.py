@@ -4,7 +4,7 @@ How to ask by it is `ftwatch.client.openai`'s affair, how to read by it that of 
 `ftwatch.wire.joblog`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Literal
 
 from msgspec import Struct
@@ -68,6 +68,16 @@ class Dialect(Struct, frozen=True, kw_only=True):
     hides_absence: bool = False
     names_models: bool = True
     ends: str | None = None
+
+    @property
+    def has_model(self) -> Set[Status]:
+        """The states in which the name of a model means that there is one.
+
+        A service with a name of its own for it fills that in before; OpenAI and Azure deploy what a paused
+        job has come to.
+        """
+        made = frozenset({Status.SUCCEEDED})
+        return made if "fine_tuned_model" in self.fields else made | {Status.PAUSED}
 
 
 _OWN_PARTS = {part: Part(call=Call(f"{JOBS}/{{id}}/{part}")) for part in ("events", "checkpoints")}

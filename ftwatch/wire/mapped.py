@@ -15,7 +15,7 @@ from ftwatch.core.journal import METRICS, Checkpoint, Line
 from ftwatch.plugins import Unreadable
 from ftwatch.wire import lenient
 from ftwatch.wire.joblog import LEVELS, figures
-from ftwatch.wire.openai import HAS_ERROR, HAS_FINISHED, HAS_MODEL
+from ftwatch.wire.openai import HAS_ERROR, HAS_FINISHED
 from ftwatch.wire.paths import NOWHERE, Paths, dig
 
 __all__ = ["CheckpointFields", "JobFields", "JobMap", "LineFields", "Words"]
@@ -154,6 +154,8 @@ class JobMap:
             raise Unreadable(f"the entry of {id} has no status")
         phase = _worded(at.phase.first(found))
         status = self.status(word, phase)
+        # Many services name the model from the start, and in the documents of jobs that made none.
+        has_made = status is Status.SUCCEEDED
         metadata = lenient.strings(at.metadata.first(found))
         method = lenient.some(at.method.first(found))
         address = page.replace("{id}", quote(id, safe="")) if page else lenient.some(at.url.first(found))
@@ -161,7 +163,7 @@ class JobMap:
             id=id,
             created_at=lenient.moment(at.created_at.first(found)),
             error=self._error(found) if status in HAS_ERROR else None,
-            fine_tuned_model=lenient.some(at.fine_tuned_model.first(found)) if status in HAS_MODEL else None,
+            fine_tuned_model=lenient.some(at.fine_tuned_model.first(found)) if has_made else None,
             finished_at=lenient.moment(at.finished_at.first(found)) if status in HAS_FINISHED else None,
             hyperparameters=lenient.settings(at.hyperparameters.first(found)),
             model=lenient.some(at.model.first(found)),

@@ -22,11 +22,9 @@ from ftwatch.wire.dialect import OPENAI, Dialect
 
 __all__ = ["ends", "identify", "placed", "read", "split"]
 
-# What counts only in some states: Azure sets finished_at on paused jobs, `error: {}` stands on healthy ones,
-# relatives know the model's name before there is a model.
+# What counts only in some states: Azure sets finished_at on paused jobs, `error: {}` stands on healthy ones.
 HAS_FINISHED = TERMINAL
 HAS_ERROR = frozenset({Status.FAILED, Status.CANCELLED, Status.PAUSED, Status.UNKNOWN})
-HAS_MODEL = TERMINAL | {Status.PAUSED, Status.UNKNOWN}
 
 _PRIVATE = re.compile(r"api_?key|token|password|secret|credential", re.IGNORECASE)
 
@@ -119,7 +117,7 @@ def read(
         id=id,
         created_at=lenient.seconds(job.created_at),
         error=lenient.told(job.error) if status in HAS_ERROR else None,
-        fine_tuned_model=lenient.some(job.fine_tuned_model) if status in HAS_MODEL else None,
+        fine_tuned_model=lenient.some(job.fine_tuned_model) if status in dialect.has_model else None,
         finished_at=lenient.seconds(job.finished_at) if status in HAS_FINISHED else None,
         hyperparameters=lenient.settings(job.hyperparameters),
         model=lenient.some(job.model),

@@ -191,7 +191,8 @@ def document(
     """What a run's files show at `now`, as one JSON object.
 
     After `patience` seconds without a change an unfinished run is silent, or given up where `gives_up`.
-    `began` is what was worked out of its beginning before; `whole`: with its figures and checkpoints.
+    `began` is what was worked out of the beginning of a run that goes on; `whole`: with its figures and
+    checkpoints.
     """
     records = [one for one in (found.log, found.state) if one is not None]
     changed = max(at for _, at in records)
@@ -211,7 +212,8 @@ def document(
         "folder": found.folder,
         "owner": found.owner,
         "base": found.base,
-        "began": began,
+        # What has ended stands still, and its beginning with it, whatever was remembered while it went on.
+        "began": beginning(found) if STATUSES[word].is_terminal else began,
         "changed": int(changed),
         "ended": int(ended) if ended is not None else None,
         "step": said.step,
@@ -281,7 +283,8 @@ def read(raw: bytes, *, provider: str, kind: str, labels: Mapping[str, str]) -> 
         error = JobError(code="silent", message=f"its files have not changed{ago}, and it had not ended")
     return Snapshot(
         id=id,
-        created_at=began,
+        # Of a run that goes on only a moving estimate is known, which must not pass for news.
+        created_at=began if has_ended else None,
         error=error,
         fine_tuned_model=folder if status is Status.SUCCEEDED else None,
         finished_at=(lenient.moment(found.get("ended")) or changed) if has_ended else None,

@@ -87,12 +87,21 @@ async def test_the_environment_names_resource_and_key(service: Any, monkeypatch:
     [
         (RESOURCE, True),
         ("https://ml.openai.azure.us", True),
+        ("https://ml.openai.azure.cn", True),
+        ("https://ml.services.ai.azure.com/api/projects/search", True),
+        ("https://ml.cognitiveservices.azure.com", True),
+        ("https://westeurope.api.cognitive.microsoft.com", True),
+        ("https://virginia.api.cognitive.microsoft.us", True),
+        ("https://chinaeast2.api.cognitive.azure.cn", True),
         ("http://127.0.0.1:8000", True),
         ("http://ml-team.openai.azure.com", False),
         ("https://azure.com.example.com", False),
+        ("https://evil.westeurope.cloudapp.azure.com", False),
+        ("https://evilopenai.azure.com", False),
+        ("https://openai.azure.com.example.com", False),
     ],
 )
-async def test_the_key_of_the_environment_goes_to_azure_only(
+async def test_the_key_of_the_environment_goes_to_resources_of_azure_only(
     service: Any, monkeypatch: pytest.MonkeyPatch, base_url: str, gets_it: bool
 ) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)

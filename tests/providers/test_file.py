@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ftwatch import config
+from ftwatch.core.diff import diff, is_volatile
 from ftwatch.core.job import Status
 from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Unreadable
 from ftwatch.providers.file import File, Options, disk
@@ -239,11 +240,30 @@ async def _keys(folder: Path) -> list[str]:
 async def test_a_beginning_stays_where_it_is(tmp_path: Path) -> None:
     files = provider(tmp_path)
     run(tmp_path, "sft", line(60), ago=5)
-    began = (await one(files)).created_at
+    began = (await one(files)).started_at
     run(tmp_path, "sft", line(61, elapsed_time="0:09:47"), ago=5)
-    assert (await one(files)).created_at == began
+    assert (await one(files)).started_at == began
     run(tmp_path, "sft", line(1, elapsed_time="0:00:01"), ago=5)
-    assert (await one(files)).created_at > began, "another run in the same folder"
+    assert (await one(files)).started_at > began, "another run in the same folder"
+
+
+@pytest.mark.parametrize(
+    ("last", "patience", "status"),
+    [(99, 5000, Status.RUNNING), (99, 60, Status.FAILED), (100, 60, Status.SUCCEEDED)],
+)
+async def test_a_restart_is_no_news_of_any_run(
+    last: int, patience: int, status: Status, tmp_path: Path
+) -> None:
+    """From line to line the beginning that can be worked out wanders, here into the next ten seconds."""
+    options: dict[str, Any] = {"stalled_after": Duration(seconds=patience), "silence": "failed"}
+    began, files = int(NOW - 2000) // 10 * 10 + 8.9, provider(tmp_path, **options)
+    for step, late in ((98, 0.0), (last, 1.5)):
+        run(tmp_path, "sft", line(step), ago=NOW - (began + 10 * step + late))
+        before = await one(files)
+    after = await one(provider(tmp_path, **options))
+    assert (before.status, after.status) == (status, status)
+    assert [change for change in diff(before, after) if not is_volatile(change, status)] == []
+    assert (after.created_at is not None) == status.is_terminal
 
 
 # -------------------------------------------------------------------------------------- torn and twisted

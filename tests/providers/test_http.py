@@ -364,6 +364,7 @@ async def test_an_id_stands_quoted_in_a_path() -> None:
         ((404, {"detail": "Not Found"}), False),
         ((400, {"message": "Job does not EXIST"}), True),
         ((500, {"message": "does not exist"}), False),
+        *(((status, {"message": "the key does not exist"}), False) for status in (401, 403, 407, 408, 429)),
         ((404, b"<html>nginx</html>"), False),
         ({"id": "y", "status": "RUNNING"}, False),
         ({"error": "try again"}, False),
@@ -500,6 +501,11 @@ MISTAKES: dict[str, tuple[str, str, list[tuple[int, int, str]]]] = {
             (6, 17, "get.path: {id} has to stand for the job's id"),
             (6, 29, "get.body: is sent with method: POST only"),
         ],
+    ),
+    "words of every complaint": (
+        'get: {path: "/jobs/{id}"}',
+        'get: {path: "/jobs/{id}", missing: [gone, " "]}',
+        [(6, 40, "get.missing: an empty text is in every complaint")],
     ),
     "headers": (
         "    statuses",

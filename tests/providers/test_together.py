@@ -124,6 +124,19 @@ async def test_a_job_is_gone_where_the_api_says_so(make: Any, service: Any, case
         await together.retrieve("ft-1")
 
 
+@pytest.mark.parametrize("part", ["events", "checkpoints", "metrics"])
+async def test_the_log_of_a_job_that_is_gone_says_nothing_of_other_logs(
+    part: str, make: Any, service: Any
+) -> None:
+    gone = (404, {"error": {"message": "Fine-tune job ft-1 not found."}})
+    together = make("together", service(gone, (404, "")), api_key=Secret(KEY))
+    with pytest.raises(NotFound):
+        await together.log("ft-1", part, None)
+    with pytest.raises(ProviderError, match="HTTP 404") as caught:
+        await together.log("ft-1", part, None)
+    assert caught.value.missing
+
+
 # ------------------------------------------------------------------------------------------ the document
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from google.auth.exceptions import RefreshError
 
 from ftwatch.client import Account, Client
 from ftwatch.client.google import GoogleToken
@@ -213,6 +214,58 @@ async def test_a_token_is_fetched_anew_before_it_expires(tmp_path: Path) -> None
         assert caught.value.denied
 
 
+class _Login:
+    """What google-auth finds in the environment: nothing good before somebody logs in."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_good, self.looks = False, 0
+        monkeypatch.setattr("google.auth.default", self.default)
+
+    def default(self, **_: Any) -> tuple[Any, None]:
+        self.looks += 1
+        return _Found(self.is_good, f"ya29.{self.looks}"), None
+
+
+class _Found:
+    """Credentials as they were when they were looked for."""
+
+    def __init__(self, is_good: bool, token: str) -> None:
+        self.is_good, self.valid, self.token = is_good, False, token
+
+    def refresh(self, _: Any) -> None:
+        if not self.is_good:
+            raise RefreshError("invalid_grant: Token has been expired or revoked.")  # type: ignore[no-untyped-call]
+        self.valid = True
+
+    def apply(self, headers: dict[str, str]) -> None:
+        headers["authorization"] = f"Bearer {self.token}"
+
+
+async def test_credentials_that_were_refused_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    login, token = _Login(monkeypatch), GoogleToken(None, timeout=30)
+    with pytest.raises(ProviderError, match="expired or revoked"):
+        await token.headers("GET", "https://x", b"")
+    login.is_good = True
+    for _ in range(2):
+        assert await token.headers("GET", "https://x", b"") == {"authorization": "Bearer ya29.2"}
+
+
+async def test_a_token_that_the_service_does_not_know_is_exchanged(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = _Login(monkeypatch)
+    login.is_good = True
+    client = service((401, {"error": {"message": "Invalid authentication"}}), (200, {}), (200, {}))
+    vertex = provider(client, token=False)
+    with pytest.raises(ProviderError, match="Invalid authentication") as caught:
+        await vertex.page(None)
+    assert caught.value.denied
+    assert vertex.api.auth.secrets() == ["ya29.1"], "still struck from what comes late"
+    for _ in range(2):
+        await vertex.page(None)
+    assert [asked["authorization"] for asked in client.headers] == [f"Bearer ya29.{n}" for n in (1, 2, 2)]
+
+
 async def test_the_service_lets_in_who_has_a_token(tmp_path: Path) -> None:
     async with simulated(tmp_path) as (upstream, credentials), Client() as client:
         upstream.create("happy")
@@ -255,6 +308,14 @@ async def test_a_token_has_one_deadline(tmp_path: Path, monkeypatch: pytest.Monk
         ('{"type": "service_account", "private_key": "SECRET"}', "malformed"),
         ('{"type": "authorized_user"}', "malformed"),
         ('{"type": "external_account"}', "malformed"),
+        ('{"type": ["service_account"]}', "of no type that is read here"),
+        ('{"type": "impersonated_service_account"}', "malformed"),
+        ('{"type": "impersonated_service_account", "source_credentials": {"type": "x"}}', "malformed"),
+        (
+            '{"type": "external_account", "audience": "x", "subject_token_type": "y", "token_url": 5, '
+            '"credential_source": "z"}',
+            "malformed",
+        ),
     ],
 )
 async def test_credentials_that_are_none_are_told_not_shown(credentials: str, said: str) -> None:

@@ -217,6 +217,20 @@ def test_unsloth_studio_tells_of_a_run_in_a_listing_and_by_itself() -> None:
     assert done.fine_tuned_model == "outputs/run-1"
 
 
+@pytest.mark.parametrize(
+    ("dialect", "document", "words"),
+    [
+        ("localai", LOCALAI, ("failed", "stopped")),
+        ("telnyx", TELNYX, ("failed", "cancelled", "paused")),
+        ("unsloth", {**UNSLOTH, "output_dir": "outputs/run-1"}, ("error", "stopped")),
+    ],
+)
+def test_where_a_model_would_lie_is_no_model_of_a_job_that_made_none(
+    dialect: DialectName, document: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    assert [read(dialect, document, status=word).fine_tuned_model for word in words] == [None] * len(words)
+
+
 @pytest.mark.parametrize("dialect", DOCUMENTS)
 @pytest.mark.parametrize("lacking", ["id", "status"])
 def test_what_is_no_job_is_unreadable_in_every_dialect(dialect: str, lacking: str) -> None:

@@ -106,6 +106,11 @@ def test_what_only_an_ended_job_has_does_not_count_before() -> None:
     assert (paused.finished_at, paused.fine_tuned_model) == (None, WHOLE["fine_tuned_model"])
 
 
+@pytest.mark.parametrize("word", ["failed", "cancelled", "no such word"])
+def test_a_job_that_made_no_model_names_none(word: str) -> None:
+    assert read(WHOLE, status=word).fine_tuned_model is None
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [

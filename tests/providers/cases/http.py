@@ -112,6 +112,14 @@ TRAPS = {
         _with("RUNNING", output={"model": "acme-7b:run"}, times={"finished": 1_790_000_900}),
         {"fine_tuned_model": None, "finished_at": None},
     ),
+    "T09 a job that failed made no model": (
+        _with("FAILED", output={"model": "acme-7b:run"}),
+        {"fine_tuned_model": None},
+    ),
+    "T09 a job that was cancelled made no model": (
+        _with("CANCELLED", output={"model": "acme-7b:run"}),
+        {"fine_tuned_model": None},
+    ),
     "T10 succeeded without a model": (
         _with("SUCCESS"),
         {"status": Status.SUCCEEDED, "fine_tuned_model": None},
