@@ -274,7 +274,7 @@ class Http:
         said = lenient.complaint(answer.body)
         if 400 <= answer.status < 500 and any(words.lower() in said.lower() for words in get.missing):
             raise NotFound(id)
-        if answer.status == 404 and speaks_of_a_job(answer.body):
+        if answer.status == 404 and speaks_of_a_job(answer.body, id):
             raise NotFound(id)
         if answer.status != 200:
             self.api.refused(answer)

@@ -149,8 +149,12 @@ class Vertex:
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""
-        body = await self.api.job(f"{self._jobs}/{quote(id, safe='')}", id)
+        body = await self.api.job(f"{self._jobs}/{quote(id, safe='')}", id, listed=self._listed)
         return self.api.about(body, id, self.identify)
+
+    async def _listed(self) -> Page:
+        """The first page of the listing, which is one. Raises ProviderError."""
+        return self.split(await self.page(None))
 
     async def introduce(self) -> list[str]:
         """Whose credentials these are."""
