@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Raw
 
 from ftwatch.core.job import JobError, Status
+from ftwatch.log import shapeless
 from ftwatch.plugins import ProviderError, Unreadable
-from ftwatch.wire import scan
+from ftwatch.wire import scan, secrets
 
 __all__ = [
     "BOM",
@@ -231,8 +232,9 @@ def strings(values: object) -> dict[str, str]:
     for key, value in values.items() if isinstance(values, dict) else ():
         if value is None:
             continue
-        said = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
-        found[whole_text(str(key))[:LONGEST_TEXT]] = cut(whole_text(said))
+        said = plain(value)
+        said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+        found[whole_text(str(key))[:LONGEST_TEXT]] = cut(said)
     return found
 
 
@@ -311,20 +313,23 @@ def told(error: JobError | None) -> JobError | None:
     """An error that says something; `{}` and three nulls are how healthy jobs are described."""
     if error is None or not (error.code or error.message):
         return None
-    return JobError(code=some(error.code), message=some(error.message), param=some(error.param))
+    message = some(error.message)
+    # Prose speaks of tokens that are no secrets ("unexpected token: x"), so only shapes tell here.
+    shown = shapeless(message) if message else None
+    return JobError(code=some(error.code), message=shown, param=some(error.param))
 
 
 def settings(found: object) -> dict[str, Any] | None:
     """A free-form part of a document, made safe to store, compare and send on; None for what is no object."""
     if not isinstance(found, dict):
         return None
-    return {whole_text(str(key)): plain(value) for key, value in found.items()}
+    return {whole_text(str(key)): _public(str(key), value, 0) for key, value in found.items()}
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """JSON of bounded depth, whose numbers equal themselves and whose strings can be encoded."""
+    """JSON of bounded depth without secrets: numbers equal themselves, strings can be encoded."""
     if isinstance(value, str):
-        return whole_text(cut(value))
+        return secrets.struck(whole_text(cut(value)))
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -336,7 +341,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth >= DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {whole_text(str(key)): plain(inner, depth + 1) for key, inner in value.items()}
+        return {whole_text(str(key)): _public(str(key), inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner, depth + 1) for inner in value]
+        return [
+            secrets.HIDDEN if secrets.is_option(before) else plain(inner, depth + 1)
+            for before, inner in zip([None, *value], value, strict=False)
+        ]
     return None
+
+
+def _public(name: str, value: Any, depth: int) -> Any:
+    """What stands under a name, as `plain` has it; nothing of it where the name is that of a secret."""
+    return secrets.HIDDEN if secrets.is_private(name, value) else plain(value, depth)

@@ -6,7 +6,6 @@ reader that believes no type. Nothing here raises for any bytes but `Unreadable`
 how to ask a server is `ftwatch.client.openai`'s affair.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -27,8 +26,6 @@ __all__ = ["ends", "identify", "placed", "read", "split"]
 HAS_FINISHED = TERMINAL
 HAS_ERROR = frozenset({Status.FAILED, Status.CANCELLED, Status.PAUSED, Status.UNKNOWN})
 HAS_MODEL = TERMINAL | {Status.PAUSED, Status.UNKNOWN}
-
-_PRIVATE = re.compile(r"api_?key|token|password|secret|credential", re.IGNORECASE)
 
 
 class _Document(Struct, kw_only=True):
@@ -129,7 +126,7 @@ def read(
         trained_tokens=lenient.count(job.trained_tokens),
         training_file=lenient.some(job.training_file),
         validation_file=lenient.some(job.validation_file),
-        integrations=tuple(_public(lenient.settings(entry) or {}) for entry in job.integrations or ()),
+        integrations=tuple(lenient.settings(entry) or {} for entry in job.integrations or ()),
         seed=lenient.whole(job.seed),
         estimated_finish=lenient.seconds(job.estimated_finish),
         method=_bounded(job.method),
@@ -164,13 +161,6 @@ def _translated(found: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
         if said is not None:
             named[name] = said
     return named
-
-
-def _public(found: object) -> Any:
-    """Settings of another service without what lets into it: some answers repeat the keys they were given."""
-    if isinstance(found, dict):
-        return {key: _public(value) for key, value in found.items() if not _PRIVATE.search(str(key))}
-    return found
 
 
 # -------------------------------------------------------------------------------------------- listings
