@@ -61,7 +61,7 @@ HYPERPARAMETERS = (
 WANDB = {"project": "project", "entity": "entity", "run_id": "runId", "url": "url"}
 
 # What differs between two answers about the same, or is a secret, is not kept.
-_SIGNED = re.compile(rb'"(metricsFileSignedUrl|trainerLogsSignedUrl|apiKey)"\s*:\s*"(?:[^"\\]|\\.)*"')
+_SIGNED = re.compile(rb'"(metricsFileSignedUrl|trainerLogsSignedUrl|apiKey)"\s*:\s*"(?:[^"\\]++|\\.)*+"')
 _NAME = re.compile(r"accounts(?:/(?!\.+(?:/|$))[^/]+){3}")
 _EMPTY = b"{}"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 __all__ = ["Broken", "elements", "members"]
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _CLOSER = {b"[": b"]", b"{": b"}"}
 
