@@ -1,10 +1,13 @@
 """What a service's answers mean, whoever asks: which complaint is about a job, what a refusal closes."""
 
 import json
+from typing import Any
 
 import pytest
 
-from ftwatch.client.api import speaks_of_a_job
+from ftwatch.client.api import Api, Key, speaks_of_a_job
+from ftwatch.client.meaning import Response
+from ftwatch.plugins import Duration, ProviderError, ProviderSpec
 
 ID = "ftjob-1"
 
@@ -57,3 +60,34 @@ def test_who_names_the_job_speaks_of_it(said: str, id: str) -> None:
 )
 def test_who_speaks_of_anything_else_says_nothing_about_the_job(said: str | None) -> None:
     assert not speaks_of_a_job(json.dumps({"error": {"message": said}}).encode(), ID)
+
+
+class Answer:
+    """A client that gives one answer to everything."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        self.answer = Response(status, {}, json.dumps(body).encode())
+
+    async def request(self, method: str, url: str, **_: Any) -> Response:
+        return self.answer
+
+
+def api(status: int, body: Any) -> Api:
+    spec = ProviderSpec(name="p", kind="k", labels={}, options=None, client=Answer(status, body))
+    return Api(spec, "https://api.example.com", Key(None, needed=False), timeout=Duration(seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(410, "Gone"), (400, "The base model of this job, davinci-002, has been retired.")],
+)
+async def test_only_a_refusal_of_the_listing_closes_the_service(status: int, said: str) -> None:
+    service = api(status, {"error": {"message": said}})
+    for ask, is_closed in (
+        (service.page("/jobs"), True),
+        (service.page("/jobs/a/events", of="a"), False),
+        (service.job("/jobs/a", "a"), False),
+    ):
+        with pytest.raises(ProviderError) as caught:
+            await ask
+        assert caught.value.closed is is_closed

@@ -294,7 +294,7 @@ class Api:
             raise NotFound(of)
         lost = forgotten is not None and answer.status in (400, 404, 422)
         lost = lost and str(forgotten).lower() in self.complaint(answer).lower()
-        self.refused(answer, missing=answer.status == 404 or lost)
+        self.refused(answer, missing=answer.status == 404 or lost, of=of)
 
     async def job(
         self,
@@ -320,7 +320,7 @@ class Api:
                 await listed()
                 raise NotFound(id)
         if answer.status != 200:
-            self.refused(answer)
+            self.refused(answer, of=id)
         return answer.body
 
     # ---------------------------------------------------------------------------------------- answers
@@ -349,8 +349,8 @@ class Api:
         """What the kind advises about a refusal, where it advises anything."""
         return self._advice.get(answer.status)
 
-    def refused(self, answer: Response, *, missing: bool = False) -> NoReturn:
-        """Raises what an answer other than 200 means."""
+    def refused(self, answer: Response, *, missing: bool = False, of: str | None = None) -> NoReturn:
+        """Raises what an answer other than 200 means. What is said `of` one job never ends the service."""
         status = answer.status
         said = self.complaint(answer)
         reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
@@ -364,7 +364,7 @@ class Api:
             throttled=status == 429,
             retry_after=retry_after(answer.headers),
             missing=missing,
-            closed=status == 410 or (400 <= status < 500 and bool(_CLOSED.search(said))),
+            closed=of is None and (status == 410 or (400 <= status < 500 and bool(_CLOSED.search(said)))),
         )
 
     def complaint(self, answer: Response) -> str:

@@ -357,7 +357,7 @@ class Operation(Api):
             code, said = self._code(answer), self.complaint(answer)
             if code in _NOT_FOUND or (code in _VALIDATION and _SAYS_NOT_FOUND.search(said)):
                 raise NotFound(id)
-            self.refused(answer)
+            self.refused(answer, of=id)
         try:
             told = identify(answer.body)
         except Unreadable as error:
@@ -366,7 +366,7 @@ class Operation(Api):
             raise ProviderError(f"asked for job {id}, and was told about {told}")
         return answer.body
 
-    def refused(self, answer: Response, *, missing: bool = False) -> NoReturn:
+    def refused(self, answer: Response, *, missing: bool = False, of: str | None = None) -> NoReturn:
         """Raises what an answer other than 200 means: the code says it, whatever the status is."""
         code = self._code(answer)
         reason = f"HTTP {answer.status}: {self.complaint(answer)}"
@@ -377,7 +377,7 @@ class Operation(Api):
             raise ProviderError(f"{reason}; {advice}", denied=True)
         if code in _THROTTLED:
             raise ProviderError(reason, throttled=True, retry_after=retry_after(answer.headers))
-        super().refused(answer, missing=missing)
+        super().refused(answer, missing=missing, of=of)
 
     def complaint(self, answer: Response) -> str:
         """What the answer says went wrong, with its code, as one short line without a key."""

@@ -277,7 +277,7 @@ class Http:
         if answer.status == 404 and speaks_of_a_job(answer.body, id):
             raise NotFound(id)
         if answer.status != 200:
-            self.api.refused(answer)
+            self.api.refused(answer, of=id)
         return self.api.about(self._told(within, answer.body, get.entry), id, self.identify)
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:
