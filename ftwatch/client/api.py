@@ -32,6 +32,8 @@ __all__ = [
 MIB = 1024 * 1024
 # Some services do not page: then the whole listing is one answer.
 LARGEST_LISTING = 32 * MIB
+# A hundred jobs are some hundred KiB, with graders of their own in them some MiB.
+LARGEST_PAGE = 8 * MIB
 LARGEST_JOB = 4 * MIB
 HIDDEN = "••••"
 
@@ -281,13 +283,16 @@ class Api:
         forgotten: str | None = None,
         of: str | None = None,
         content: bytes = b"",
+        cap: int = LARGEST_LISTING,
     ) -> bytes:
         """A listing's page. `forgotten`: a word in the complaint about an anchor that is no longer known.
 
-        `content` is JSON to be posted. Raises ProviderError; `missing` where the listing or the anchor is not
-        there. A listing `of` a job raises NotFound where the API knows no such job.
+        `content` is JSON to be posted, `cap` the most bytes of an answer: `LARGEST_PAGE` where the service
+        gives no more entries than it is asked for. Raises ProviderError; `missing` where the listing or the
+        anchor is not there. A listing `of` a job raises NotFound where the API knows no such job.
         """
-        answer = await self.ask(path, query, method="POST" if content else "GET", content=content)
+        method = "POST" if content else "GET"
+        answer = await self.ask(path, query, method=method, content=content, cap=cap)
         if answer.status == 200:
             return answer.body
         if of is not None and answer.status == 404 and speaks_of_a_job(answer.body, of):

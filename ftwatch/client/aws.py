@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, Api, Auth, can_be_sent, url_problem
+from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, LARGEST_PAGE, Api, Auth, can_be_sent, url_problem
 from ftwatch.client.meaning import Response, retry_after
 from ftwatch.log import hide, redacted
 from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
@@ -341,7 +341,8 @@ class Operation(Api):
 
         Raises ProviderError; `missing` where the operation, or the page's token, is not known.
         """
-        answer = await self.ask(path, query, method="POST" if content else "GET", content=content)
+        method = "POST" if content else "GET"
+        answer = await self.ask(path, query, method=method, content=content, cap=LARGEST_PAGE)
         if answer.status == 200:
             return answer.body
         code = self._code(answer)

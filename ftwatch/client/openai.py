@@ -9,7 +9,7 @@ from json import dumps
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import Api, Key, is_meant_for
+from ftwatch.client.api import LARGEST_LISTING, LARGEST_PAGE, Api, Key, is_meant_for
 from ftwatch.core.job import Snapshot
 from ftwatch.plugins import LogPage, Page, ProviderError, ProviderSpec, Secret
 from ftwatch.wire import joblog, lenient
@@ -90,7 +90,8 @@ class Relative:
         elif anchor is not None:
             query["after"] = anchor
         forgotten = "after" if "after" in query else None
-        body = await self.api.page(self._dialect.jobs, {**query, **self._only}, forgotten=forgotten)
+        cap = LARGEST_LISTING if paging is None else LARGEST_PAGE
+        body = await self.api.page(self._dialect.jobs, {**query, **self._only}, forgotten=forgotten, cap=cap)
         return wire.placed(body, int(query["offset"])) if "offset" in query else body
 
     async def retrieve(self, id: str) -> bytes:

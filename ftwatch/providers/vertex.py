@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import AddressOptions, Api, is_near
+from ftwatch.client.api import LARGEST_PAGE, AddressOptions, Api, is_near
 from ftwatch.client.google import GoogleToken
 from ftwatch.client.meaning import Response
 from ftwatch.core.job import JobError, Method, Progress, Snapshot, Status
@@ -145,7 +145,8 @@ class Vertex:
         query = {"pageSize": PAGE_SIZE}
         if anchor is not None:
             query["pageToken"] = anchor
-        return await self.api.page(self._jobs, query, forgotten="token" if anchor is not None else None)
+        forgotten = "token" if anchor is not None else None
+        return await self.api.page(self._jobs, query, forgotten=forgotten, cap=LARGEST_PAGE)
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""

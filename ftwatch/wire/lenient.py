@@ -32,6 +32,7 @@ __all__ = [
     "folded",
     "identifier",
     "loads",
+    "may_be_long",
     "moment",
     "number",
     "parted",
@@ -52,6 +53,11 @@ LONGEST_TEXT = 10_000
 DEEPEST = 16
 BOM = b"\xef\xbb\xbf"
 REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# A listing of more entries is none of jobs: each of them costs a hundred bytes besides its own.
+MOST_ENTRIES = 50_000
+
+_TOO_LONG = f"the listing has more than {MOST_ENTRIES:,} entries"
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _elements = msgspec.json.Decoder(list[Raw])
@@ -118,13 +124,15 @@ def parted(body: bytes, *keys: str, may_lack: bool = False) -> tuple[list[bytes]
 
     Entries stand under the first of `keys` that is there, or the body is the bare list. `may_lack`: a
     listing without any of the keys is an empty one, as services that leave out empty lists have it. Raises
-    ProviderError where the body is no listing.
+    ProviderError where the body is no listing, or one of more than `MOST_ENTRIES`.
     """
     body = body.removeprefix(BOM)
     try:
         members = _members.decode(body)
         key = next((key for key in keys if key in members), None)
         if key is not None:
+            if may_be_long(members[key]):
+                _count(members[key])
             found = [bytes(raw) for raw in _elements.decode(members[key])]
             return found, {name: _loads_some(bytes(raw)) for name, raw in members.items() if name != key}
     except REFUSED:
@@ -137,14 +145,40 @@ def entries(body: bytes, *keys: str, may_lack: bool = False) -> list[bytes]:
     return parted(body, *keys, may_lack=may_lack)[0]
 
 
+def may_be_long(body: bytes | Raw) -> bool:
+    """Whether a listing has so many commas that it may have more than `MOST_ENTRIES`."""
+    return bytes(body).count(b",") >= MOST_ENTRIES
+
+
+class _Entry:
+    """One entry of a list whose entries are counted, none of them kept."""
+
+
+def _count(listing: Raw) -> None:
+    """Passes over a list of at most `MOST_ENTRIES`. Raises ProviderError for a longer one, DecodeError."""
+    left, entry = MOST_ENTRIES, _Entry()
+
+    def counted(type: type, found: object) -> _Entry:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OverflowError
+        return entry
+
+    try:
+        msgspec.json.decode(listing, type=list[_Entry], dec_hook=counted)
+    except OverflowError:
+        raise ProviderError(_TOO_LONG) from None
+
+
 def _scanned(body: bytes, keys: Iterable[str], may_lack: bool) -> tuple[list[bytes], dict[str, Any]]:
     """A listing that the strict reader refused."""
     try:
         if body.lstrip()[:1] == b"[":
-            return scan.elements(body), {}
+            return scan.elements(body, MOST_ENTRIES), {}
         if body.lstrip()[:1] != b"{":
             raise ProviderError(f"the answer is no listing but {_sort_of(body)}")
-        found = {str(loads(key)): value for key, value in scan.members(body).items()}
+        found = {str(loads(key)): value for key, value in scan.members(body, MOST_ENTRIES).items()}
         key = next((key for key in keys if key in found), None)
         if key is None:
             said = complaint(body)
@@ -156,8 +190,10 @@ def _scanned(body: bytes, keys: Iterable[str], may_lack: bool) -> tuple[list[byt
             return [], {name: _loads_some(raw) for name, raw in found.items() if name != key}
         if found[key][:1] != b"[":
             raise ProviderError(f"`{key}` of the listing is no list")
-        slices = scan.elements(found[key])
+        slices = scan.elements(found[key], MOST_ENTRIES)
         return slices, {name: _loads_some(raw) for name, raw in found.items() if name != key}
+    except scan.TooMany:
+        raise ProviderError(_TOO_LONG) from None
     except (ValueError, RecursionError):
         raise ProviderError("the listing is no whole JSON") from None
 

@@ -172,7 +172,7 @@ def split(body: bytes, dialect: Dialect = OPENAI) -> Page:
     Entries stand under `data` (tt-inference-server: `jobs`), or the body is the bare list. Only a server
     that says `has_more` pages: silence is taken for the end, because who does not page ignores `after`.
     """
-    if dialect.entries[0] == "data" and dialect.paging == "after":
+    if dialect.entries[0] == "data" and dialect.paging == "after" and not lenient.may_be_long(body):
         try:
             listing = _listing.decode(body)
         except lenient.REFUSED:
