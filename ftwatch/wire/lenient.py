@@ -46,6 +46,7 @@ __all__ = [
     "told",
     "whole",
     "whole_text",
+    "yes",
 ]
 
 LONGEST_ID = 512
@@ -340,6 +341,11 @@ def seconds(value: int | None) -> int | None:
             return value
         value //= 1000
     return value if value < 10**11 else None
+
+
+def yes(value: object) -> bool:
+    """Whether an answer says yes, in whatever type."""
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
 
 
 # --------------------------------------------------------------------------------------- larger parts

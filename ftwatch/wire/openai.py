@@ -196,10 +196,8 @@ def _believed(body: bytes, dialect: Dialect) -> Page:
     if dialect.paging == "offset":
         end = (lenient.count(rest.get("offset")) or 0) + len(entries)
         anchor = str(end) if entries and end < (lenient.count(rest.get("total")) or 0) else None
-    elif dialect.paging == "after":
-        more = rest.get("has_more")
-        if more is True or more == 1 or str(more).lower() == "true":
-            anchor = _anchor(entries, lenient.text(rest.get("last_id")))
+    elif dialect.paging == "after" and lenient.yes(rest.get("has_more")):
+        anchor = _anchor(entries, lenient.text(rest.get("last_id")))
     return Page(entries=tuple(entries), next=anchor)
 
 
