@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 import structlog
 
-__all__ = ["configure", "hide", "redacted"]
+__all__ = ["HIDDEN", "configure", "hide", "redacted", "shapeless"]
 
 HIDDEN = "••••"
 # Shorter values stand for themselves in too many innocent words.
@@ -117,6 +117,11 @@ def redacted(text: str) -> str:
         known = sorted(_secrets, key=len, reverse=True)
     for secret in known:
         text = text.replace(secret, HIDDEN)
+    return shapeless(text)
+
+
+def shapeless(text: str) -> str:
+    """A text without anything that has the shape of a secret."""
     for shape, instead in _SHAPES:
         text = shape.sub(instead, text)
     return text

@@ -6,7 +6,7 @@ the kind's affair. A refusal leaves as `ProviderError` with a sentence that hold
 
 import os
 import re
-from collections.abc import AsyncGenerator, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -32,6 +32,8 @@ __all__ = [
 MIB = 1024 * 1024
 # Some services do not page: then the whole listing is one answer.
 LARGEST_LISTING = 32 * MIB
+# A hundred jobs are some hundred KiB, with graders of their own in them some MiB.
+LARGEST_PAGE = 8 * MIB
 LARGEST_JOB = 4 * MIB
 HIDDEN = "••••"
 
@@ -44,6 +46,23 @@ _CLOSED = re.compile(
     r"|fine-?tuning (\w+ ){0,4}(no longer|has ended|is no more)",
     re.IGNORECASE,
 )
+
+# What a 404 may be about: what words mean a job, what the way to it, what something that jobs belong to; an
+# address that is repeated is none of the sentence's words, whatever it holds.
+_ADDRESS = re.compile(r"(?:(?<![\w/])|https?:/)/\S*")
+_JOB_WORDS = re.compile(
+    r"job(?!-\w*\d)|fine[-_ ]?tun|\btuning|customi[sz]ation|\bruns?\b|\btrainings?\b", re.IGNORECASE
+)
+_WAY_WORDS = re.compile(
+    r"\b(ur[il]|route|endpoint|path|method|operation|page|upstream|host|server|service)s?\b", re.IGNORECASE
+)
+_OWNER_WORDS = re.compile(
+    r"\b(project|account|namespace|organi[sz]ation|workspace|tenant|team|user|subscription|region|location"
+    r"|cluster|deployment|model|file|dataset)s?\b",
+    re.IGNORECASE,
+)
+# A service that is switched off has no job either.
+_OFF = re.compile(r"\bnot (\w+ )?(available|enabled|supported|offered)\b", re.IGNORECASE)
 
 
 # ------------------------------------------------------------------------------------------------ the way in
@@ -264,20 +283,23 @@ class Api:
         forgotten: str | None = None,
         of: str | None = None,
         content: bytes = b"",
+        cap: int = LARGEST_LISTING,
     ) -> bytes:
         """A listing's page. `forgotten`: a word in the complaint about an anchor that is no longer known.
 
-        `content` is JSON to be posted. Raises ProviderError; `missing` where the listing or the anchor is not
-        there. A listing `of` a job raises NotFound where the API knows no such job.
+        `content` is JSON to be posted, `cap` the most bytes of an answer: `LARGEST_PAGE` where the service
+        gives no more entries than it is asked for. Raises ProviderError; `missing` where the listing or the
+        anchor is not there. A listing `of` a job raises NotFound where the API knows no such job.
         """
-        answer = await self.ask(path, query, method="POST" if content else "GET", content=content)
+        method = "POST" if content else "GET"
+        answer = await self.ask(path, query, method=method, content=content, cap=cap)
         if answer.status == 200:
             return answer.body
-        if of is not None and answer.status == 404 and speaks_of_a_job(answer.body):
+        if of is not None and answer.status == 404 and speaks_of_a_job(answer.body, of):
             raise NotFound(of)
         lost = forgotten is not None and answer.status in (400, 404, 422)
         lost = lost and str(forgotten).lower() in self.complaint(answer).lower()
-        self.refused(answer, missing=answer.status == 404 or lost)
+        self.refused(answer, missing=answer.status == 404 or lost, of=of)
 
     async def job(
         self,
@@ -286,18 +308,24 @@ class Api:
         query: Mapping[str, str] | None = None,
         *,
         content: bytes = b"",
-        any_404: bool = False,
+        listed: Callable[[], Awaitable[object]] | None = None,
     ) -> bytes:
         """One job's document. NotFound only where the API itself says so, not something before it.
 
-        `content` is JSON to be posted. `any_404`: who asks finds out by itself what a 404 is about.
+        `content` is JSON to be posted. `listed` is for services whose word about a job that is not there may
+        as well be about an address: it takes a whole listing, or raises ProviderError. Where the neighbours
+        are there, it is the job that is not.
         """
         method = "POST" if content else "GET"
         answer = await self.ask(path, query, method=method, content=content, cap=LARGEST_JOB)
-        if answer.status == 404 and (any_404 or speaks_of_a_job(answer.body)):
-            raise NotFound(id)
+        if answer.status == 404:
+            if speaks_of_a_job(answer.body, id):
+                raise NotFound(id)
+            if listed is not None:
+                await listed()
+                raise NotFound(id)
         if answer.status != 200:
-            self.refused(answer)
+            self.refused(answer, of=id)
         return answer.body
 
     # ---------------------------------------------------------------------------------------- answers
@@ -326,8 +354,8 @@ class Api:
         """What the kind advises about a refusal, where it advises anything."""
         return self._advice.get(answer.status)
 
-    def refused(self, answer: Response, *, missing: bool = False) -> NoReturn:
-        """Raises what an answer other than 200 means."""
+    def refused(self, answer: Response, *, missing: bool = False, of: str | None = None) -> NoReturn:
+        """Raises what an answer other than 200 means. What is said `of` one job never ends the service."""
         status = answer.status
         said = self.complaint(answer)
         reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
@@ -341,7 +369,7 @@ class Api:
             throttled=status == 429,
             retry_after=retry_after(answer.headers),
             missing=missing,
-            closed=status == 410 or (400 <= status < 500 and bool(_CLOSED.search(said))),
+            closed=of is None and (status == 410 or (400 <= status < 500 and bool(_CLOSED.search(said)))),
         )
 
     def complaint(self, answer: Response) -> str:
@@ -370,9 +398,20 @@ def _first_line(answer: Response) -> str:
     return answer.text(2000)
 
 
-def speaks_of_a_job(body: bytes) -> bool:
-    """Whether a 404 is the API's own word about a job, not about an address that does not exist."""
-    said = lenient.complaint(body).lower()
-    return bool(said) and not said.startswith(
-        ("not found", "invalid url", "unknown request url", "resource not found", "sorry, we can't find the")
+def speaks_of_a_job(body: bytes, id: str) -> bool:
+    """Whether a 404 is the API's own word about a job, not about an address or about who owns the job.
+
+    Gateways say much about what they do not find; only a sentence that names the job, or says that it is
+    about one, is a proof.
+    """
+    said = _ADDRESS.sub(" ", lenient.complaint(body))
+    name = re.compile(
+        rf"(?<![\w-])({re.escape(id)}|{re.escape(id.rpartition('/')[2])})(?![\w-])", re.IGNORECASE
     )
+    rest = name.sub(" ", said)
+    is_named, is_about_one = rest != said, bool(_JOB_WORDS.search(rest))
+    if _WAY_WORDS.search(rest):
+        return False
+    if _OWNER_WORDS.search(rest):
+        return is_named and is_about_one
+    return is_named or (is_about_one and not _OFF.search(rest))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, Api, Auth, can_be_sent, url_problem
+from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, LARGEST_PAGE, Api, Auth, can_be_sent, url_problem
 from ftwatch.client.meaning import Response, retry_after
 from ftwatch.log import hide, redacted
 from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
@@ -341,7 +341,8 @@ class Operation(Api):
 
         Raises ProviderError; `missing` where the operation, or the page's token, is not known.
         """
-        answer = await self.ask(path, query, method="POST" if content else "GET", content=content)
+        method = "POST" if content else "GET"
+        answer = await self.ask(path, query, method=method, content=content, cap=LARGEST_PAGE)
         if answer.status == 200:
             return answer.body
         code = self._code(answer)
@@ -357,7 +358,7 @@ class Operation(Api):
             code, said = self._code(answer), self.complaint(answer)
             if code in _NOT_FOUND or (code in _VALIDATION and _SAYS_NOT_FOUND.search(said)):
                 raise NotFound(id)
-            self.refused(answer)
+            self.refused(answer, of=id)
         try:
             told = identify(answer.body)
         except Unreadable as error:
@@ -366,7 +367,7 @@ class Operation(Api):
             raise ProviderError(f"asked for job {id}, and was told about {told}")
         return answer.body
 
-    def refused(self, answer: Response, *, missing: bool = False) -> NoReturn:
+    def refused(self, answer: Response, *, missing: bool = False, of: str | None = None) -> NoReturn:
         """Raises what an answer other than 200 means: the code says it, whatever the status is."""
         code = self._code(answer)
         reason = f"HTTP {answer.status}: {self.complaint(answer)}"
@@ -377,7 +378,7 @@ class Operation(Api):
             raise ProviderError(f"{reason}; {advice}", denied=True)
         if code in _THROTTLED:
             raise ProviderError(reason, throttled=True, retry_after=retry_after(answer.headers))
-        super().refused(answer, missing=missing)
+        super().refused(answer, missing=missing, of=of)
 
     def complaint(self, answer: Response) -> str:
         """What the answer says went wrong, with its code, as one short line without a key."""

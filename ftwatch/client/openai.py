@@ -9,9 +9,9 @@ from json import dumps
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import Api, Key, is_meant_for
+from ftwatch.client.api import LARGEST_LISTING, LARGEST_PAGE, Api, Key, is_meant_for
 from ftwatch.core.job import Snapshot
-from ftwatch.plugins import LogPage, NotFound, Page, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import LogPage, Page, ProviderError, ProviderSpec, Secret
 from ftwatch.wire import joblog, lenient
 from ftwatch.wire import openai as wire
 from ftwatch.wire.dialect import Call, Dialect
@@ -90,20 +90,20 @@ class Relative:
         elif anchor is not None:
             query["after"] = anchor
         forgotten = "after" if "after" in query else None
-        body = await self.api.page(self._dialect.jobs, {**query, **self._only}, forgotten=forgotten)
+        cap = LARGEST_LISTING if paging is None else LARGEST_PAGE
+        body = await self.api.page(self._dialect.jobs, {**query, **self._only}, forgotten=forgotten, cap=cap)
         return wire.placed(body, int(query["offset"])) if "offset" in query else body
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document. NotFound only where the API itself says so, not something before it."""
         path, content = _asked(self._dialect.retrieve, id)
-        vague = self._dialect.hides_absence
-        try:
-            body = await self.api.job(path, id, content=content, any_404=vague)
-        except NotFound:
-            if vague:  # then it is the job that is not there, where its neighbours are
-                self.split(await self.page(None))
-            raise
+        listed = self._listed if self._dialect.hides_absence else None
+        body = await self.api.job(path, id, content=content, listed=listed)
         return self.api.about(body, id, self.identify)
+
+    async def _listed(self) -> Page:
+        """The first page of the listing, which is one. Raises ProviderError."""
+        return self.split(await self.page(None))
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:
         """One page of a part of a job's log. NotFound where it is the job that is not there."""

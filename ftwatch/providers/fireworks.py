@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import Api, ApiOptions, Key, is_meant_for, root_of
+from ftwatch.client.api import LARGEST_PAGE, Api, ApiOptions, Key, is_meant_for, root_of
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.plugins import Page, ProviderError, ProviderSpec, Unreadable
 from ftwatch.wire import lenient
@@ -61,7 +61,7 @@ HYPERPARAMETERS = (
 WANDB = {"project": "project", "entity": "entity", "run_id": "runId", "url": "url"}
 
 # What differs between two answers about the same, or is a secret, is not kept.
-_SIGNED = re.compile(rb'"(metricsFileSignedUrl|trainerLogsSignedUrl|apiKey)"\s*:\s*"(?:[^"\\]|\\.)*"')
+_SIGNED = re.compile(rb'"(metricsFileSignedUrl|trainerLogsSignedUrl|apiKey)"\s*:\s*"(?:[^"\\]++|\\.)*+"')
 _NAME = re.compile(r"accounts(?:/(?!\.+(?:/|$))[^/]+){3}")
 _EMPTY = b"{}"
 
@@ -131,7 +131,8 @@ class Fireworks:
         query = {"pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
         path = f"/v1/accounts/{quote(await self._whose(), safe='')}/{head}"
         try:
-            body = await self.api.page(path, query, forgotten="token" if token else None)
+            forgotten = "token" if token else None
+            body = await self.api.page(path, query, forgotten=forgotten, cap=LARGEST_PAGE)
         except ProviderError as error:
             if error.missing and not error.closed and head not in self._present:
                 return _EMPTY

@@ -279,10 +279,10 @@ class Http:
         may_be_gone = 400 <= answer.status < 500 and answer.status not in NOT_ABOUT_A_JOB
         if may_be_gone and any(words.lower() in said.lower() for words in get.missing):
             raise NotFound(id)
-        if answer.status == 404 and speaks_of_a_job(answer.body):
+        if answer.status == 404 and speaks_of_a_job(answer.body, id):
             raise NotFound(id)
         if answer.status != 200:
-            self.api.refused(answer)
+            self.api.refused(answer, of=id)
         return self.api.about(self._told(within, answer.body, get.entry), id, self.identify)
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:

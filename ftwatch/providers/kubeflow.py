@@ -102,7 +102,7 @@ class Kubeflow:
             return api.about(answer.body, id, self.identify)
         if answer.status == 404 and _names(answer.body, id):
             raise NotFound(id)
-        api.refused(answer)
+        api.refused(answer, of=id)
 
     async def watch(self) -> AsyncIterator[str]:
         """The ids of jobs that were created, changed or deleted, for some minutes.

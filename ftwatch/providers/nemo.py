@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from ftwatch.client.api import Api, ApiOptions, Key
+from ftwatch.client.api import LARGEST_PAGE, Api, ApiOptions, Key
 from ftwatch.core.job import JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Line
 from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
@@ -89,7 +89,7 @@ class NeMo:
     async def page(self, anchor: str | None) -> bytes:
         """One page of the listing; its anchor is its number."""
         query = {"page": anchor or "1", "page_size": PAGE_SIZE, "sort": "-created_at"}
-        return await self.api.page(JOBS, query | self._filters)
+        return await self.api.page(JOBS, query | self._filters, cap=LARGEST_PAGE)
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""

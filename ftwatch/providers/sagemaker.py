@@ -55,9 +55,6 @@ METHODS = {"SFT": "supervised", "DPO": "dpo", "RLVR": "reinforcement", "RLAIF": 
 _CODE = re.compile(r"([A-Z]\w{2,60}(?:Error|Exception|Exceeded))\b")
 # The hyperparameter in which scripts and containers are told the base model.
 _BASES = ("model_id", "model_name_or_path", "model_name", "base_model", "base_model_name")
-# Scripts are told tokens of other services in their hyperparameters, too.
-_SECRET = re.compile(r"(token|secret|password|passwd|api_?key|access_?key)$", re.IGNORECASE)
-HIDDEN = "••••"
 
 
 class SageMaker:
@@ -113,7 +110,7 @@ class SageMaker:
         arn = aws.arn(found.get("TrainingJobArn"))
         artifacts = lenient.some(lenient.at(found, "ModelArtifacts.S3ModelArtifacts"))
         package = lenient.some(found.get("OutputModelPackageArn"))
-        hyperparameters = _hyperparameters(found)
+        hyperparameters = lenient.settings(found.get("HyperParameters"))
         return Snapshot(
             id=id,
             created_at=lenient.moment(found.get("CreationTime")),
@@ -216,13 +213,6 @@ def _error(found: dict[str, Any], phase: str | None) -> JobError | None:
         return lenient.told(JobError(code=code[1] if code else None, message=message))
     said = [one.get("StatusMessage") for one in _dicts(found, "SecondaryStatusTransitions")]
     return JobError(code=phase, message=message or (lenient.some(said[-1]) if said else None))
-
-
-def _hyperparameters(found: dict[str, Any]) -> dict[str, Any] | None:
-    known = lenient.settings(found.get("HyperParameters"))
-    if known is None:
-        return None
-    return {key: HIDDEN if _SECRET.search(key) and value else value for key, value in known.items()}
 
 
 def _base(found: dict[str, Any], hyperparameters: dict[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-from ftwatch.client.api import AddressOptions, Api, is_near
+from ftwatch.client.api import LARGEST_PAGE, AddressOptions, Api, is_near
 from ftwatch.client.google import GoogleToken
 from ftwatch.client.meaning import Response
 from ftwatch.core.job import JobError, Method, Progress, Snapshot, Status
@@ -153,12 +153,17 @@ class Vertex:
         query = {"pageSize": PAGE_SIZE}
         if anchor is not None:
             query["pageToken"] = anchor
-        return await self.api.page(self._jobs, query, forgotten="token" if anchor is not None else None)
+        forgotten = "token" if anchor is not None else None
+        return await self.api.page(self._jobs, query, forgotten=forgotten, cap=LARGEST_PAGE)
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""
-        body = await self.api.job(f"{self._jobs}/{quote(id, safe='')}", id)
+        body = await self.api.job(f"{self._jobs}/{quote(id, safe='')}", id, listed=self._listed)
         return self.api.about(body, id, self.identify)
+
+    async def _listed(self) -> Page:
+        """The first page of the listing, which is one. Raises ProviderError."""
+        return self.split(await self.page(None))
 
     async def introduce(self) -> list[str]:
         """Whose credentials these are."""

@@ -207,7 +207,7 @@ def _start(rest: dict[str, Any]) -> int:
 
 def _next(paging: Paging, rest: dict[str, Any], length: int, last: str | None) -> str | None:
     """The anchor of the page after, where the service says that there is one."""
-    if paging is None or rest.get("has_more") is not True:
+    if paging is None or not lenient.yes(rest.get("has_more")):
         return None
     if paging == "after":
         return last

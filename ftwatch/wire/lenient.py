@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Raw
 
 from ftwatch.core.job import JobError, Status
+from ftwatch.log import shapeless
 from ftwatch.plugins import ProviderError, Unreadable
-from ftwatch.wire import scan
+from ftwatch.wire import scan, secrets
 
 __all__ = [
     "BOM",
@@ -31,6 +32,7 @@ __all__ = [
     "folded",
     "identifier",
     "loads",
+    "may_be_long",
     "moment",
     "number",
     "parted",
@@ -44,6 +46,7 @@ __all__ = [
     "told",
     "whole",
     "whole_text",
+    "yes",
 ]
 
 LONGEST_ID = 512
@@ -51,6 +54,11 @@ LONGEST_TEXT = 10_000
 DEEPEST = 16
 BOM = b"\xef\xbb\xbf"
 REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# A listing of more entries is none of jobs: each of them costs a hundred bytes besides its own.
+MOST_ENTRIES = 50_000
+
+_TOO_LONG = f"the listing has more than {MOST_ENTRIES:,} entries"
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _elements = msgspec.json.Decoder(list[Raw])
@@ -117,13 +125,15 @@ def parted(body: bytes, *keys: str, may_lack: bool = False) -> tuple[list[bytes]
 
     Entries stand under the first of `keys` that is there, or the body is the bare list. `may_lack`: a
     listing without any of the keys is an empty one, as services that leave out empty lists have it. Raises
-    ProviderError where the body is no listing.
+    ProviderError where the body is no listing, or one of more than `MOST_ENTRIES`.
     """
     body = body.removeprefix(BOM)
     try:
         members = _members.decode(body)
         key = next((key for key in keys if key in members), None)
         if key is not None:
+            if may_be_long(members[key]):
+                _count(members[key])
             found = [bytes(raw) for raw in _elements.decode(members[key])]
             return found, {name: _loads_some(bytes(raw)) for name, raw in members.items() if name != key}
     except REFUSED:
@@ -136,14 +146,40 @@ def entries(body: bytes, *keys: str, may_lack: bool = False) -> list[bytes]:
     return parted(body, *keys, may_lack=may_lack)[0]
 
 
+def may_be_long(body: bytes | Raw) -> bool:
+    """Whether a listing has so many commas that it may have more than `MOST_ENTRIES`."""
+    return bytes(body).count(b",") >= MOST_ENTRIES
+
+
+class _Entry:
+    """One entry of a list whose entries are counted, none of them kept."""
+
+
+def _count(listing: Raw) -> None:
+    """Passes over a list of at most `MOST_ENTRIES`. Raises ProviderError for a longer one, DecodeError."""
+    left, entry = MOST_ENTRIES, _Entry()
+
+    def counted(type: type, found: object) -> _Entry:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OverflowError
+        return entry
+
+    try:
+        msgspec.json.decode(listing, type=list[_Entry], dec_hook=counted)
+    except OverflowError:
+        raise ProviderError(_TOO_LONG) from None
+
+
 def _scanned(body: bytes, keys: Iterable[str], may_lack: bool) -> tuple[list[bytes], dict[str, Any]]:
     """A listing that the strict reader refused."""
     try:
         if body.lstrip()[:1] == b"[":
-            return scan.elements(body), {}
+            return scan.elements(body, MOST_ENTRIES), {}
         if body.lstrip()[:1] != b"{":
             raise ProviderError(f"the answer is no listing but {_sort_of(body)}")
-        found = {str(loads(key)): value for key, value in scan.members(body).items()}
+        found = {str(loads(key)): value for key, value in scan.members(body, MOST_ENTRIES).items()}
         key = next((key for key in keys if key in found), None)
         if key is None:
             said = complaint(body)
@@ -155,8 +191,10 @@ def _scanned(body: bytes, keys: Iterable[str], may_lack: bool) -> tuple[list[byt
             return [], {name: _loads_some(raw) for name, raw in found.items() if name != key}
         if found[key][:1] != b"[":
             raise ProviderError(f"`{key}` of the listing is no list")
-        slices = scan.elements(found[key])
+        slices = scan.elements(found[key], MOST_ENTRIES)
         return slices, {name: _loads_some(raw) for name, raw in found.items() if name != key}
+    except scan.TooMany:
+        raise ProviderError(_TOO_LONG) from None
     except (ValueError, RecursionError):
         raise ProviderError("the listing is no whole JSON") from None
 
@@ -231,8 +269,9 @@ def strings(values: object) -> dict[str, str]:
     for key, value in values.items() if isinstance(values, dict) else ():
         if value is None:
             continue
-        said = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
-        found[whole_text(str(key))[:LONGEST_TEXT]] = cut(whole_text(said))
+        said = plain(value)
+        said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+        found[whole_text(str(key))[:LONGEST_TEXT]] = cut(said)
     return found
 
 
@@ -304,6 +343,11 @@ def seconds(value: int | None) -> int | None:
     return value if value < 10**11 else None
 
 
+def yes(value: object) -> bool:
+    """Whether an answer says yes, in whatever type."""
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
+
+
 # --------------------------------------------------------------------------------------- larger parts
 
 
@@ -311,20 +355,23 @@ def told(error: JobError | None) -> JobError | None:
     """An error that says something; `{}` and three nulls are how healthy jobs are described."""
     if error is None or not (error.code or error.message):
         return None
-    return JobError(code=some(error.code), message=some(error.message), param=some(error.param))
+    message = some(error.message)
+    # Prose speaks of tokens that are no secrets ("unexpected token: x"), so only shapes tell here.
+    shown = shapeless(message) if message else None
+    return JobError(code=some(error.code), message=shown, param=some(error.param))
 
 
 def settings(found: object) -> dict[str, Any] | None:
     """A free-form part of a document, made safe to store, compare and send on; None for what is no object."""
     if not isinstance(found, dict):
         return None
-    return {whole_text(str(key)): plain(value) for key, value in found.items()}
+    return {whole_text(str(key)): _public(str(key), value, 0) for key, value in found.items()}
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """JSON of bounded depth, whose numbers equal themselves and whose strings can be encoded."""
+    """JSON of bounded depth without secrets: numbers equal themselves, strings can be encoded."""
     if isinstance(value, str):
-        return whole_text(cut(value))
+        return secrets.struck(whole_text(cut(value)))
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -336,7 +383,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth >= DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {whole_text(str(key)): plain(inner, depth + 1) for key, inner in value.items()}
+        return {whole_text(str(key)): _public(str(key), inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner, depth + 1) for inner in value]
+        return [
+            secrets.HIDDEN if secrets.is_option(before) else plain(inner, depth + 1)
+            for before, inner in zip([None, *value], value, strict=False)
+        ]
     return None
+
+
+def _public(name: str, value: Any, depth: int) -> Any:
+    """What stands under a name, as `plain` has it; nothing of it where the name is that of a secret."""
+    return secrets.HIDDEN if secrets.is_private(name, value) else plain(value, depth)

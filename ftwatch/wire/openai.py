@@ -6,7 +6,6 @@ reader that believes no type. Nothing here raises for any bytes but `Unreadable`
 how to ask a server is `ftwatch.client.openai`'s affair.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -25,8 +24,6 @@ __all__ = ["ends", "identify", "placed", "read", "split"]
 # What counts only in some states: Azure sets finished_at on paused jobs, `error: {}` stands on healthy ones.
 HAS_FINISHED = TERMINAL
 HAS_ERROR = frozenset({Status.FAILED, Status.CANCELLED, Status.PAUSED, Status.UNKNOWN})
-
-_PRIVATE = re.compile(r"api_?key|token|password|secret|credential", re.IGNORECASE)
 
 
 class _Document(Struct, kw_only=True):
@@ -127,7 +124,7 @@ def read(
         trained_tokens=lenient.count(job.trained_tokens),
         training_file=lenient.some(job.training_file),
         validation_file=lenient.some(job.validation_file),
-        integrations=tuple(_public(lenient.settings(entry) or {}) for entry in job.integrations or ()),
+        integrations=tuple(lenient.settings(entry) or {} for entry in job.integrations or ()),
         seed=lenient.whole(job.seed),
         estimated_finish=lenient.seconds(job.estimated_finish),
         method=_bounded(job.method),
@@ -164,13 +161,6 @@ def _translated(found: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     return named
 
 
-def _public(found: object) -> Any:
-    """Settings of another service without what lets into it: some answers repeat the keys they were given."""
-    if isinstance(found, dict):
-        return {key: _public(value) for key, value in found.items() if not _PRIVATE.search(str(key))}
-    return found
-
-
 # -------------------------------------------------------------------------------------------- listings
 
 
@@ -180,7 +170,7 @@ def split(body: bytes, dialect: Dialect = OPENAI) -> Page:
     Entries stand under `data` (tt-inference-server: `jobs`), or the body is the bare list. Only a server
     that says `has_more` pages: silence is taken for the end, because who does not page ignores `after`.
     """
-    if dialect.entries[0] == "data" and dialect.paging == "after":
+    if dialect.entries[0] == "data" and dialect.paging == "after" and not lenient.may_be_long(body):
         try:
             listing = _listing.decode(body)
         except lenient.REFUSED:
@@ -204,10 +194,8 @@ def _believed(body: bytes, dialect: Dialect) -> Page:
     if dialect.paging == "offset":
         end = (lenient.count(rest.get("offset")) or 0) + len(entries)
         anchor = str(end) if entries and end < (lenient.count(rest.get("total")) or 0) else None
-    elif dialect.paging == "after":
-        more = rest.get("has_more")
-        if more is True or more == 1 or str(more).lower() == "true":
-            anchor = _anchor(entries, lenient.text(rest.get("last_id")))
+    elif dialect.paging == "after" and lenient.yes(rest.get("has_more")):
+        anchor = _anchor(entries, lenient.text(rest.get("last_id")))
     return Page(entries=tuple(entries), next=anchor)
 
 

@@ -33,7 +33,8 @@ _ONLY: dict[str, tuple[Style, ...]] = {
     "next": ("token",),
 }
 _POSITION = re.compile(r"(page|offset)=(\d{1,18})&seen=(\d{1,18})&last=([^&\s]*)")
-_LONGEST_POSITION = 4096
+# An id of 512 characters, each of four bytes in three letters.
+_LONGEST_POSITION = 16 * 1024
 _SAME = "the next page is the last one again: is `paging` what this service understands?"
 
 
@@ -117,8 +118,9 @@ class Pager:
 
     def parted(self, kept: bytes) -> tuple[str | None, bytes]:
         """The anchor and the answer in what `kept` gave; an answer alone is the first page's."""
-        start = kept[:_LONGEST_POSITION].partition(b"\n")[0]
-        if self._paging is not None and (found := _POSITION.fullmatch(start.decode("utf-8", "replace"))):
+        start, is_whole, _ = kept[:_LONGEST_POSITION].partition(b"\n")
+        found = _POSITION.fullmatch(start.decode("utf-8", "replace")) if is_whole else None
+        if self._paging is not None and found:
             return found[0], kept[len(start) + 1 :]
         return None, kept
 
@@ -134,7 +136,7 @@ class Pager:
             said = paging.next.first(rest)
             token = str(said) if isinstance(said, str | int) and not isinstance(said, bool) else ""
             return token.strip() or None
-        if not entries or (paging.more and not _is_true(paging.more.first(rest))):
+        if not entries or (paging.more and not lenient.yes(paging.more.first(rest))):
             return None
         last = self._last(entries)
         if paging.style == "cursor":
@@ -168,8 +170,3 @@ class Pager:
         if found is None or found[1] != self._paging.style:
             raise ProviderError("the place in the listing is one of another way of paging", missing=True)
         return _Position(int(found[2]), int(found[3]), unquote(found[4]))
-
-
-def _is_true(value: object) -> bool:
-    """Whether an answer says yes, in whatever type."""
-    return value is True or value == 1 or str(value).lower() == "true"

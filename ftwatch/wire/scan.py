@@ -5,11 +5,14 @@ the members of a container by its brackets alone. What stands in a part is not j
 """
 
 import re
+import sys
 from collections.abc import Iterator
 
-__all__ = ["Broken", "elements", "members"]
+__all__ = ["Broken", "TooMany", "elements", "members"]
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+# What may be passed over at once inside of a part, where only the brackets matter.
+_INNER = re.compile(rb'(?:[^\[\]{}"]++|"(?:[^"\\]++|\\.)*+")++', re.DOTALL)
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _CLOSER = {b"[": b"]", b"{": b"}"}
 
@@ -18,19 +21,31 @@ class Broken(ValueError):
     """The text is not the whole of such a container."""
 
 
-def elements(text: bytes) -> list[bytes]:
-    """The elements of an array, each as it stands. Raises Broken where `text` is no whole array."""
-    return [value for _, value in _parts(text, b"[")]
+class TooMany(ValueError):
+    """The container has more parts than are taken."""
 
 
-def members(text: bytes) -> dict[bytes, bytes]:
-    """The members of an object by key (with its quotes). Raises Broken where it is no whole object."""
+def elements(text: bytes, most: int = sys.maxsize) -> list[bytes]:
+    """The elements of an array, each as it stands. Raises Broken where `text` is no whole array, TooMany."""
+    return [value for _, value in _bounded(text, b"[", most)]
+
+
+def members(text: bytes, most: int = sys.maxsize) -> dict[bytes, bytes]:
+    """The members of an object by key (with its quotes). Raises Broken where it is no whole one, TooMany."""
     found = {}
-    for key, value in _parts(text, b"{"):
+    for key, value in _bounded(text, b"{", most):
         if key is None:
             raise Broken("a member without a key")
         found[key] = value
     return found
+
+
+def _bounded(text: bytes, opener: bytes, most: int) -> Iterator[tuple[bytes | None, bytes]]:
+    """As `_parts`, which are `most` in all. Raises TooMany."""
+    for number, part in enumerate(_parts(text, opener)):
+        if number >= most:
+            raise TooMany(f"more than {most:,} parts")
+        yield part
 
 
 def _parts(text: bytes, opener: bytes) -> Iterator[tuple[bytes | None, bytes]]:
@@ -41,7 +56,8 @@ def _parts(text: bytes, opener: bytes) -> Iterator[tuple[bytes | None, bytes]]:
     parts = 0
     done = False
     while True:
-        at = _skip(text, at)
+        inner = _INNER.match(text, at) if len(closers) > 1 else None
+        at = _skip(text, inner.end() if inner else at)
         if at == len(text):
             break
         token = _TOKEN.match(text, at)

@@ -197,6 +197,9 @@ def test_whatever_headers_say_the_next_wait_is_a_number_in_bounds(
         ("nan", None),
         ("1795387800", None),
         ("2026-11-23T00:00:00Z", None),
+        ("0" * 39 + "5", 5),
+        ("0" * 40 + "5", None),
+        ("1s" * 21, None),
     ],
 )
 def test_a_span_as_servers_write_it(text: str, seconds: float | None) -> None:

@@ -1,6 +1,7 @@
 """What is special about fireworks: three listings, tokens, an account, URLs that are signed anew."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -142,6 +143,19 @@ async def test_equal_jobs_are_equal_bytes_and_no_secret_is_kept(
         "trainerLogsSignedUrl": "",
         "wandbConfig": {**signed(0)["wandbConfig"], "apiKey": ""},
     }
+
+
+async def test_a_long_secret_takes_little_more_memory_than_it_is(
+    fireworks: Any, service: Any, case: Any
+) -> None:
+    document = {**case.document("JOB_STATE_RUNNING"), "apiKey": "a" * 500_000}
+    provider = fireworks(service((200, document)))
+    tracemalloc.start()
+    try:
+        await provider.retrieve(document["name"])
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # ----------------------------------------------------------------------------------------------- one job

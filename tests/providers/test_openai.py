@@ -362,10 +362,20 @@ class Asked:
         self.line = ""
         self.content: bytes | None = None
         self.headers: dict[str, str] = {}
+        self.cap = 0
 
-    async def request(self, method: str, url: str, *, headers: dict[str, str], content: Any, **_: Any) -> Any:
-        self.line, self.headers, self.content = f"{method} {url}", headers, content
+    async def request(
+        self, method: str, url: str, *, headers: dict[str, str], content: Any, cap: int, **_: Any
+    ) -> Any:
+        self.line, self.headers, self.content, self.cap = f"{method} {url}", headers, content, cap
         return self.answer
+
+
+@pytest.mark.parametrize(("dialect", "most"), [("openai", 8), ("unsloth", 8), ("localai", 32)])
+async def test_a_page_may_be_smaller_than_a_whole_listing(dialect: str, most: int) -> None:
+    client = Asked({"data": []})
+    await provider(client, base_url="http://10.0.0.5", dialect=dialect).page(None)
+    assert client.cap == most * 1024 * 1024
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ftwatch.client.meaning import Response
 from ftwatch.core.job import Status
 from ftwatch.core.journal import Checkpoint
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import Page, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import NotFound, Page, ProviderError, ProviderSpec, Secret
 from ftwatch.providers.vertex import Options, Vertex
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
@@ -29,7 +29,9 @@ PLACE = "projects/123456789012/locations/us-central1"
 
 
 class Answers:
-    """A client that gives one answer to everything, and notes what it was asked."""
+    """A client that gives one answer to everything but a `listing`, and notes what it was asked."""
+
+    listing: Response | None = None
 
     def __init__(self, status: int = 200, body: Any = None) -> None:
         self.answer = Response(status, {}, json.dumps({} if body is None else body).encode())
@@ -37,7 +39,7 @@ class Answers:
 
     async def request(self, method: str, url: str, *, headers: dict[str, str], **_: Any) -> Response:
         self.asked.append((url, headers))
-        return self.answer
+        return self.listing if self.listing and "/tuningJobs?" in url else self.answer
 
 
 class FreshToken:
@@ -155,6 +157,15 @@ async def test_a_project_that_is_not_there_is_named() -> None:
         await provider(refusal(404, "Requested entity was not found.")).page(None)
     assert caught.value.missing
     assert "are the project acme-research and the location us-central1 right?" in caught.value.reason
+
+
+async def test_a_vague_404_is_about_the_job_only_where_the_others_are_there() -> None:
+    gone = refusal(404, "Requested entity was not found.")
+    with pytest.raises(ProviderError, match="HTTP 404"):
+        await provider(gone).retrieve("77")
+    gone.listing = Response(200, {}, b"{}")
+    with pytest.raises(NotFound):
+        await provider(gone).retrieve("77")
 
 
 @pytest.mark.parametrize(

@@ -118,3 +118,9 @@ PARTS = [(name, part) for name, found in {**DIALECTS, "azure": AZURE}.items() fo
 def test_what_is_no_page_is_refused(dialect: str, part: str, body: bytes) -> None:
     with pytest.raises(ProviderError):
         read(AZURE if dialect == "azure" else DIALECTS[dialect], part, body)
+
+
+@pytest.mark.parametrize(("more", "following"), [(True, "e"), (1, "e"), ("true", "e"), ("1", "e"), (0, None)])
+def test_more_is_said_in_any_type(more: Any, following: str | None) -> None:
+    body = json.dumps({"data": [{"id": "e", "message": "x"}], "has_more": more}).encode()
+    assert joblog.read_events(body).next == joblog.read_checkpoints(body).next == following

@@ -1,6 +1,7 @@
 """The scanner against the standard library: where that reads a text, both see the same parts."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -69,6 +70,16 @@ def test_what_is_no_array(text: bytes) -> None:
 def test_what_is_no_object(text: bytes) -> None:
     with pytest.raises(scan.Broken):
         scan.members(text)
+
+
+def test_a_long_string_takes_little_more_memory_than_it_is() -> None:
+    array = b'[NaN,"' + b"a" * 500_000 + b'\\""]'
+    tracemalloc.start()
+    try:
+        assert len(scan.elements(array)) == 2
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(array)
+    finally:
+        tracemalloc.stop()
 
 
 def test_depth_is_no_matter() -> None:

@@ -79,7 +79,7 @@ TRAPS = {
         {
             "hyperparameters": {
                 "dockerImage": "python:3.12",
-                "command": ["train", "--token=hf_..."],
+                "command": ["train", "--token=••••"],
                 "flavor": "a10g-large",
             }
         },

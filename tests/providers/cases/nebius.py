@@ -68,7 +68,7 @@ TRAPS = {
             **document("running"),
             "integrations": [{"type": "wandb", "wandb": {"api_key": "local-0123", "project": "p"}}],
         },
-        {"integrations": ({"type": "wandb", "wandb": {"project": "p"}},)},
+        {"integrations": ({"type": "wandb", "wandb": {"api_key": "••••", "project": "p"}},)},
     ),
     "T35 the provider's own words are kept": (
         {**document("failed"), "error": {"code": "x", "message": "Line 17 is no JSON."}},

@@ -1,0 +1,93 @@
+"""What a service's answers mean, whoever asks: which complaint is about a job, what a refusal closes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ftwatch.client.api import Api, Key, speaks_of_a_job
+from ftwatch.client.meaning import Response
+from ftwatch.plugins import Duration, ProviderError, ProviderSpec
+
+ID = "ftjob-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "id"),
+    [
+        ("Could not find fine tune: ftjob-1", ID),
+        ("Job not found", ID),
+        ("No such run", ID),
+        ("Fine-tune ID not found.", ID),
+        ("ftjob-1 was deleted", ID),
+        ("FTJOB-1 not found in project acme: no such job", ID),
+        ("Customization job cust-1 not found.", "cust-1"),
+        ("TuningJob projects/1/locations/eu/tuningJobs/77 not found.", "77"),
+        ("accounts/acme/dpoJobs/x not found", "accounts/acme/dpoJobs/x"),
+        ("The training x does not exist", "accounts/acme/dpoJobs/x"),
+    ],
+)
+def test_who_names_the_job_speaks_of_it(said: str, id: str) -> None:
+    for body in ({"error": {"message": said}}, {"error": said}, {"detail": said}, {"message": said}):
+        assert speaks_of_a_job(json.dumps(body).encode(), id)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no Route matched with those values",
+        "Method not found.",
+        "Method google.cloud.aiplatform.v1.JobService.GetTuningJob not found",
+        "Endpoint not found",
+        "404 page not found",
+        "no healthy upstream",
+        "Project not found",
+        "Account acme not found",
+        "Account ftjob-1 not found",
+        "Namespace acme does not exist",
+        "The project of this job does not exist",
+        "Cannot GET /v1/fine_tuning/jobs/ftjob-1",
+        "Invalid URL (GET /v1/fine_tuning/jobs/ftjob-1)",
+        "https://api.example.com/v1/jobs/ftjob-1 was not found",
+        "The requested resource could not be found",
+        "Fine-tuning is not available in your region",
+        "fine-tuning jobs are not enabled",
+        "ftjob-10 not found",
+        "Not Found",
+        " ",
+        None,
+    ],
+)
+def test_who_speaks_of_anything_else_says_nothing_about_the_job(said: str | None) -> None:
+    assert not speaks_of_a_job(json.dumps({"error": {"message": said}}).encode(), ID)
+
+
+class Answer:
+    """A client that gives one answer to everything."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        self.answer = Response(status, {}, json.dumps(body).encode())
+
+    async def request(self, method: str, url: str, **_: Any) -> Response:
+        return self.answer
+
+
+def api(status: int, body: Any) -> Api:
+    spec = ProviderSpec(name="p", kind="k", labels={}, options=None, client=Answer(status, body))
+    return Api(spec, "https://api.example.com", Key(None, needed=False), timeout=Duration(seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(410, "Gone"), (400, "The base model of this job, davinci-002, has been retired.")],
+)
+async def test_only_a_refusal_of_the_listing_closes_the_service(status: int, said: str) -> None:
+    service = api(status, {"error": {"message": said}})
+    for ask, is_closed in (
+        (service.page("/jobs"), True),
+        (service.page("/jobs/a/events", of="a"), False),
+        (service.job("/jobs/a", "a"), False),
+    ):
+        with pytest.raises(ProviderError) as caught:
+            await ask
+        assert caught.value.closed is is_closed
