@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ftwatch.client.failure import Answered, Paced, Unreachable
@@ -19,15 +19,23 @@ from ftwatch.wire import lenient
 
 __all__ = [
     "LARGEST_JOB",
+    "LARGEST_LISTING",
+    "LARGEST_PAGE",
     "AddressOptions",
     "Api",
     "ApiOptions",
     "Auth",
     "Key",
     "can_be_sent",
+    "is_meant_for",
+    "is_near",
+    "root_of",
     "speaks_of_a_job",
     "url_problem",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MIB = 1024 * 1024
 # Some services do not page: then the whole listing is one answer.
@@ -343,8 +351,12 @@ class Api:
 
     def parted(self, body: bytes, *keys: str, may_lack: bool = False) -> tuple[list[bytes], dict[str, Any]]:
         """As `lenient.parted`; what the service complains of instead is told without a key."""
+        return self.told(lenient.parted, body, *keys, may_lack=may_lack)
+
+    def told(self, reader: Callable[P, T], *about: P.args, **more: P.kwargs) -> T:
+        """What a reader makes of an answer; its complaint, which may be the service's, without a key."""
         try:
-            return lenient.parted(body, *keys, may_lack=may_lack)
+            return reader(*about, **more)
         except ProviderError as error:
             raise ProviderError(self.shown(error.reason)) from None
 

@@ -21,7 +21,7 @@ import anyio.to_thread
 from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, LARGEST_PAGE, Api, Auth, can_be_sent, url_problem
 from ftwatch.client.meaning import Response, retry_after
 from ftwatch.log import hide, redacted
-from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, Unreadable
+from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret
 from ftwatch.wire import aws
 
 __all__ = ["Account", "AwsOptions", "Operation"]
@@ -359,13 +359,7 @@ class Operation(Api):
             if code in _NOT_FOUND or (code in _VALIDATION and _SAYS_NOT_FOUND.search(said)):
                 raise NotFound(id)
             self.refused(answer, of=id)
-        try:
-            told = identify(answer.body)
-        except Unreadable as error:
-            raise ProviderError(f"the answer is no job: {error}") from None
-        if told != id:
-            raise ProviderError(f"asked for job {id}, and was told about {told}")
-        return answer.body
+        return self.about(answer.body, id, identify)
 
     def refused(self, answer: Response, *, missing: bool = False, of: str | None = None) -> NoReturn:
         """Raises what an answer other than 200 means: the code says it, whatever the status is."""

@@ -138,10 +138,7 @@ class Relative:
 
     def split(self, body: bytes) -> Page:
         """The entries of one page."""
-        try:
-            return wire.split(body, self._dialect)
-        except ProviderError as error:
-            raise ProviderError(self.api.shown(error.reason)) from None
+        return self.api.told(wire.split, body, self._dialect)
 
     def identify(self, raw: bytes) -> str:
         """The id in one entry."""

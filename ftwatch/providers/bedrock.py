@@ -9,7 +9,7 @@ from urllib.parse import quote
 from ftwatch.client.aws import Account, AwsOptions, Operation
 from ftwatch.core.job import TERMINAL, JobError, Method, Snapshot, Status
 from ftwatch.core.journal import Line
-from ftwatch.plugins import LogPage, Page, ProviderError, ProviderSpec, Unreadable
+from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
 from ftwatch.wire import aws, lenient
 
 __all__ = ["Bedrock"]
@@ -65,10 +65,7 @@ class Bedrock:
 
     def split(self, body: bytes) -> Page:
         """The entries of one page."""
-        try:
-            return aws.split(body, "modelCustomizationJobSummaries", "nextToken")
-        except ProviderError as error:
-            raise ProviderError(self._list.shown(error.reason)) from None
+        return self._list.told(aws.split, body, "modelCustomizationJobSummaries", "nextToken")
 
     def identify(self, raw: bytes) -> str:
         """The name in one entry."""

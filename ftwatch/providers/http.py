@@ -283,7 +283,7 @@ class Http:
             raise NotFound(id)
         if answer.status != 200:
             self.api.refused(answer, of=id)
-        return self.api.about(self._told(within, answer.body, get.entry), id, self.identify)
+        return self.api.about(self.api.told(within, answer.body, get.entry), id, self.identify)
 
     async def log(self, id: str, part: str, anchor: str | None) -> bytes:
         """One page of a job's log or of its checkpoints."""
@@ -299,7 +299,7 @@ class Http:
         """The entries of one page."""
         said = self._options.listing
         anchor, answer = self._jobs.parted(body)
-        entries, rest = self._told(listing, answer, said.entries, may_lack=said.may_lack)
+        entries, rest = self.api.told(listing, answer, said.entries, may_lack=said.may_lack)
         return Page(entries=tuple(entries), next=self._jobs.next(anchor, entries, rest))
 
     def identify(self, raw: bytes) -> str:
@@ -317,13 +317,8 @@ class Http:
         """What a page of a log or of checkpoints tells."""
         said, pager = self._options.parts()[part], self._pagers[part]
         anchor, answer = pager.parted(body)
-        entries, rest = self._told(listing, answer, said.entries, may_lack=True)
-        found = []
-        for raw in entries:
-            try:
-                found.append(lenient.document(raw))
-            except Unreadable:
-                continue
+        entries, rest = self.api.told(listing, answer, said.entries, may_lack=True)
+        found = list(lenient.documents(entries))
         return self._log_page(said, found, pager.next(anchor, entries, rest))
 
     def inline(self, raw: bytes) -> LogPage:
@@ -334,7 +329,7 @@ class Http:
         except Unreadable:
             return told
         pages = [
-            self._log_page(part, [one for one in found if isinstance(one, dict)], None)
+            self._log_page(part, lenient.objects(found), None)
             for part in self._options.parts().values()
             if part.path is None and isinstance(found := dig(job, part.entries), list)
         ]
@@ -360,13 +355,6 @@ class Http:
         """How the entries of a part are told apart, for who pages by them."""
         places = part.fields.id if isinstance(part, Log | Checkpoints) else Paths()
         return lambda raw: lenient.identifier(places.first(lenient.document(raw)))
-
-    def _told(self, reader: Callable[..., Any], *about: Any, **more: Any) -> Any:
-        """What a reader makes of an answer; its complaint is told without a key."""
-        try:
-            return reader(*about, **more)
-        except ProviderError as error:
-            raise ProviderError(self.api.shown(error.reason)) from None
 
 
 def _turned(page: LogPage) -> LogPage:

@@ -136,7 +136,7 @@ class NeMo:
             model=_reference(found.get("config")),
             status=status,
             training_file=_reference(found.get("dataset")),
-            integrations=_objects(found.get("integrations")),
+            integrations=tuple(map(lenient.plain, lenient.objects(found.get("integrations")))),
             seed=lenient.whole(lenient.number(lenient.at(settings, "seed"))),
             method=_method(settings),
             metadata=metadata,
@@ -171,7 +171,7 @@ def _history(found: dict[str, Any]) -> list[Line]:
     jobs that are: an end is never proven here.
     """
     lines = []
-    for entry in _objects(lenient.at(found, "status_details.status_logs")):
+    for entry in lenient.objects(lenient.at(found, "status_details.status_logs")):
         step, detail = lenient.some(entry.get("message")), lenient.some(entry.get("detail"))
         if step is None and detail is None:
             continue
@@ -194,7 +194,7 @@ def _proof(step: str) -> Status | None:
 
 
 def _warnings(found: dict[str, Any]) -> Iterator[Line]:
-    for entry in _objects(found.get("warnings")):
+    for entry in lenient.objects(found.get("warnings")):
         said = [lenient.some(entry.get(key)) for key in ("message", "explanation")]
         if any(said):
             yield Line(
@@ -209,7 +209,7 @@ def _figures(found: dict[str, Any]) -> Iterator[Line]:
     """One line for each figure of each step: a late figure must not hide behind one that is known."""
     series = lenient.at(found, "status_details.metrics.metrics")
     for name, points in series.items() if isinstance(series, dict) else ():
-        for point in _objects(points):
+        for point in lenient.objects(points):
             step, known = lenient.count(point.get("step")), joblog.figures({name: point.get("value")})
             if step is None:
                 continue
@@ -226,7 +226,7 @@ def _figures(found: dict[str, Any]) -> Iterator[Line]:
 def _error(found: dict[str, Any]) -> JobError | None:
     """Why the job failed: what the last step that failed says, else the last thing that was said at all."""
     entries = sorted(
-        _objects(lenient.at(found, "status_details.status_logs")),
+        lenient.objects(lenient.at(found, "status_details.status_logs")),
         key=lambda entry: lenient.moment(entry.get("updated_at")) or 0,
     )
     failed = [entry for entry in entries if _TROUBLE.search(lenient.some(entry.get("message")) or "")]
@@ -296,9 +296,3 @@ def _reference(value: object) -> str | None:
 def _title(output: str | None) -> str | None:
     """What the job's owner called its model: `demo` of `default/demo@cust-…`; a job has no other name."""
     return lenient.some(output.partition("@")[0].rpartition("/")[2]) if output else None
-
-
-def _objects(values: object) -> tuple[dict[str, Any], ...]:
-    """The objects in a list, safe to keep; nothing for what is no list."""
-    found = map(lenient.settings, values if isinstance(values, list) else ())
-    return tuple(entry for entry in found if entry is not None)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ftwatch.client.aws import Account, AwsOptions, Operation
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Line
-from ftwatch.plugins import LogPage, Page, ProviderError, ProviderSpec, Unreadable
+from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
 from ftwatch.wire import aws, joblog, lenient
 
 __all__ = ["SageMaker"]
@@ -88,10 +88,7 @@ class SageMaker:
 
     def split(self, body: bytes) -> Page:
         """The entries of one page."""
-        try:
-            return aws.split(body, "TrainingJobSummaries", "NextToken")
-        except ProviderError as error:
-            raise ProviderError(self._list.shown(error.reason)) from None
+        return self._list.told(aws.split, body, "TrainingJobSummaries", "NextToken")
 
     def identify(self, raw: bytes) -> str:
         """The name in one entry."""
@@ -143,8 +140,8 @@ class SageMaker:
             found = lenient.document(raw)
         except Unreadable:
             return LogPage()
-        lines = [*map(_transition, _dicts(found, "SecondaryStatusTransitions"))]
-        lines += filter(None, map(_figure, _dicts(found, "FinalMetricDataList")))
+        lines = [*map(_transition, lenient.objects(found.get("SecondaryStatusTransitions")))]
+        lines += filter(None, map(_figure, lenient.objects(found.get("FinalMetricDataList"))))
         return LogPage(lines=tuple(lines), newest_first=False)
 
 
@@ -199,19 +196,13 @@ def _figure(one: dict[str, Any]) -> Line | None:
 # ---------------------------------------------------------------------------------------------------- parts
 
 
-def _dicts(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects in a list."""
-    values = found.get(key)
-    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
-
-
 def _error(found: dict[str, Any], phase: str | None) -> JobError | None:
     """Why a job failed; of one that was cut short, the state's own account of it."""
     message = lenient.some(found.get("FailureReason"))
     code = _CODE.match(message) if message else None
     if code is not None or phase not in CUT_SHORT:
         return lenient.told(JobError(code=code[1] if code else None, message=message))
-    said = [one.get("StatusMessage") for one in _dicts(found, "SecondaryStatusTransitions")]
+    said = [one.get("StatusMessage") for one in lenient.objects(found.get("SecondaryStatusTransitions"))]
     return JobError(code=phase, message=message or (lenient.some(said[-1]) if said else None))
 
 
@@ -235,7 +226,7 @@ def _method(value: object) -> Method | None:
 
 def _channel(found: dict[str, Any], start: str) -> str | None:
     """Where the data of the first channel whose name begins so comes from."""
-    for channel in _dicts(found, "InputDataConfig"):
+    for channel in lenient.objects(found.get("InputDataConfig")):
         if (lenient.text(channel.get("ChannelName")) or "").lower().startswith(start):
             return lenient.some(lenient.at(channel, "DataSource.S3DataSource.S3Uri"))
     return None

@@ -242,8 +242,7 @@ class Vertex:
                     step=lenient.count(entry.get("step")),
                     model=lenient.some(entry.get("endpoint")),
                 )
-                for entry in (entries if isinstance(entries, list) else ())
-                if isinstance(entry, dict)
+                for entry in lenient.objects(entries)
             ),
             newest_first=False,
         )

@@ -92,11 +92,7 @@ def read_events(
     """A page of events. Raises ProviderError where it is none; an entry that is no event is passed over."""
     entries, rest = lenient.parted(body, "data", "events")
     lines, last = [], None
-    for raw in entries[_start(rest) :]:
-        try:
-            found = lenient.document(raw)
-        except Unreadable:
-            continue
+    for found in lenient.documents(entries[_start(rest) :]):
         lines.append(_line(found, trust_ids))
         last = lenient.text(found.get("id")) or last
     following = _next(paging, rest, len(entries), last)
@@ -139,11 +135,7 @@ def read_checkpoints(
     """A page of checkpoints. Raises ProviderError where it is none."""
     entries, rest = lenient.parted(body, "data", "checkpoints")
     found, last = [], None
-    for raw in entries[_start(rest) :]:
-        try:
-            one = lenient.document(raw)
-        except Unreadable:
-            continue
+    for one in lenient.documents(entries[_start(rest) :]):
         found.append(_checkpoint(one, trust_ids, trust_times))
         last = lenient.some(one.get("id")) or last
     following = _next(paging, rest, len(entries), last)
@@ -166,11 +158,7 @@ def _checkpoint(found: dict[str, Any], trust_ids: bool, trust_times: bool) -> Ch
 def read_metrics(body: bytes) -> LogPage:
     """Figures of tt-inference-server, a row for each: name, value, step and time. Raises ProviderError."""
     lines = []
-    for raw in lenient.entries(body, "data"):
-        try:
-            row = lenient.document(raw)
-        except Unreadable:
-            continue
+    for row in lenient.documents(lenient.entries(body, "data")):
         at = lenient.moment(row.get("timestamp"))
         lines += _figure(row.get("metric_name"), row.get("global_step"), row.get("value"), at)
     return LogPage(lines=tuple(lines), newest_first=False)

@@ -7,7 +7,8 @@ that is none and `ProviderError` for a listing as a whole. What a field means is
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "count",
     "cut",
     "document",
+    "documents",
     "entries",
     "finite",
     "folded",
@@ -35,6 +37,7 @@ __all__ = [
     "may_be_long",
     "moment",
     "number",
+    "objects",
     "parted",
     "plain",
     "seconds",
@@ -90,6 +93,18 @@ def at(found: object, path: str) -> Any:
             return None
         found = found.get(key)
     return found
+
+
+def documents(entries: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON objects among some entries; what is none is passed over."""
+    for raw in entries:
+        with suppress(Unreadable):
+            yield document(raw)
+
+
+def objects(values: object) -> list[dict[str, Any]]:
+    """The objects in a list; nothing for what is no list."""
+    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
 def identifier(id: object) -> str:
@@ -208,7 +223,7 @@ def _loads_some(raw: bytes) -> Any:
 
 
 def complaint(body: bytes) -> str:
-    """What an error document says, as one line; empty where the body is none.
+    """What an error document says, as one line of bounded length; empty where the body is none.
 
     Understood are `{"error": {"message": …}}`, `{"error": "…"}`, `{"detail": "…"}` and `{"message": "…"}`,
     the keys in lower case or with a capital.
@@ -222,7 +237,7 @@ def complaint(body: bytes) -> str:
         if isinstance(found, dict):
             found = found.get("message") or found.get("code") or found.get("status")
         if isinstance(found, str) and found.strip():
-            line = "".join(c if c.isprintable() else " " for c in found)
+            line = "".join(c if c.isprintable() else " " for c in cut(found))
             return " ".join(line.split())
     return ""
 

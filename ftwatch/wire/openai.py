@@ -7,7 +7,6 @@ how to ask a server is `ftwatch.client.openai`'s affair.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -218,12 +217,10 @@ def ends(body: bytes, path: str) -> dict[str, int]:
     Raises ProviderError where it is no listing.
     """
     found = {}
-    for raw in lenient.entries(body, "data"):
-        with suppress(Unreadable):
-            model = lenient.document(raw)
-            name, at = lenient.some(model.get("id")), lenient.moment(lenient.at(model, path))
-            if name is not None and at is not None:
-                found[name] = at
+    for model in lenient.documents(lenient.entries(body, "data")):
+        name, at = lenient.some(model.get("id")), lenient.moment(lenient.at(model, path))
+        if name is not None and at is not None:
+            found[name] = at
     return found
 
 
@@ -243,7 +240,7 @@ def _believe_nothing(found: dict[str, Any]) -> _Document:
         status=status,
         metadata=lenient.strings(metadata) if isinstance(metadata, dict) else None,
         result_files=[name for file in files if (name := _file(file))] if isinstance(files, list) else None,
-        integrations=[one for one in extras if isinstance(one, dict)] if isinstance(extras, list) else None,
+        integrations=lenient.objects(extras) or None,
         **read,
     )
 

@@ -105,7 +105,7 @@ def _state(found: dict[str, Any], true: Mapping[str, Any]) -> tuple[Status, str]
     strange = [kind for kind in true if kind != CREATED]
     if strange:
         return Status.UNKNOWN, strange[-1]
-    if any(_has_begun(entry) for entry in _objects(lenient.at(found, "status.jobsStatus"))):
+    if any(_has_begun(entry) for entry in lenient.objects(lenient.at(found, "status.jobsStatus"))):
         return Status.RUNNING, "Active"
     return Status.QUEUED, "Pending"
 
@@ -122,14 +122,14 @@ def _has_begun(child: dict[str, Any]) -> bool:
 
 def _phase(found: dict[str, Any]) -> str | None:
     """The parts that are at work: dataset-initializer, model-initializer, node."""
-    children = _objects(lenient.at(found, "status.jobsStatus"))
+    children = lenient.objects(lenient.at(found, "status.jobsStatus"))
     active = [lenient.some(child.get("name")) for child in children if lenient.count(child.get("active"))]
     return ", ".join(filter(None, active)) or None
 
 
 def _conditions(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Each condition under its type, which is there once."""
-    listed = _objects(lenient.at(found, "status.conditions"))
+    listed = lenient.objects(lenient.at(found, "status.conditions"))
     return [(kind, entry) for entry in listed if (kind := lenient.some(entry.get("type"))) is not None]
 
 
@@ -158,7 +158,7 @@ def _line(found: dict[str, Any], kind: str, condition: dict[str, Any]) -> Line:
 
 def _told_by_trainer(found: dict[str, Any]) -> dict[str, Any]:
     """The figures that the trainer reports, under its own names; their values are text."""
-    listed = _objects(lenient.at(found, "status.trainerStatus.metrics"))
+    listed = lenient.objects(lenient.at(found, "status.trainerStatus.metrics"))
     return {str(entry.get("name")).lower(): entry.get("value") for entry in listed}
 
 
@@ -204,7 +204,3 @@ def _settings(found: dict[str, Any]) -> dict[str, Any] | None:
 def _first_count(told: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     counts = (lenient.count(told.get(name)) for name in names)
     return next((count for count in counts if count is not None), None)
-
-
-def _objects(values: object) -> list[dict[str, Any]]:
-    return [entry for entry in values if isinstance(entry, dict)] if isinstance(values, list) else []

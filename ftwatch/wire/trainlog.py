@@ -106,14 +106,8 @@ def log(tail: bytes) -> Record | None:
 
     A line that was cut or is half written is no JSON object, and passed over like any other nonsense.
     """
-    found = []
-    for raw in tail.splitlines():
-        try:
-            one = lenient.document(raw)
-        except Unreadable:
-            continue
-        if lenient.count(one.get("current_steps")) is not None:
-            found.append(one)
+    told = lenient.documents(tail.splitlines())
+    found = [one for one in told if lenient.count(one.get("current_steps")) is not None]
     if not found:
         return None
     last = found[-1]
@@ -138,8 +132,7 @@ def state(whole: bytes) -> Record | None:
     step = lenient.count(found.get("global_step"))
     if step is None:
         return None
-    told = found.get("log_history")
-    history = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    history = lenient.objects(found.get("log_history"))
     summary = next((one for one in reversed(history[-5:]) if "train_runtime" in one), None)
     took = lenient.finite(summary["train_runtime"]) if summary else None
     settings = {"n_epochs": found.get("num_train_epochs"), "batch_size": found.get("train_batch_size")}
@@ -316,7 +309,7 @@ def inline(raw: bytes) -> LogPage:
     lines, saved = [], []
     if began is not None and found.get("status") != "empty":
         lines.append(Line(key="began", at=began, message="Training began", status=Status.RUNNING))
-    for one in _objects(found.get("figures")):
+    for one in lenient.objects(found.get("figures")):
         step, passed = lenient.count(one.get("step")), lenient.count(one.get("after"))
         told = lenient.settings(one.get("figures")) or {}
         known = {name: value for name in METRICS if (value := lenient.finite(told.get(name))) is not None}
@@ -332,7 +325,7 @@ def inline(raw: bytes) -> LogPage:
                 metrics=known,
             )
         )
-    for one in _objects(found.get("checkpoints")):
+    for one in lenient.objects(found.get("checkpoints")):
         path, at = lenient.some(one.get("path")), lenient.moment(one.get("at"))
         saved.append(Checkpoint(id=path, at=at, step=lenient.count(one.get("step")), model=path))
     return LogPage(lines=tuple(lines), checkpoints=tuple(saved), newest_first=False)
@@ -345,10 +338,6 @@ def _told(raw: bytes) -> dict[str, Any]:
     if problem is not None and "id" not in found:
         raise Unreadable("".join(c if c.isprintable() else "�" for c in problem))
     return found
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _progress(found: dict[str, Any]) -> Progress | None:

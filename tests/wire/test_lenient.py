@@ -27,3 +27,16 @@ def test_a_long_listing_is_read() -> None:
     body = f'{{"data": [{",".join([entry] * (LONG // 3))}]}}'.encode()
     assert lenient.may_be_long(body)
     assert len(lenient.entries(body, "data")) == len(wire.split(body).entries) == LONG // 3
+
+
+def test_a_complaint_is_bounded() -> None:
+    body = json.dumps({"error": {"message": "x\n" * 1_000_000}}).encode()
+    said = lenient.complaint(body)
+    assert said.startswith("x x x")
+    assert len(said) <= 10_000
+
+
+def test_only_objects_count() -> None:
+    assert list(lenient.documents([b'{"a": 1}', b"7", b"{", b'{"a": 2}'])) == [{"a": 1}, {"a": 2}]
+    assert lenient.objects([{"a": 1}, 7, None, []]) == [{"a": 1}]
+    assert lenient.objects({"a": 1}) == []

@@ -19,6 +19,9 @@ HEX = "0123456789abcdef0123456789abcdef01234567"
         ({"apiKey": "x", "credentials": {"user": "x"}}, {"apiKey": "••••", "credentials": "••••"}),
         ({"wandb": {"envs": [{"api_key": "x"}]}}, {"wandb": {"envs": [{"api_key": "••••"}]}}),
         ({"note": "sk-proj-abcdefghijkl"}, {"note": "sk-••••"}),
+        ({"note": "AKIAABCDEFGHIJKLMNOP"}, {"note": "AKIA••••"}),
+        ({"note": "eyJhbGciOiJ9.eyJzdWIiOiJ9.c2ln"}, {"note": "••••"}),
+        ({"note": "Authorization Basic dXNlcjpwYXNz"}, {"note": "Authorization Basic ••••"}),
         (
             {"command": f"WANDB_API_KEY={HEX} X_SECRET='a b' python train.py --hf-token abc -v"},
             {"command": "WANDB_API_KEY=•••• X_SECRET='•••• b' python train.py --hf-token •••• -v"},
