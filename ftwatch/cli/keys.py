@@ -50,8 +50,9 @@ class Access(Struct, frozen=True, kw_only=True):
             given[self.option] = Secret(environ[self.variable])
         if self.address is not None:
             given["base_url"] = environ[self.address]
-        made = load_kind("provider", self.kind).Options(**given)
-        return ProviderConfig(name=self.kind, kind=self.kind, options=made)
+        found = load_kind("provider", self.kind)
+        rate = {"rate": found.rate} if hasattr(found, "rate") else {}
+        return ProviderConfig(name=self.kind, kind=self.kind, options=found.Options(**given), **rate)
 
     def problem(self, environ: Mapping[str, str]) -> str | None:
         """What the kind has against what was found."""

@@ -59,6 +59,9 @@ def test_a_key_is_put_where_the_kind_takes_it(kind: str, variable: str) -> None:
     assert made.options.base_url == ELSEWHERE
     assert access.references == {option: variable, "base_url": ADDRESSES[kind]}
     assert (made.name, made.kind) == (kind, kind)
+    assert made.rate == getattr(load_kind("provider", kind), "rate", 10.0), (
+        "the service's limit counts here, too"
+    )
 
 
 @pytest.mark.parametrize(("kind", "variable"), KEYS.items())
