@@ -5,7 +5,7 @@ an entry point in the group `ftwatch.providers` or `ftwatch.notifiers`, built-in
 class is a frozen keyword-only dataclass; `config` checks the YAML against it and names every mistake's place.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Duration",
+    "Findable",
     "Introducing",
+    "Introduction",
     "JobLog",
     "LogPage",
     "Memory",
@@ -189,7 +191,12 @@ class Provider(Protocol):
     list_is_truth: ClassVar[bool]
     """Whether a list entry counts as much as a retrieve."""
     key_variable: ClassVar[str | None]
-    """The variable from which the service's own SDK reads a key, where that is enough to get in."""
+    """The variable from which the service's own SDK reads a key, where that is enough to get in.
+
+    The option that holds the key is `api_key`, or the only `Secret` among the options.
+    """
+    address_variable: ClassVar[str]
+    """From which the SDK reads another `base_url`. May be left out: `…_BASE_URL`, as the key's."""
     heads: ClassVar[tuple[str | None, ...]]
     """The anchors where the listings of the service begin. May be left out: one listing, (None,)."""
     newest_first: ClassVar[bool]
@@ -291,12 +298,38 @@ class Retiring(Protocol):
         ...
 
 
+class Introduction(Struct, frozen=True, kw_only=True):
+    """What a service says of a key or of other credentials: a sentence each, empty where it says nothing.
+
+    `whose`: the user, project or account that they open. `beyond`: what they may do that nobody needs here.
+    `lacks`: what of the service the account does without. `wrong`: what is the matter with the account.
+    """
+
+    whose: str = ""
+    beyond: str = ""
+    lacks: str = ""
+    wrong: str = ""
+
+
 @runtime_checkable
 class Introducing(Protocol):
     """What a provider also has, when it can say whose key this is and what the key may do."""
 
-    async def introduce(self) -> list[str]:
-        """Sentences for `check --online`: whose key it is, what it may beyond need. Raises ProviderError."""
+    async def introduce(self) -> Introduction:
+        """For `check --online`. Changes nothing at the service. Raises ProviderError."""
+        ...
+
+
+@runtime_checkable
+class Findable(Protocol):
+    """What a provider's class also has, when its way in is no single key, and the environment may have it."""
+
+    @classmethod
+    def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The options of the account that these variables open, None where they open none.
+
+        No secret is among them: what lets in stays where the service's own tools look for it. Asks nobody.
+        """
         ...
 
 

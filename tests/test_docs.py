@@ -148,6 +148,22 @@ def test_every_kind_has_its_heading() -> None:
         assert ours <= found
 
 
+def test_every_kind_has_its_row() -> None:
+    page = (ROOT / "docs" / "providers.md").read_text()
+    table = re.findall(r"(?m)^\| \[(\w+)\]\(#(\w+)\) \|(.+)\|$", page.partition("\n## ")[0])
+    rows = {kind: [cell.strip() for cell in rest.split("|")] for kind, _, rest in table}
+    ours = {name for name, point in plugins.kinds("provider").items() if point.value.startswith("ftwatch.")}
+    assert set(rows) == ours
+    assert [kind for kind, _, _ in table] == sorted(ours)
+    assert all(kind == anchor for kind, anchor, _ in table)
+    for kind, (_, extra, _, _, log, _, _) in rows.items():
+        section = page.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+        assert bool(extra) == ("Needs the extra" in section), kind
+        parts = getattr(plugins.load_kind("provider", kind), "log_parts", ())
+        if isinstance(parts, tuple) and kind != "http":
+            assert re.findall(r"`(\w+)`", log) == list(parts), kind
+
+
 def written_types() -> set[str]:
     """The types in the table of events; `.queued` stands for the family of its row."""
     table = (ROOT / "docs" / "configuration.md").read_text().partition("## Events")[2]

@@ -16,7 +16,10 @@ from ftwatch.cli.output import as_json, format_option, local, plain, table
 def check(config: str | None, online: bool, output: str) -> int:
     """Say what is wrong with the config, and who gets what. Nothing is sent.
 
-    Exits with 2 where the config cannot be used, with 1 where --online found something.
+    --online says of each provider whether the key is good and whose it is, how many jobs it shows, what it
+    may beyond need, and what of a look at a job is missing.
+
+    Exits with 2 where the config cannot be used, with 1 where --online found something wrong (a hint is not).
     """
     from ftwatch.cli.reach import reach
     from ftwatch.config import find, load
@@ -35,7 +38,9 @@ def check(config: str | None, online: bool, output: str) -> int:
                 "providers": list(loaded.providers),
                 "notifiers": list(loaded.notifiers),
                 "reach": who,
-                "online": [{"what": one.what, "ok": one.ok, "said": one.said} for one in found],
+                "online": [
+                    {"what": one.what, "ok": one.ok, "result": one.result, "said": one.said} for one in found
+                ],
             }
         )
         return Exit.NO if bad else Exit.OK
@@ -44,7 +49,11 @@ def check(config: str | None, online: bool, output: str) -> int:
     _summary(loaded, who)
     if found:
         click.echo()
-        rows = [[one.what, "answers" if one.ok else "error", one.said] for one in found]
+        before = ["", *(one.what for one in found)]
+        rows = [
+            [one.what if one.what != last else "", one.result, one.said]
+            for one, last in zip(found, before, strict=False)
+        ]
         table(rows, ["asked", "result", "what was done, and came of it"])
     if missing:
         click.echo("\nnote: `ftwatch run` needs secrets that this shell does not have:", err=True)

@@ -1,4 +1,4 @@
-"""init: from a key in the environment to a config that has proved itself, in a minute.
+"""init: from what the environment opens to a config that has proved itself, in a minute.
 
 Nothing is asked where there is no terminal or everything was said in options. No secret is written into the
 file: it names variables, and the last lines printed say how to set those that are not set yet.
@@ -60,17 +60,19 @@ def init(
     no_test: bool,
     yes: bool,
 ) -> int:
-    """Find keys, list the jobs each sees, send a test message, write a first config."""
+    """Find keys and other credentials, list the jobs each sees, send a test message, write a first config."""
     from ftwatch import log as logs
-    from ftwatch.cli.keys import keys, variables
+    from ftwatch.cli.keys import accesses, variables
 
     path = Path(config or "ftwatch.yaml")
     if path.exists() and not force:
         raise click.UsageError(f"{plain(path)} is there already: say --force to write over it, or -c FILE")
     logs.configure("warning", "auto")
-    found = keys()
+    found, halves = accesses()
+    for half in halves:
+        click.echo(f"warning: {plain(half)}", err=True)
     if not found:
-        wanted = ", ".join(dict.fromkeys(variables().values()))
+        wanted = ", ".join(variables())
         click.echo(f"error: no key in the environment: set one of {wanted}; or try `ftwatch demo`", err=True)
         return Exit.NOTHING
     draft = Draft()
@@ -88,44 +90,59 @@ def init(
 
 
 def _providers(found: list[Any], draft: Draft) -> None:
-    """Says what each key sees, and drafts its block."""
+    """Says what each account shows, and drafts its block: as a comment where only others let ftwatch in."""
     import anyio
 
-    for key, said in anyio.run(_look, found):
-        click.echo(f"{key.variable}: {plain(said)}")
-        if key.base_variable is None:
-            draft.providers.append(f"  {key.kind}: {{}}{' ' * 16}# the key comes from {key.variable}")
-        else:
-            draft.providers += [
-                f"  {key.kind}:",
-                f"    api_key: ${{{key.variable}}}",
-                f"    base_url: ${{{key.base_variable}}}",
-            ]
+    told = anyio.run(_look, found)
+    nobody = all(denied for _, _, denied in told)
+    for access, said, denied in told:
+        click.echo(f"{access.name}: {plain(said)}")
+        lines = _account(access)
+        if denied and not nobody:
+            lines = [f"  # {line[2:]}" for line in ("  not let in so far:", *lines)]
+        draft.providers += lines
 
 
-async def _look(found: list[Any]) -> list[tuple[Any, str]]:
+def _account(access: Any) -> list[str]:
+    """The block of an account: what stands in variables stays there."""
+    given = {option: f"${{{variable}}}" for option, variable in access.references.items()}
+    given |= {option: _quoted(value) for option, value in access.options.items()}
+    if given:
+        return [f"  {access.kind}:", *(f"    {option}: {value}" for option, value in given.items())]
+    origin = f"the key comes from {access.variable}" if access.variable else "found as its own tools find it"
+    return [f"  {access.kind}: {{}}{' ' * 16}# {origin}"]
+
+
+async def _look(found: list[Any]) -> list[tuple[Any, str, bool]]:
+    """What each account shows, in words, and whether it refuses to."""
+    import anyio
+
     from ftwatch.assembly import make_client
-    from ftwatch.cli.online import ask_provider
+    from ftwatch.cli.online import look_at
     from ftwatch.config import ClientConfig
     from ftwatch.plugins import ProviderError
 
-    told = []
-    async with make_client(ClientConfig()) as client:
-        for key in found:
-            try:
-                jobs, _ = await ask_provider(key.provider(os.environ), client)
-            except ProviderError as error:
-                told.append((key, f"does not get in yet: {error.reason}"))
-            else:
-                told.append((key, _seen(jobs)))
-    return told
+    told: dict[str, tuple[str, bool]] = {}
+
+    async def look(access: Any) -> None:
+        try:
+            told[access.kind] = _seen(await look_at(access.provider(os.environ), client)), False
+        except ProviderError as error:
+            told[access.kind] = f"does not get in yet: {error.reason}", error.denied
+
+    async with make_client(ClientConfig()) as client, anyio.create_task_group() as group:
+        for access in found:
+            group.start_soon(look, access)
+    return [(access, *told[access.kind]) for access in found]
 
 
-def _seen(jobs: list[Any]) -> str:
-    active = [job for job in jobs if not job.status.is_terminal]
-    names = ", ".join(f"{job.title} ({job.status})" for job in [*active, *jobs[: 3 - len(active)]][:3])
-    count = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'} on the first page, {len(active)} active"
-    return f"{count}: {names}" if jobs else "no jobs yet"
+def _seen(seen: list[Any]) -> str:
+    from ftwatch.cli.online import in_words
+
+    jobs = [job for one in seen for job in one.jobs]
+    jobs.sort(key=lambda job: job.status.is_terminal)
+    names = ", ".join(f"{job.title} ({job.status})" for job in jobs[:3])
+    return f"{in_words(seen)}: {names}" if jobs else in_words(seen)
 
 
 def _ask() -> tuple[str | None, str | None, str | None]:

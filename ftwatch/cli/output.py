@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _TONES = {
     **dict.fromkeys(("succeeded", "delivered", "sent", "healthy", "answers"), "green"),
     **dict.fromkeys(("failed", "dead", "rejected", "error"), "red"),
-    **dict.fromkeys(("paused", "unknown", "gone", "warning", "pending"), "yellow"),
+    **dict.fromkeys(("paused", "unknown", "gone", "warning", "pending", "hint"), "yellow"),
     **dict.fromkeys(("running",), "cyan"),
     **dict.fromkeys(("cancelled", "detail", "superseded", "folded", "nobody"), "dim"),
 }

@@ -4,7 +4,7 @@ Both answer the same two questions: which job does a JOB mean, and how does it s
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ftwatch import control
+from ftwatch.cli.visible import heads_of, visible
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.plugins import NotFound, Provider, ProviderError, Unreadable
 from ftwatch.store.history import Row
@@ -25,8 +26,10 @@ __all__ = ["Ambiguous", "Daemon", "Nothing", "OutOfReach", "Providers", "Seen", 
 POKE, FIND = 5.0, 10.0
 # Two answers "no such job" so far apart make a job gone (seconds).
 GONE = 60.0
-# How many pages of a listing are read to find a job by its name.
-PAGES = 10
+# How many pages of a listing are read to find a job by its name, and how many jobs.
+PAGES, JOBS = 10, 5000
+# Whether a second provider has a job of the same id is waited for so long (seconds).
+GRACE = 1.0
 
 
 class Seen(Struct, frozen=True):
@@ -37,7 +40,11 @@ class Seen(Struct, frozen=True):
 
 
 class Nothing(Exception):
-    """No job of this name."""
+    """No job of this name. `refused`: who could not be asked because the key was refused, and how."""
+
+    def __init__(self, selector: str, refused: Sequence[str] = ()) -> None:
+        super().__init__(selector)
+        self.refused = refused
 
 
 class Ambiguous(Exception):
@@ -139,36 +146,26 @@ class Providers:
         self._unseen: set[JobKey] = set()
 
     async def resolve(self, selector: str) -> JobKey:
-        """Asked for by id first, then looked for in the listings by name or beginning."""
+        """Asked for by id first, then looked for in the listings; everybody is asked at once."""
         name, _, rest = selector.partition("/")
         asked = {name: self._providers[name]} if rest and name in self._providers else self._providers
-        wanted = rest if asked is not self._providers else selector.rstrip("/").rpartition("/")[2]
-        problems: list[ProviderError] = []
-        for provider in asked.values():
-            try:
-                job = self._keep(provider.read(await provider.retrieve(wanted)))
-                self._unseen.add(job.key)
-                return job.key
-            except (NotFound, Unreadable):
-                continue
-            except ProviderError as error:
-                problems.append(error)
-        found: dict[JobKey, Snapshot] = {}
-        for provider in asked.values():
-            try:
-                found |= {job.key: job for job in await self._listed(provider)}
-            except ProviderError as error:
-                problems.append(error)
-        named = [job for job in found.values() if job.name == wanted]
-        begun = [job for job in found.values() if job.id.startswith(wanted)]
-        for candidates in (named, begun):
-            if len(candidates) > 1:
-                raise Ambiguous(candidates)
-            if candidates:
-                return self._keep(candidates[0]).key
-        if problems:
-            raise OutOfReach(problems[0].reason, final=all(one.denied for one in problems))
-        raise Nothing(selector)
+        # A URL ends in an id; but an id may have slashes of its own.
+        wanted = rest if asked is not self._providers else selector.rstrip("/")
+        ids = tuple(dict.fromkeys((wanted, wanted.rpartition("/")[2])))
+        jobs, problems = await _asked(asked, partial(_by_id, ids), patience=GRACE)
+        if jobs:
+            job = _only(jobs)
+            self._unseen.add(job.key)
+            return self._keep(job).key
+        jobs, more = await _asked(asked, _listed)
+        for means in (
+            [job for job in jobs if job.id in ids],
+            [job for job in jobs if job.name in ids],
+            [job for job in jobs if job.id.startswith(ids)],
+        ):
+            if means:
+                return self._keep(_only(means)).key
+        raise _unresolved(selector, {**problems, **more}, of=len(asked))
 
     async def look(self, key: JobKey) -> Seen:
         """What the provider says now; what it said last, where it denies the job for the first time."""
@@ -192,17 +189,73 @@ class Providers:
         self._last[job.key] = job
         return job
 
-    async def _listed(self, provider: Provider) -> list[Snapshot]:
-        jobs: list[Snapshot] = []
-        anchor: str | None = None
-        for _ in range(PAGES):
-            page = provider.split(await provider.page(anchor))
-            for entry in page.entries:
-                try:
-                    jobs.append(provider.read(entry))
-                except Unreadable:
-                    continue
-            if page.next is None or page.next == anchor:
-                break
-            anchor = page.next
-        return jobs
+
+# ------------------------------------------------------------------------------ asking several providers
+
+Question = Callable[[Provider], Awaitable[list[Snapshot]]]
+
+
+async def _asked(
+    providers: dict[str, Provider], question: Question, *, patience: float = float("inf")
+) -> tuple[list[Snapshot], dict[str, ProviderError]]:
+    """What all of them say, and who could not be asked. Once one knows a job, others have so many seconds."""
+    found: list[Snapshot] = []
+    problems: dict[str, ProviderError] = {}
+
+    async def ask(name: str, provider: Provider) -> None:
+        try:
+            jobs = await question(provider)
+        except ProviderError as error:
+            problems[name] = error
+            return
+        found.extend(jobs)
+        if jobs:
+            scope.deadline = min(scope.deadline, anyio.current_time() + patience)
+
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            for name, provider in providers.items():
+                group.start_soon(ask, name, provider)
+    return found, problems
+
+
+async def _by_id(ids: Sequence[str], provider: Provider) -> list[Snapshot]:
+    """The job that has the first of these ids that there is."""
+    for id in ids:
+        try:
+            return [provider.read(await provider.retrieve(id))]
+        except (NotFound, Unreadable):
+            continue
+    return []
+
+
+async def _listed(provider: Provider) -> list[Snapshot]:
+    """The jobs on the first pages of its listings."""
+    return [
+        job
+        for head in heads_of(provider)
+        for job in (await visible(provider, head, most_jobs=JOBS, most_pages=PAGES)).jobs
+    ]
+
+
+def _only(jobs: Sequence[Snapshot]) -> Snapshot:
+    """The one job that is meant. Raises Ambiguous."""
+    distinct = {job.key: job for job in jobs}
+    if len(distinct) > 1:
+        raise Ambiguous(list(distinct.values()))
+    return jobs[0]
+
+
+def _unresolved(selector: str, problems: dict[str, ProviderError], *, of: int) -> Nothing | OutOfReach:
+    """What it means that none of so many providers knows the job, and some could not be asked.
+
+    Whose key is refused will not know it next time either, so who did answer has the last word.
+    """
+    said = {name: f"{name}: {error.reason}" if of > 1 else error.reason for name, error in problems.items()}
+    refused = [said[name] for name, error in problems.items() if error.denied]
+    away = [said[name] for name, error in problems.items() if not error.denied]
+    if away:
+        return OutOfReach(away[0])
+    if refused and len(refused) == of:
+        return OutOfReach(refused[0], final=True)
+    return Nothing(selector, refused)

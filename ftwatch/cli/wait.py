@@ -17,7 +17,7 @@ from ftwatch.cli.run import seconds
 
 if TYPE_CHECKING:
     from ftwatch.cli.sources import Seen, Source
-    from ftwatch.config import Config
+    from ftwatch.config import Config, ProviderConfig
     from ftwatch.core.job import JobKey, Snapshot
 
 # How often the daemon is asked, which costs nobody anything (seconds).
@@ -38,7 +38,8 @@ def wait(config: str | None, jobs: tuple[str, ...], timeout: float, poll: float,
     """Wait until every JOB has ended. Exits with 0 if all succeeded, with 1 if one did not.
 
     JOB is an id, the beginning of one, provider/id, a name, or a URL. Where no daemon runs the providers are
-    asked; no config is needed where a key is in the environment: ftwatch wait ftjob-abc && ./deploy.sh
+    asked; no config is needed where the environment has a key, or the service's own credentials:
+    ftwatch wait ftjob-abc && ./deploy.sh
 
     Exits with 3 if there is no such job, with 4 if nobody can be reached, with 124 when the time is over.
     """
@@ -69,7 +70,8 @@ async def _wait(
                 keys = [await _resolved(source, selector, pause, screen) for selector in selectors]
                 ended = await _until_ended(source, list(dict.fromkeys(keys)), pause, screen)
             except Nothing as error:
-                return _failed(screen, Exit.NOTHING, f"no job is called {plain(error)!r}"), None
+                others = "".join(f"\n  who refuses to be asked: {plain(one)}" for one in error.refused)
+                return _failed(screen, Exit.NOTHING, f"no job is called {plain(error)!r}{others}"), None
             except Ambiguous as error:
                 known = "".join(
                     f"\n  {plain(job.key)}  {job.status}  {plain(job.name or '')}" for job in error.candidates
@@ -93,12 +95,11 @@ async def _source(explicit: str | None, stack: AsyncExitStack, poll: float) -> "
     from ftwatch import control
     from ftwatch import log as logs
     from ftwatch.assembly import make_client, make_provider
-    from ftwatch.cli.keys import keys
     from ftwatch.cli.sources import Daemon, OutOfReach, Providers
-    from ftwatch.config import ClientConfig
+    from ftwatch.config import ClientConfig, Config
 
     config = _config(explicit)
-    if config is not None:
+    if isinstance(config, Config):
         try:
             control.ask(config.socket, "ping")
         except control.NoDaemon:
@@ -107,29 +108,27 @@ async def _source(explicit: str | None, stack: AsyncExitStack, poll: float) -> "
             raise OutOfReach(str(error)) from None
         else:
             return Daemon(config.socket, list(config.providers)), DAEMON
-    logs.configure("warning", "auto")
-    if config is not None:
-        configs = list(config.providers.values())
+        configs, about, folder = list(config.providers.values()), config.client, config.folder
     else:
-        configs = [key.provider(os.environ) for key in keys()]
-    client = await stack.enter_async_context(make_client(config.client if config else ClientConfig()))
-    return Providers({one.name: make_provider(one, client) for one in configs}), poll
+        configs, about, folder = config, ClientConfig(), None
+    logs.configure("warning", "auto")
+    client = await stack.enter_async_context(make_client(about))
+    return Providers({one.name: make_provider(one, client, folder) for one in configs}), poll
 
 
-def _config(explicit: str | None) -> "Config | None":
-    """The config; None where there is none, none was named, and the environment has a key."""
-    from ftwatch.cli.keys import keys, variables
+def _config(explicit: str | None) -> "Config | list[ProviderConfig]":
+    """The config; where there is none, and none was named, the accounts that the environment opens."""
+    from ftwatch.cli.keys import accesses, variables
     from ftwatch.config import ConfigError, find, load
 
     try:
         path = find(explicit)
     except ConfigError:
-        if keys():
-            return None
-        wanted = ", ".join(dict.fromkeys(variables().values()))
-        raise click.UsageError(
-            f"there is no config, and no key in the environment: set one of {wanted}"
-        ) from None
+        found, halves = accesses()
+        if found:
+            return [access.provider(os.environ) for access in found]
+        wanted = "; ".join([*map(plain, halves), f"set one of {', '.join(variables())}"])
+        raise click.UsageError(f"there is no config, and no key in the environment: {wanted}") from None
     return load(path)
 
 

@@ -45,8 +45,11 @@ LARGEST_PAGE = 8 * MIB
 LARGEST_JOB = 4 * MIB
 HIDDEN = "••••"
 
-# What a key looks like, should an error message repeat one that is not ours.
-_KEYLIKE = re.compile(r"\b(?:sk|pk|key|Bearer|hf|fw|AKIA|ASIA)[-_ ]?[\w*.-]{8,}")
+# What a key looks like, should an error message repeat one that is not ours. "Incorrect API key provided" has
+# none: what follows a blank must not be a mere word.
+_KEYLIKE = re.compile(
+    r"\b(?:(?:sk|pk|key|Bearer|hf|fw|AKIA|ASIA)[-_]?|Bearer |(?:sk|pk|key|hf|fw) (?=[\w.-]*[\d*]))[\w*.-]{8,}"
+)
 # How services say that they have ended.
 _CLOSED = re.compile(
     r"(has been|was|been|is) (sunset|retired|discontinued|decommissioned|shut down)"

@@ -18,17 +18,29 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from ftwatch.client.api import LARGEST_JOB, LARGEST_LISTING, LARGEST_PAGE, Api, Auth, can_be_sent, url_problem
+from ftwatch.client.api import (
+    LARGEST_JOB,
+    LARGEST_LISTING,
+    LARGEST_PAGE,
+    Api,
+    Auth,
+    can_be_sent,
+    is_near,
+    url_problem,
+)
 from ftwatch.client.meaning import Response, retry_after
 from ftwatch.log import hide, redacted
-from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import Duration, Introduction, NotFound, ProviderError, ProviderSpec, Secret
 from ftwatch.wire import aws
 
-__all__ = ["Account", "AwsOptions", "Operation"]
+__all__ = ["Account", "AwsOptions", "Operation", "found_in", "introduced"]
 
 T = TypeVar("T")
 
 AMZ_JSON = "application/x-amz-json-1.1"
+FORM = "application/x-www-form-urlencoded"
+# Whoever asks may ask who they are, whatever else they may.
+WHO = b"Action=GetCallerIdentity&Version=2011-06-15"
 
 NEEDS_BOTOCORE = "requests to AWS are signed with botocore, which is not installed: install ftwatch[aws]"
 NO_CREDENTIALS = (
@@ -42,7 +54,8 @@ RESOLVING = 60.0
 TOO_LATE = f"no AWS credentials were found within {RESOLVING:g} s"
 
 _REGION = re.compile(r"[a-z]{2,8}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
-# What a region's names end in; elsewhere it is amazonaws.com.
+# What the names of services end in, by the beginning of the region; elsewhere it is HOME.
+HOME = "amazonaws.com"
 _SUFFIXES = {
     "cn": "amazonaws.com.cn",
     "eusc": "amazonaws.eu",
@@ -51,6 +64,8 @@ _SUFFIXES = {
     "us-isof": "csp.hci.ic.gov",
     "eu-isoe": "cloud.adc-e.uk",
 }
+
+_ENDS = [f".{end}" for end in (HOME, *_SUFFIXES.values())]
 
 _EXPIRED = "the session is over: renew it, or give a role or profile that renews itself"
 _UNKNOWN = (
@@ -292,14 +307,23 @@ class Operation(Api):
     """One operation of one service: its address, its way in, what its refusals mean.
 
     `action` is what IAM calls it (`bedrock:GetModelCustomizationJob`), `host` the beginning of the service's
-    address. `target` names the operation where all of a service's have one address.
+    address. `target` names the operation where all of a service's have one address; `sort` is the type of
+    what is posted, where that is neither.
     """
 
     def __init__(
-        self, spec: ProviderSpec, account: Account, action: str, *, host: str, target: str | None = None
+        self,
+        spec: ProviderSpec,
+        account: Account,
+        action: str,
+        *,
+        host: str,
+        target: str | None = None,
+        sort: str | None = None,
     ) -> None:
         service = action.partition(":")[0]
         about = {"content-type": AMZ_JSON, "x-amz-target": target} if target else {}
+        about |= {"content-type": sort} if sort else {}
         options = spec.options
         super().__init__(spec, "", Signature(account, service, about), timeout=options.timeout)
         self._account = account
@@ -376,18 +400,50 @@ class Operation(Api):
 
     def complaint(self, answer: Response) -> str:
         """What the answer says went wrong, with its code, as one short line without a key."""
-        code, said = self._code(answer), super().complaint(answer)
+        code, said = self._code(answer), self.shown(aws.message(answer.body)) or super().complaint(answer)
         return f"{code}: {said}" if code and said else code or said
 
     def _code(self, answer: Response) -> str:
         return aws.error_code(answer.headers, answer.body)
 
 
+def found_in(environ: Mapping[str, str]) -> Mapping[str, str] | None:
+    """What AWS's own chain finds in these variables: a region, and a key or a profile to go there with."""
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    profile = environ.get("AWS_PROFILE")
+    if region and environ.get("AWS_ACCESS_KEY_ID"):
+        return {"region": region}
+    return {"region": region, "profile": profile} if region and profile else None
+
+
+async def introduced(spec: ProviderSpec, account: Account) -> Introduction:
+    """Whose credentials these are, as STS says. Nothing where a `base_url` leads elsewhere.
+
+    On this very machine one address mostly stands for all of AWS.
+    """
+    base = spec.options.base_url
+    if base is not None and not is_near(base):
+        if not (urlsplit(base).hostname or "").endswith(tuple(_ENDS)):
+            return Introduction()
+        spec = replace(spec, options=replace(spec.options, base_url=None))
+    sts = Operation(spec, account, "sts:GetCallerIdentity", host="sts", sort=FORM)
+    answer = await sts.ask("/", method="POST", content=WHO, cap=LARGEST_JOB)
+    if answer.status != 200:
+        sts.refused(answer)
+    arn = aws.identity(answer.body)
+    if arn is None:
+        raise ProviderError("STS does not say whose credentials these are")
+    return Introduction(
+        whose=f"the credentials are those of {arn.text}, in {await account.region()}",
+        beyond="these are the account's root, which may do everything; a role that may list and get is enough"
+        if arn.resource == "root"
+        else "",
+    )
+
+
 def endpoint(host: str, region: str) -> str:
     """The address of a service in a region."""
-    suffix = next(
-        (end for start, end in _SUFFIXES.items() if region.startswith(f"{start}-")), "amazonaws.com"
-    )
+    suffix = next((end for start, end in _SUFFIXES.items() if region.startswith(f"{start}-")), HOME)
     return f"https://{host}.{region}.{suffix}"
 
 

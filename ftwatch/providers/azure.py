@@ -112,6 +112,7 @@ class Azure(Relative):
 
     Options: ClassVar[type] = Options
     key_variable: ClassVar[str] = AZURE.variable
+    address_variable: ClassVar[str] = ENDPOINT
 
     def __init__(self, spec: ProviderSpec) -> None:
         options: Options = spec.options

@@ -3,13 +3,14 @@
 A job is known by its name, which is unique in an account and region; its ARN stands in `metadata.arn`.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from ftwatch.client.aws import Account, AwsOptions, Operation
+from ftwatch.client.aws import Account, AwsOptions, Operation, found_in, introduced
 from ftwatch.core.job import TERMINAL, JobError, Method, Snapshot, Status
 from ftwatch.core.journal import Line
-from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
+from ftwatch.plugins import Introduction, LogPage, Page, ProviderSpec, Unreadable
 from ftwatch.wire import aws, lenient
 
 __all__ = ["Bedrock"]
@@ -46,7 +47,7 @@ class Bedrock:
 
     def __init__(self, spec: ProviderSpec) -> None:
         self._spec = spec
-        account = Account(spec.options)
+        self._account = account = Account(spec.options)
         self._list = Operation(spec, account, "bedrock:ListModelCustomizationJobs", host="bedrock")
         self._get = Operation(spec, account, "bedrock:GetModelCustomizationJob", host="bedrock")
 
@@ -60,6 +61,15 @@ class Bedrock:
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""
         return await self._get.document(f"{JOBS}/{quote(id, safe='')}", id, identify=self.identify)
+
+    @classmethod
+    def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:
+        """A region, and who may ask there."""
+        return found_in(environ)
+
+    async def introduce(self) -> Introduction:
+        """Whose credentials these are."""
+        return await introduced(self._spec, self._account)
 
     # ----------------------------------------------------------------------------------------- reading
 

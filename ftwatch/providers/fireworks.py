@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from ftwatch.client.api import LARGEST_PAGE, Api, ApiOptions, Key, is_meant_for, root_of
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
-from ftwatch.plugins import Page, ProviderError, ProviderSpec, Unreadable
+from ftwatch.plugins import Introduction, NotFound, Page, ProviderError, ProviderSpec, Unreadable
 from ftwatch.wire import lenient
 
 __all__ = ["Fireworks", "Options"]
@@ -101,7 +101,7 @@ class Fireworks:
         is_meant = is_meant_for(base, HOSTS, "FIREWORKS_BASE_URL")
         named = os.environ.get(ACCOUNT_VARIABLE, "").strip() if is_meant else ""
         self._account: str | None = spec.options.account or named or None
-        self._present = {SUPERVISED}
+        self._present, self._absent = {SUPERVISED}, set[str]()
         self.api = Api(
             spec,
             root_of(base),
@@ -135,20 +135,22 @@ class Fireworks:
             body = await self.api.page(path, query, forgotten=forgotten, cap=LARGEST_PAGE)
         except ProviderError as error:
             if error.missing and not error.closed and head not in self._present:
+                self._absent.add(head)
                 return _EMPTY
             raise
         self._present.add(head)
+        self._absent.discard(head)
         return _kept(body)
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document. NotFound only where the API itself says so, not something before it."""
-        if not _NAME.fullmatch(id):
-            raise ProviderError(f"{id} is no job's name: it is like accounts/acme/{SUPERVISED}/bot")
+        if not _NAME.fullmatch(id):  # no job is called so: the address would be that of something else
+            raise NotFound(id)
         path = "/".join(quote(part, safe="") for part in id.split("/"))
         body = await self.api.job(f"/v1/{path}", id)
         return _kept(self.api.about(body, id, self.identify))
 
-    async def introduce(self) -> list[str]:
+    async def introduce(self) -> Introduction:
         """Whose key it is, and whether the account may work."""
         account = await self._whose()
         answer = await self.api.ask(f"/v1/accounts/{quote(account, safe='')}")
@@ -159,10 +161,13 @@ class Fireworks:
         except Unreadable as error:
             raise ProviderError(f"the answer is no account but {error}") from None
         name, state = (lenient.some(found.get(key)) for key in ("displayName", "suspendState"))
-        told = [f"the key opens the account {account}" + (f" ({name})" if name else "")]
-        if state not in (None, "UNSUSPENDED"):
-            told.append(f"the account is suspended: {state}")
-        return told
+        absent = sorted(self._absent)
+        is_suspended = state not in (None, "UNSUSPENDED")
+        return Introduction(
+            whose=f"the key opens the account {account}" + (f" ({name})" if name else ""),
+            lacks=f"the listing {' and '.join(absent)} is missing, and counts as empty" if absent else "",
+            wrong=f"the account is suspended: {state}" if is_suspended else "",
+        )
 
     async def _whose(self) -> str:
         """The account's id, asked for once where nobody named it. Raises ProviderError."""

@@ -15,7 +15,7 @@ import anyio
 
 from ftwatch.client.api import AddressOptions, Api, Key, is_near
 from ftwatch.core.job import JobError, Snapshot, Status
-from ftwatch.plugins import Page, ProviderError, ProviderSpec, Secret, Unreadable
+from ftwatch.plugins import Introduction, Page, ProviderError, ProviderSpec, Secret, Unreadable
 from ftwatch.wire import lenient
 
 __all__ = ["HuggingFace", "Options"]
@@ -23,6 +23,8 @@ __all__ = ["HuggingFace", "Options"]
 HOME = "https://huggingface.co"
 JOBS = "/api/jobs/{namespace}"
 WHOAMI = "/api/whoami-v2"
+# The permission of a fine-grained token to start jobs.
+STARTING = "job.write"
 
 STATUSES = {
     "scheduling": Status.QUEUED,
@@ -68,19 +70,20 @@ class HuggingFace:
     names_models: ClassVar[bool] = False
     # The Hub lets a free account ask 1,000 times in five minutes; its answers say what is left of that.
     rate: ClassVar[float] = 1000 / 300
-    # The variable alone says little: most tokens are there to download models.
-    key_variable: ClassVar[str | None] = None
+    key_variable: ClassVar[str] = "HF_TOKEN"
+    address_variable: ClassVar[str] = "HF_ENDPOINT"
 
     def __init__(self, spec: ProviderSpec) -> None:
         self._spec = spec
         self._options: Options = spec.options
         self._namespace = self._options.namespace
+        self._me: dict[str, Any] | None = None
         self._asking = anyio.Lock()
         base = self._options.base_url
-        named = base.rstrip("/") == os.environ.get("HF_ENDPOINT", "").rstrip("/")
+        named = base.rstrip("/") == os.environ.get(self.address_variable, "").rstrip("/")
         token = Key(
             self._options.token,
-            ("HF_TOKEN",),
+            (self.key_variable,),
             trusts_variable=base.rstrip("/") == HOME or is_near(base) or named,
             name="token",
         )
@@ -114,20 +117,23 @@ class HuggingFace:
         body = await self.api.job(f"{await self._jobs()}/{quote(id, safe='')}", id)
         return self.api.about(body, id, self.identify)
 
-    async def introduce(self) -> list[str]:
+    async def introduce(self) -> Introduction:
         """Whose token it is, and whether it may do more than look."""
         found = await self._whoami()
-        name, role = (lenient.some(lenient.at(found, path)) for path in ("name", "auth.accessToken.role"))
-        told = [f"the token is that of {name or 'nobody who has a name'}"]
-        if role == "write":
-            told.append("it may write everything: one with the role read is enough")
+        name = lenient.some(found.get("name"))
         mine = {name, *(lenient.some(lenient.at(org, "name")) for org in _list(found.get("orgs")))}
-        if self._options.namespace not in {None, *mine}:
-            told.append(f"{self._options.namespace} is none of its user's namespaces")
-        return told
+        namespace = self._options.namespace
+        may = _may_start(lenient.at(found, "auth.accessToken"), namespace or name)
+        return Introduction(
+            whose=f"the token is that of {name or 'nobody who has a name'}",
+            beyond=f"this token can also start jobs ({may}); one with the role read is enough" if may else "",
+            wrong=""
+            if namespace in {None, *mine}
+            else f"{namespace} is none of the namespaces of the token's user",
+        )
 
     async def _jobs(self) -> str:
-        """The path of the listing. Whose token it is, is asked once: the service answers that rarely."""
+        """The path of the listing."""
         async with self._asking:
             if self._namespace is None:
                 self._namespace = lenient.some((await self._whoami()).get("name"))
@@ -136,9 +142,11 @@ class HuggingFace:
         return JOBS.format(namespace=quote(self._namespace, safe=""))
 
     async def _whoami(self) -> dict[str, Any]:
-        """What the service says about the token."""
+        """What the service says about the token. That is asked once: it answers it rarely."""
         try:
-            return lenient.document(await self.api.page(WHOAMI))
+            if self._me is None:
+                self._me = lenient.document(await self.api.page(WHOAMI))
+            return self._me
         except Unreadable as error:
             raise ProviderError(f"the service does not say whose token it is: {error}") from None
 
@@ -195,6 +203,19 @@ class HuggingFace:
         if space is None:
             return None
         return f"{self._options.base_url.rstrip('/')}/jobs/{quote(space, safe='')}/{quote(id, safe='')}"
+
+
+def _may_start(token: object, namespace: str | None) -> str:
+    """By which role or permission a token may start jobs in a namespace; empty where it may not."""
+    if lenient.at(token, "role") == "write":
+        return "role write"
+    scopes = [
+        lenient.at(scope, "permissions")
+        for scope in _list(lenient.at(token, "fineGrained.scoped"))
+        if lenient.at(scope, "entity.name") == namespace
+    ]
+    given = [lenient.at(token, "fineGrained.global"), *scopes]
+    return STARTING if any(STARTING in _list(permissions) for permissions in given) else ""
 
 
 def _following(links: str) -> str | None:

@@ -18,7 +18,16 @@ from ftwatch.client.kubeconfig import Found
 from ftwatch.client.kubernetes import Cluster
 from ftwatch.core.job import Snapshot
 from ftwatch.core.message import clean
-from ftwatch.plugins import Duration, LogPage, NotFound, Page, ProviderError, ProviderSpec, Unreadable
+from ftwatch.plugins import (
+    Duration,
+    Introduction,
+    LogPage,
+    NotFound,
+    Page,
+    ProviderError,
+    ProviderSpec,
+    Unreadable,
+)
 from ftwatch.wire import lenient, trainjob
 
 __all__ = ["Kubeflow", "Options"]
@@ -145,7 +154,13 @@ class Kubeflow:
         except Unreadable:
             return None
 
-    async def introduce(self) -> list[str]:
+    @classmethod
+    def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The cluster that `kubectl` would ask, where one file says which."""
+        file = environ.get("KUBECONFIG", "")
+        return {"kubeconfig": str(Path(file).absolute())} if file and Path(file).is_file() else None
+
+    async def introduce(self) -> Introduction:
         """Whom the cluster takes ftwatch for, and what that may do to TrainJobs besides looking at them."""
         api = await self._entered()
         who = await _reviewed(api, "authentication", "SelfSubjectReview", {})
@@ -155,8 +170,10 @@ class Kubeflow:
         listed = lenient.at(may, "status.resourceRules")
         rules = filter(_is_about_jobs, listed if isinstance(listed, list) else ())
         beyond = sorted({verb for rule in rules for verb in _words(rule, "verbs")} - NEEDED)
-        said = [f"the cluster knows it as {named}"] if named else []
-        return [*said, f"it may also {', '.join(beyond)}: get, list and watch are enough"] if beyond else said
+        return Introduction(
+            whose=f"the cluster knows it as {named}" if named else "",
+            beyond=f"it can also {_listed(beyond)} jobs; get, list and watch are enough" if beyond else "",
+        )
 
     async def _current_version(self) -> str:
         api, answer = await self._ask(None, {"limit": "1"})
@@ -265,6 +282,10 @@ async def _reviewed(api: Api, group: str, kind: str, spec: dict[str, str]) -> di
         return lenient.document(answer.body)
     except Unreadable:
         return {}
+
+
+def _listed(verbs: list[str]) -> str:
+    return "do anything with" if "*" in verbs else ", ".join(verbs)
 
 
 def _is_about_jobs(rule: object) -> bool:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from ftwatch.client.api import Api, ApiOptions, can_be_sent
 from ftwatch.client.openai import Relative, is_home, key_of
-from ftwatch.plugins import ProviderSpec
-from ftwatch.wire.dialect import DIALECTS
+from ftwatch.plugins import Introduction, ProviderSpec
+from ftwatch.wire.dialect import DIALECTS, OPENAI
 
 __all__ = ["OpenAI", "Options"]
 
@@ -86,3 +86,17 @@ class OpenAI(Relative):
             only={f"metadata[{key}]": value for key, value in options.metadata.items()},
             page=dialect.page if at_home else None,
         )
+
+    async def introduce(self) -> Introduction:
+        """Whose key it is: every answer says that in its headers, where OpenAI itself gives it."""
+        if self._dialect is not OPENAI:
+            return Introduction()
+        answer = await self.api.ask(OPENAI.jobs, {"limit": "1"})
+        if answer.status != 200:
+            self.api.refused(answer)
+        told = [
+            f"the {sort} {self.api.shown(name)}"
+            for sort in ("organization", "project")
+            if (name := answer.headers.get(f"openai-{sort}"))
+        ]
+        return Introduction(whose=f"the key is one of {', '.join(told)}" if told else "")

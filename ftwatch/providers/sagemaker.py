@@ -5,12 +5,13 @@ A job is known by its name, which is unique in an account and region; its ARN st
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ftwatch.client.aws import Account, AwsOptions, Operation
+from ftwatch.client.aws import Account, AwsOptions, Operation, found_in, introduced
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Line
-from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
+from ftwatch.plugins import Introduction, LogPage, Page, ProviderSpec, Unreadable
 from ftwatch.wire import aws, joblog, lenient
 
 __all__ = ["SageMaker"]
@@ -66,7 +67,7 @@ class SageMaker:
 
     def __init__(self, spec: ProviderSpec) -> None:
         self._spec = spec
-        account = Account(spec.options)
+        self._account = account = Account(spec.options)
         self._list, self._describe = (
             Operation(spec, account, f"sagemaker:{name}", host="api.sagemaker", target=f"SageMaker.{name}")
             for name in ("ListTrainingJobs", "DescribeTrainingJob")
@@ -83,6 +84,15 @@ class SageMaker:
         """One job's document."""
         asked = _encoded({"TrainingJobName": id})
         return await self._describe.document("/", id, content=asked, identify=self.identify)
+
+    @classmethod
+    def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:
+        """A region, and who may ask there."""
+        return found_in(environ)
+
+    async def introduce(self) -> Introduction:
+        """Whose credentials these are."""
+        return await introduced(self._spec, self._account)
 
     # ----------------------------------------------------------------------------------------- reading
 

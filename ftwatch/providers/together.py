@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from ftwatch.client.api import Api, ApiOptions, Key, is_meant_for, root_of
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Line
-from ftwatch.plugins import LogPage, Page, ProviderSpec, Unreadable
+from ftwatch.plugins import Introduction, LogPage, Page, ProviderError, ProviderSpec, Unreadable
 from ftwatch.wire import joblog, lenient
 from ftwatch.wire import openai as wire
 
@@ -23,6 +23,7 @@ HOME = "https://api.together.xyz/v1"
 HOSTS = frozenset({"api.together.xyz", "api.together.ai"})
 PLATFORM = "https://api.together.ai/fine-tuning/{id}"
 JOBS = "/v1/fine-tunes"
+WHOAMI = "/v3/whoami"
 
 STATUSES = {
     "pending": Status.QUEUED,
@@ -140,6 +141,19 @@ class Together:
         """
         query = {"global_step_from": anchor} if anchor is not None else None
         return await self.api.page(f"{JOBS}/{quote(id, safe='')}/{part}", query, of=id)
+
+    async def introduce(self) -> Introduction:
+        """Whose key it is: a project's or an organization's."""
+        try:
+            found = lenient.document(await self.api.page(WHOAMI))
+        except Unreadable as error:
+            raise ProviderError(f"the service does not say whose key it is: {error}") from None
+        told = [
+            f"the {sort} {lenient.some(lenient.at(found, f'{sort}.name')) or 'without a name'} ({id})"
+            for sort in ("project", "organization")
+            if (id := lenient.some(lenient.at(found, f"{sort}.id")))
+        ]
+        return Introduction(whose=f"the key is one of {' of '.join(told)}" if told else "")
 
     # ------------------------------------------------------------------------------------------ reading
 

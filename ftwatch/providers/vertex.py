@@ -4,8 +4,9 @@ A job that RUNs there may still wait for quota or for hardware, or have its data
 stands in a second state (`tuningJobState`), and only both together say what state it is in for us.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -16,12 +17,26 @@ from ftwatch.client.google import GoogleToken
 from ftwatch.client.meaning import Response
 from ftwatch.core.job import JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint
-from ftwatch.plugins import LogPage, Page, ProviderError, ProviderSpec, Secret, Unreadable
+from ftwatch.plugins import (
+    Introduction,
+    LogPage,
+    NotFound,
+    Page,
+    ProviderError,
+    ProviderSpec,
+    Secret,
+    Unreadable,
+)
 from ftwatch.wire import lenient
 
 __all__ = ["Options", "Vertex"]
 
 PAGE_SIZE = "100"
+# Where one may ask what one may do; nobody needs a permission for that.
+PROJECTS = "https://cloudresourcemanager.googleapis.com"
+CREATING = "aiplatform.tuningJobs.create"
+# Where jobs are made when nobody says where.
+LOCATION = "us-central1"
 CONSOLE = (
     "https://console.cloud.google.com/vertex-ai/generative/language/locations/{location}/tuning/tuningJob/"
     "{id}?project={project}"
@@ -158,6 +173,8 @@ class Vertex:
 
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""
+        if not id.isdecimal():  # no job is called so: the API takes it for a mistake of another sort
+            raise NotFound(id)
         body = await self.api.job(f"{self._jobs}/{quote(id, safe='')}", id, listed=self._listed)
         return self.api.about(body, id, self.identify)
 
@@ -165,10 +182,44 @@ class Vertex:
         """The first page of the listing, which is one. Raises ProviderError."""
         return self.split(await self.page(None))
 
-    async def introduce(self) -> list[str]:
-        """Whose credentials these are."""
+    @classmethod
+    def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The project of the application default credentials that a variable names."""
+        project = environ.get("GOOGLE_CLOUD_PROJECT")
+        if not project or not environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            return None
+        return {"project": project, "location": environ.get("GOOGLE_CLOUD_LOCATION") or LOCATION}
+
+    async def introduce(self) -> Introduction:
+        """Whose credentials these are, and whether they may create jobs as well."""
         await self._token.headers("GET", "", b"")
-        return [f"the credentials are those of {self._token.account or 'a user, or the environment'}"]
+        whose = self._token.account or "a user, or the environment"
+        options: Options = self._spec.options
+        may_create = await self._may_create()
+        return Introduction(
+            whose=f"the credentials are those of {whose}, for the project {options.project}",
+            beyond=f"they can also create jobs ({CREATING}); roles/aiplatform.viewer is enough"
+            if may_create
+            else "",
+        )
+
+    async def _may_create(self) -> bool:
+        """Whether the credentials are known to suffice for that."""
+        options: Options = self._spec.options
+        if options.base_url is not None and not _is_googles(options.base_url):
+            return False
+        address = options.base_url if options.base_url and is_near(options.base_url) else PROJECTS
+        content = json.dumps({"permissions": [CREATING]}).encode()
+        try:
+            answer = await Api(self._spec, address, self._token, timeout=options.timeout).ask(
+                f"/v1/projects/{quote(options.project, safe='')}:testIamPermissions",
+                method="POST",
+                content=content,
+            )
+            given = lenient.document(answer.body).get("permissions") if answer.status == 200 else None
+        except (ProviderError, Unreadable):
+            return False
+        return isinstance(given, list) and CREATING in given
 
     # ------------------------------------------------------------------------------------------ reading
 

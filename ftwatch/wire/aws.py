@@ -5,16 +5,21 @@ What a job's fields mean is the kinds' affair.
 
 import re
 from collections.abc import Mapping
+from html import unescape
 from urllib.parse import quote
 
 from msgspec import Struct
 
-from ftwatch.plugins import Page
+from ftwatch.plugins import Page, Unreadable
 from ftwatch.wire import lenient
 
-__all__ = ["Arn", "arn", "error_code", "split"]
+__all__ = ["Arn", "arn", "error_code", "identity", "message", "split"]
 
 _ARN = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]+):([a-z0-9-]*):([0-9]{12}|aws)?:(\S+)")
+# STS tells of who asks, and of what went wrong, in XML.
+_WHO = re.compile(rb"<Arn>\s*([^<>\s]{1,2048})\s*</Arn>")
+_XML_MESSAGE = re.compile(rb"<Message>([^<>]{1,2048})</Message>")
+_XML_CODE = re.compile(rb"<Code>\s*([A-Za-z]\w{2,99})\s*</Code>")
 _CODE = re.compile(r"[A-Za-z]\w{2,99}")
 # Where a partition's console is; what is none of these has none that is known.
 _CONSOLES = {
@@ -60,19 +65,44 @@ def arn(value: object) -> Arn | None:
 def error_code(headers: Mapping[str, str], body: bytes) -> str:
     """The code of an error (`ThrottlingException`), header names in lower case; empty where there is none.
 
-    It stands in a header, or in the body as `__type` or `code`, with a namespace or an address around it.
+    It stands in a header, or in the body as `__type` or `code`, with a namespace or an address around it; in
+    XML as `Code`.
     """
     said = [headers.get("x-amzn-errortype")]
     try:
         found = lenient.loads(body)
     except (ValueError, RecursionError):
         found = None
-    said += [lenient.at(found, "__type"), lenient.at(found, "code"), lenient.at(found, "Code")]
+    said += [
+        lenient.at(found, "__type"),
+        lenient.at(found, "code"),
+        lenient.at(found, "Code"),
+        lenient.at(found, "Error.Code"),
+    ]
     for word in filter(None, map(lenient.text, said)):
         code = word.partition(":")[0].rpartition("#")[2].strip()
         if _CODE.fullmatch(code):
             return code
-    return ""
+    in_xml = _XML_CODE.search(body)
+    return in_xml[1].decode() if in_xml else ""
+
+
+def message(body: bytes) -> str:
+    """What an error in XML says; empty for any other."""
+    found = _XML_MESSAGE.search(body)
+    return " ".join(unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
+
+
+def identity(body: bytes) -> Arn | None:
+    """Who asked, as STS's GetCallerIdentity says; None where it does not."""
+    told = _WHO.search(body)
+    if told is not None:
+        return arn(told[1].decode("utf-8", "replace"))
+    try:
+        found = lenient.document(body)
+    except Unreadable:
+        return None
+    return arn(lenient.at(found, "GetCallerIdentityResponse.GetCallerIdentityResult.Arn"))
 
 
 def split(body: bytes, entries: str, token: str) -> Page:

@@ -1,6 +1,7 @@
 """A shell of its own for every test: an empty folder, a clean environment, `ftwatch` to be called in it."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,19 @@ from ftwatch.core.route import Recipient, Routing
 from ftwatch.store import Batch, Settled, Store
 
 NOW = 1_795_000_000.0
-VARIABLES = ("FTWATCH_CONFIG", "OPENAI_API_KEY", "OPENAI_BASE_URL", "SLACK_WEBHOOK_URL", "STATE_DIRECTORY")
+VARIABLES = ("FTWATCH_CONFIG", "SLACK_WEBHOOK_URL", "STATE_DIRECTORY")
+# What opens accounts of whoever runs the tests.
+CREDENTIALS = (
+    "AWS_",
+    "AZURE_",
+    "FIREWORKS_",
+    "GOOGLE_",
+    "HF_",
+    "KUBECONFIG",
+    "NEBIUS_",
+    "OPENAI_",
+    "TOGETHER_",
+)
 
 
 class Said(NamedTuple):
@@ -48,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TZ", "UTC")
-    for name in VARIABLES:
+    for name in [*VARIABLES, *(name for name in os.environ if name.startswith(CREDENTIALS))]:
         monkeypatch.delenv(name, raising=False)
     time.tzset()
     yield tmp_path

@@ -127,7 +127,7 @@ def mail() -> Iterator[int]:
 def online(service: Any, mail: int, key: str = "sk-right") -> str:
     return (
         "providers:\n"
-        f"  sim: {{kind: openai, base_url: '{service.url}/v1', api_key: {key}}}\n"
+        f"  sim: {{kind: openai, base_url: '{service.url}/v1', api_key: {key}, job_log: false}}\n"
         "notifiers:\n"
         f"  slack: {{webhook_url: '{service.url}/services/T0/secret'}}\n"
         f"  mail: {{kind: email, host: 127.0.0.1, port: {mail}, security: plain, from: a@b.c, to: [a@b.c]}}\n"
@@ -142,8 +142,9 @@ def test_everybody_answers(tool: Any, service: Any, mail: int) -> None:
     Path("ftwatch.yaml").write_text(online(service, mail))
     said = tool("check", "--online", "-o", "json")
     assert said.code == Exit.OK
-    found = {one["what"]: one["said"] for one in said.json["online"]}
-    assert found["provider sim"].startswith("one page of jobs: 1 in ")
+    found = {one["what"]: one["said"] for one in reversed(said.json["online"])}
+    assert found["provider sim"].startswith("it lets ftwatch in, and shows 1 job, 1 active (")
+    assert {(one["ok"], one["result"]) for one in said.json["online"]} == {(True, "answers")}
     assert found["notifier slack"] == f"HEAD {service.url}/: it answers (HTTP 404), nothing was sent"
     assert found["notifier mail"] == f"a connection to 127.0.0.1:{mail}: it greets, nothing was sent"
     assert found["notifier run"] == "sh can be run"
@@ -162,6 +163,19 @@ def test_who_does_not_answer_is_named(tool: Any, service: Any) -> None:
     assert [row.split()[1] for row in rows] == ["sim", "slack", "mail", "run"]
     assert all("refused" in row for row in rows[:3])
     assert "cannot be run" in rows[3]
+
+
+def test_what_is_missing_is_found(tool: Any, service: Any, mail: int) -> None:
+    service.key = "sk-right"
+    service.put("a", "running")
+    Path("ftwatch.yaml").write_text(online(service, mail).replace("job_log: false", "job_log: true"))
+    said = tool("check", "--online")
+    assert said.code == Exit.NO
+    assert [line for line in words(said) if line.startswith(("answers", "error"))] == [
+        "error the job log's events: there is no job a, which is listed",
+        "error the job log's checkpoints: there is no job a, which is listed",
+        "answers of job a it shows the document",
+    ]
 
 
 def test_a_refused_key_is_found(tool: Any, service: Any, mail: int) -> None:

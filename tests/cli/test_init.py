@@ -34,7 +34,7 @@ def test_flags_and_a_key_make_a_config_that_works(tool: Any, service: Any) -> No
     hook = f"{service.url}/services/T0/secret"
     said = tool("init", "--slack", hook)
     assert said.code == Exit.OK
-    assert "OPENAI_API_KEY: 2 jobs on the first page, 1 active: bot (running)" in said.out
+    assert "OPENAI_API_KEY: 2 jobs, 1 active: bot (running), ftjob-b (failed)" in said.out
     assert "slack: a test message was sent" in said.out
     assert "export SLACK_WEBHOOK_URL=" in said.out
     ((path, _, body),) = service.taken
@@ -129,6 +129,83 @@ def test_a_key_that_is_refused_is_said(tool: Any, service: Any) -> None:
     said = tool("init", "-y", "--no-test")
     assert said.code == Exit.OK
     assert "OPENAI_API_KEY: does not get in yet: HTTP 401" in said.out
+
+
+def test_what_is_refused_while_others_get_in_is_only_noted(
+    tool: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "tgp-another-one")
+    monkeypatch.setenv("TOGETHER_BASE_URL", f"{service.url}/v1")
+    said = tool("init", "-y", "--no-test")
+    assert said.code == Exit.OK
+    assert "TOGETHER_API_KEY: does not get in yet: HTTP 401" in said.out
+    text = Path("ftwatch.yaml").read_text()
+    assert list(load(Path("ftwatch.yaml"), secrets=True).providers) == ["openai"]
+    marked = "".join(f"{line[4:]}\n" for line in text.splitlines() if line.startswith("  # "))
+    assert marked == (
+        "not let in so far:\ntogether:\n  api_key: ${TOGETHER_API_KEY}\n  base_url: ${TOGETHER_BASE_URL}\n"
+    )
+
+
+def test_who_is_out_of_reach_stays_in(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "tgp-another-one")
+    monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:9/v1")
+    said = tool("init", "-y", "--no-test")
+    assert "TOGETHER_API_KEY: does not get in yet: connection refused" in said.out
+    assert list(load(Path("ftwatch.yaml"), secrets=True).providers) == ["openai", "together"]
+
+
+def test_half_an_account_is_told_and_left_out(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "0123456789abcdef")
+    said = tool("init", "-y", "--no-test")
+    assert said.code == Exit.OK
+    assert "warning: AZURE_OPENAI_API_KEY alone does not do: base_url is missing" in said.err
+    assert list(load(Path("ftwatch.yaml"), secrets=True).providers) == ["openai"]
+
+
+KUBECONFIG = """\
+current-context: here
+contexts: [{name: here, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {token: kube-secret-0123456789}}]
+"""
+
+
+def test_credentials_without_a_key_are_offered_too(
+    tool: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    (folder / "it's $5.kubeconfig").write_text(KUBECONFIG)
+    monkeypatch.setenv("KUBECONFIG", "it's $5.kubeconfig")
+    said = tool("init", "-y", "--no-test")
+    assert said.code == Exit.OK
+    assert "kubeflow: does not get in yet: connection refused" in said.out
+    config = load(Path("ftwatch.yaml"), environ={}, secrets=True)
+    (made,) = config.providers.values()
+    assert (made.kind, made.options.kubeconfig) == ("kubeflow", str(folder / "it's $5.kubeconfig"))
+    assert "kube-secret" not in Path("ftwatch.yaml").read_text() + said.out + said.err
+
+
+def test_google_s_and_aws_s_own_variables_are_enough(
+    tool: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "key.json").write_text("{}")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "key.json"))
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "123456789012")
+    monkeypatch.setenv("AWS_PROFILE", "research")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(folder / "none"))
+    said = tool("init", "-y", "--no-test")
+    assert said.code == Exit.OK
+    for name in ("bedrock", "sagemaker", "vertex"):
+        assert f"{name}: does not get in yet: " in said.out
+    text = Path("ftwatch.yaml").read_text()
+    assert list(load(Path("ftwatch.yaml"), secrets=True).providers) == ["openai"]
+    Path("ftwatch.yaml").write_text(text.replace("  # not let in so far:\n", "").replace("\n  # ", "\n  "))
+    made = load(Path("ftwatch.yaml"), secrets=True).providers
+    assert made["vertex"].options.project == "123456789012"
+    assert (made["bedrock"].options.region, made["sagemaker"].options.profile) == ("eu-west-1", "research")
 
 
 def test_without_a_key_there_is_nothing_to_begin_with(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from msgspec import to_builtins
 from ftwatch import control
 from ftwatch.cli import Exit, sources
 from ftwatch.store import Store
+from tests.cli.conftest import Service
 
 PATIENCE = 30.0
 
@@ -130,10 +131,11 @@ def test_nobody_there_is_asked_again_for_a_while(
 
 def test_a_job_that_vanishes_is_gone(tool: Any, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "GONE", 0.05)
-    service.put("a", "running")
+    service.put("a", "running", "running")
 
     def vanish() -> None:
-        time.sleep(0.2)
+        while len(service.jobs["a"]) > 1:
+            time.sleep(0.01)
         del service.jobs["a"]
 
     thread = threading.Thread(target=vanish)
@@ -159,6 +161,94 @@ def test_without_key_and_config_it_says_what_it_needs(tool: Any, monkeypatch: py
     said = tool("wait", "a")
     assert said.code == Exit.USAGE
     assert "OPENAI_API_KEY" in said.err
+
+
+def test_half_an_account_is_told(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "0123456789abcdef")
+    said = tool("wait", "a")
+    assert said.code == Exit.USAGE
+    assert "AZURE_OPENAI_API_KEY alone does not do: base_url is missing" in said.err
+
+
+# --------------------------------------------------------------------------------- several ways in at once
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A second account, of another kind, that the environment opens."""
+    other = Service()
+    other.key = "sk-right"
+    monkeypatch.setenv("NEBIUS_API_KEY", "sk-right")
+    monkeypatch.setenv("NEBIUS_BASE_URL", f"{other.url}/v1")
+    yield other
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_each_account_is_asked(tool: Any, service: Any, other: Any) -> None:
+    service.put("a", "succeeded")
+    other.put("b", "running", "failed")
+    assert tool("wait", "a").code == Exit.OK
+    said = tool("wait", "b", "--poll", "10ms", "-o", "json")
+    assert [(job["provider"], job["status"]) for job in said.json] == [("nebius", "failed")]
+
+
+def test_a_job_that_two_accounts_have_is_not_guessed(tool: Any, service: Any, other: Any) -> None:
+    service.put("a", "succeeded")
+    other.put("a", "failed")
+    said = tool("wait", "a")
+    assert said.code == Exit.USAGE
+    assert "nebius/a  failed" in said.err
+    assert "openai/a  succeeded" in said.err
+    assert tool("wait", "openai/a").code == Exit.OK
+
+
+def test_who_refuses_does_not_keep_a_job_from_being_found(tool: Any, service: Any, other: Any) -> None:
+    other.key = "sk-another"
+    service.put("a", "succeeded")
+    assert tool("wait", "a").code == Exit.OK
+    said = tool("wait", "zzz")
+    assert said.code == Exit.NOTHING
+    assert "no job is called 'zzz'\n  who refuses to be asked: nebius: HTTP 401" in said.err
+
+
+def test_who_all_refuse_are_out_of_reach(tool: Any, service: Any, other: Any) -> None:
+    service.key = other.key = "sk-another"
+    said = tool("wait", "a")
+    assert said.code == Exit.UNREACHABLE
+    assert ": HTTP 401" in said.err
+
+
+def test_who_is_away_does_not_keep_a_job_from_being_found(
+    tool: Any, service: Any, other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftwatch.cli.wait.AT_FIRST", 0.2)
+    monkeypatch.setenv("NEBIUS_BASE_URL", "http://127.0.0.1:9/v1")
+    service.put("a", "succeeded")
+    assert tool("wait", "a").code == Exit.OK
+    said = tool("wait", "zzz", "--poll", "10ms")
+    assert said.code == Exit.UNREACHABLE
+    assert "nebius: connection refused" in said.err
+
+
+def test_an_id_may_have_slashes(tool: Any, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.put("accounts/acme/jobs/a", "succeeded")
+    assert tool("wait", "accounts/acme/jobs/a").code == Exit.OK
+    assert tool("wait", "openai/accounts/acme/jobs/a").code == Exit.OK
+    assert tool("wait", "accounts/acme/jobs/b").code == Exit.NOTHING
+
+
+def test_an_id_of_another_kind_is_no_trouble(
+    tool: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kinds whose jobs are never called so answer by themselves."""
+    for name in ("FIREWORKS_API_KEY", "FIREWORKS_ACCOUNT_ID"):
+        monkeypatch.setenv(name, "acme")
+    monkeypatch.setenv("FIREWORKS_BASE_URL", "http://127.0.0.1:9")
+    service.put("ftjob-a", "succeeded")
+    said = tool("wait", "ftjob-a")
+    assert (said.code, said.err) == (Exit.OK, "")
 
 
 def test_a_config_without_a_daemon_asks_its_providers(tool: Any, world: Any, service: Any) -> None:

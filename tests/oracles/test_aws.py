@@ -163,6 +163,18 @@ def moto(oracle: Oracle) -> Iterator[str]:
         oracle("moto.backends").get_backend(kind).reset()
 
 
+@pytest.mark.parametrize("kind", ["bedrock", "sagemaker"])
+async def test_moto_says_whose_credentials_these_are(oracle: Oracle, moto: str, kind: str) -> None:
+    found = load_kind("provider", kind)
+    keys = {"access_key_id": Secret(KEY), "secret_access_key": Secret(SECRET)}
+    options = found.Options(region=REGION, base_url=moto, **keys)
+    who = (await asked(vendor, oracle=oracle, kind="sts", url=moto)).get_caller_identity
+    async with Client() as client:
+        spec = ProviderSpec(name="aws", kind=kind, labels={}, options=options, client=client)
+        told = await found(spec).introduce()
+    assert (await asked(who))["Arn"] in told.whose
+
+
 class Watch:
     """The real poller over the real provider, and what it told so far."""
 

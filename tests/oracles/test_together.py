@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
+from ftwatch.client import Client
 from ftwatch.core.job import Status
-from ftwatch.plugins import ProviderSpec
+from ftwatch.plugins import ProviderSpec, Secret
 from ftwatch.providers.together import STATUSES, Options, Together
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
@@ -63,6 +64,25 @@ async def test_the_vendors_client_lists_jobs_and_reads_one(together: ModuleType)
         with pytest.raises(together.NotFoundError):
             await jobs.retrieve("ft-0")
         assert (await jobs.cancel(made[0].id)).status == "cancelled"
+
+
+async def test_the_vendors_client_asks_whose_key_it_is(together: ModuleType) -> None:
+    upstream = Upstream(clock=StillClock(), key="tgp-test", dialect=dialect_of("together"))
+    async with (
+        upstream.serving(),
+        together.AsyncTogether(
+            api_key="tgp-test", base_url=upstream.place.url, max_retries=0, _strict_response_validation=True
+        ) as client,
+        Client() as ours,
+    ):
+        who = await client.whoami()
+        options = Options(api_key=Secret("tgp-test"), base_url=upstream.url)
+        spec = ProviderSpec(name="p", kind="together", labels={}, options=options, client=ours)
+        told = await Together(spec).introduce()
+    assert told.whose == (
+        f"the key is one of the project {who.project.name} ({who.project.id}) "
+        f"of the organization {who.organization.name} ({who.organization.id})"
+    )
 
 
 async def test_the_vendors_client_reads_the_job_log(together: ModuleType) -> None:

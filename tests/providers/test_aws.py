@@ -16,11 +16,20 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from ftwatch.client import Account, Client, Paced
+from ftwatch.client import Account, Client, Paced, Response
 from ftwatch.client import aws as way_in
 from ftwatch.client.aws import AwsOptions
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import Duration, NotFound, ProviderError, ProviderSpec, Secret, load_kind
+from ftwatch.plugins import (
+    Duration,
+    Introducing,
+    Introduction,
+    NotFound,
+    ProviderError,
+    ProviderSpec,
+    Secret,
+    load_kind,
+)
 
 KINDS = ("bedrock", "sagemaker")
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -411,6 +420,97 @@ async def test_no_answer_hands_a_credential_on(which: str) -> None:
         told = caught.value.reason + (await it.retrieve("a+b.c")).decode()
         assert not [secret for secret in (KEY, SECRET, TOKEN) if secret in told]
         assert "••••" in told
+
+
+# ------------------------------------------------------------------------------------------ whose they are
+
+USER = "arn:aws:iam::123456789012:user/kim"
+
+
+def who(arn: str) -> bytes:
+    return f"<GetCallerIdentityResponse><Arn>{arn}</Arn></GetCallerIdentityResponse>".encode()
+
+
+@pytest.mark.parametrize("which", KINDS)
+async def test_sts_says_whose_credentials_they_are(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with account(which) as (it, service):
+        service.say(200, who(USER))
+        assert isinstance(it, Introducing)
+        assert await it.introduce() == Introduction(
+            whose=f"the credentials are those of {USER}, in eu-west-1"
+        )
+        head, body = service.asked[-1]
+        assert head.startswith("POST / HTTP/1.1")
+        assert body == b"Action=GetCallerIdentity&Version=2011-06-15"
+        assert service.header("content-type") == "application/x-www-form-urlencoded"
+        assert service.header("authorization") == signed_again(service, "sts", monkeypatch)
+        service.say(200, who("arn:aws:iam::123456789012:root"))
+        told = await it.introduce()
+        assert told.beyond.startswith("these are the account's root, which may do everything")
+
+
+@pytest.mark.parametrize("which", KINDS)
+async def test_sts_may_refuse_in_xml_or_talk_nonsense(which: str) -> None:
+    async with account(which) as (it, service):
+        code = "<Error><Code>InvalidClientTokenId</Code><Message>No such token.</Message></Error>"
+        service.say(403, code.encode())
+        with pytest.raises(ProviderError, match="InvalidClientTokenId: No such token") as caught:
+            await it.introduce()
+        assert caught.value.denied
+        service.say(200, b"<html>")
+        with pytest.raises(ProviderError, match="does not say whose"):
+            await it.introduce()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "asked"),
+    [
+        (None, ["https://sts.eu-west-1.amazonaws.com/"]),
+        ("https://bedrock-fips.{region}.amazonaws.com", ["https://sts.eu-west-1.amazonaws.com/"]),
+        ("http://127.0.0.1:4566", ["http://127.0.0.1:4566/"]),
+        ("https://aws.example.com", []),
+        ("https://amazonaws.com.example.com", []),
+    ],
+)
+async def test_credentials_are_shown_to_aws_and_this_machine_only(
+    base_url: str | None, asked: list[str]
+) -> None:
+    told: list[str] = []
+
+    class Recorder:
+        async def request(self, method: str, url: str, **_: Any) -> Response:
+            told.append(url)
+            return Response(200, {}, who(USER))
+
+    it = provider("bedrock", Recorder(), **KEYS, base_url=base_url)
+    assert bool((await it.introduce()).whose) == bool(asked)
+    assert told == asked
+
+
+@pytest.mark.parametrize(
+    ("environ", "options"),
+    [
+        ({"AWS_ACCESS_KEY_ID": KEY, "AWS_REGION": "eu-west-1"}, {"region": "eu-west-1"}),
+        ({"AWS_ACCESS_KEY_ID": KEY, "AWS_DEFAULT_REGION": "eu-west-1"}, {"region": "eu-west-1"}),
+        (
+            {"AWS_PROFILE": "research", "AWS_REGION": "eu-west-1"},
+            {"region": "eu-west-1", "profile": "research"},
+        ),
+        (
+            {"AWS_PROFILE": "research", "AWS_ACCESS_KEY_ID": KEY, "AWS_REGION": "eu-west-1"},
+            {"region": "eu-west-1"},
+        ),
+        ({"AWS_ACCESS_KEY_ID": KEY}, None),
+        ({"AWS_PROFILE": "research"}, None),
+        ({"AWS_REGION": "eu-west-1"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("which", KINDS)
+def test_an_account_is_found_in_the_environment(
+    which: str, environ: dict[str, str], options: dict[str, str] | None
+) -> None:
+    assert load_kind("provider", which).found(environ) == options
 
 
 # ------------------------------------------------------------------------------------------ where it is

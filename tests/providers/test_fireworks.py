@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ftwatch.core.job import Method
-from ftwatch.plugins import NotFound, Page, ProviderError, Secret
+from ftwatch.plugins import Introduction, NotFound, Page, ProviderError, Secret
 
 KEY = "fw_0123456789abcdef"
 HOME = "https://api.fireworks.ai/v1/accounts/acme"
@@ -173,7 +173,7 @@ async def test_a_job_is_asked_for_by_its_whole_name(fireworks: Any, service: Any
     "id", ["bot-1", "accounts/acme/dpoJobs", "accounts/acme/dpoJobs/x/y", "accounts/../dpoJobs/x"]
 )
 async def test_what_is_no_name_is_not_asked_for(id: str, fireworks: Any, service: Any) -> None:
-    with pytest.raises(ProviderError, match="is no job's name"):
+    with pytest.raises(NotFound):
         await fireworks(service()).retrieve(id)
 
 
@@ -302,6 +302,18 @@ async def test_who_is_refused_is_told_what_to_set(
     assert (caught.value.reason, caught.value.denied) == (f"HTTP {status}: no; {advice}", True)
 
 
+async def test_a_listing_that_an_account_does_not_have_is_told(
+    fireworks: Any, service: Any, case: Any
+) -> None:
+    account = (200, {"name": "accounts/acme"})
+    provider = fireworks(service((200, {}), NO_ROUTE, account, (200, {}), account))
+    await provider.page(SUPERVISED)
+    await provider.page(DPO)
+    assert (await provider.introduce()).lacks == "the listing dpoJobs is missing, and counts as empty"
+    await provider.page(DPO)
+    assert (await provider.introduce()).lacks == ""
+
+
 async def test_a_key_is_introduced(fireworks: Any, service: Any) -> None:
     account = {"name": "accounts/acme", "displayName": "Acme"}
     told = [
@@ -309,7 +321,10 @@ async def test_a_key_is_introduced(fireworks: Any, service: Any) -> None:
         for state in ("UNSUSPENDED", "CREDIT_DEPLETED")
     ]
     whose = "the key opens the account acme (Acme)"
-    assert told == [[whose], [whose, "the account is suspended: CREDIT_DEPLETED"]]
+    assert told == [
+        Introduction(whose=whose),
+        Introduction(whose=whose, wrong="the account is suspended: CREDIT_DEPLETED"),
+    ]
     for status, body in ((404, {"message": "account not found"}), (200, [])):
         with pytest.raises(ProviderError):
             await fireworks(service((status, body))).introduce()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ftwatch.client.meaning import Response
-from ftwatch.plugins import Page, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import Introduction, Page, ProviderError, ProviderSpec, Secret
 from ftwatch.providers.huggingface import HuggingFace, Options
 
 TOKEN = "hf_0123456789abcdefghij"
@@ -127,14 +127,42 @@ async def test_a_token_that_is_nobodys_is_told(body: Any) -> None:
         await provider(Answers(whoami=(200, {}, body)), namespace=None).page(None)
 
 
-async def test_it_says_what_the_token_may_beyond_need() -> None:
-    hub = provider(Answers(whoami=(200, {}, ME)))
-    assert await hub.introduce() == [
-        "the token is that of kim",
-        "it may write everything: one with the role read is enough",
-    ]
-    other = provider(Answers(whoami=(200, {}, {"name": "kim", "orgs": 3})), namespace="rivals")
-    assert await other.introduce() == ["the token is that of kim", "rivals is none of its user's namespaces"]
+def fine(*scopes: tuple[str, list[str]], everywhere: object = ()) -> dict[str, Any]:
+    """A fine-grained token's permissions, by namespace."""
+    scoped = [{"entity": {"type": "user", "name": name}, "permissions": may} for name, may in scopes]
+    return {"role": "fineGrained", "fineGrained": {"global": everywhere, "scoped": [*scoped, None]}}
+
+
+@pytest.mark.parametrize(
+    ("token", "may"),
+    [
+        ({"role": "write"}, "role write"),
+        ({"role": "read"}, ""),
+        (fine(("acme", ["repo.write", "job.write"])), "job.write"),
+        (fine(("kim", ["job.write"]), ("acme", ["repo.write"])), ""),
+        (fine(everywhere=["job.write"]), "job.write"),
+        (fine(everywhere=7), ""),
+        ({"role": "fineGrained", "fineGrained": None}, ""),
+        (None, ""),
+    ],
+)
+async def test_it_says_what_the_token_may_beyond_need(token: Any, may: str) -> None:
+    hub = provider(Answers(whoami=(200, {}, {**ME, "auth": {"accessToken": token}})))
+    assert await hub.introduce() == Introduction(
+        whose="the token is that of kim",
+        beyond=f"this token can also start jobs ({may}); one with the role read is enough" if may else "",
+    )
+
+
+async def test_a_namespace_that_is_not_the_users_is_told_by_one_request() -> None:
+    client = Answers(jobs=(200, {}, b"[]"), whoami=(200, {}, {"name": "kim", "orgs": 3}))
+    hub = provider(client, namespace="rivals")
+    assert [await hub.introduce(), await hub.introduce()] == [
+        Introduction(
+            whose="the token is that of kim", wrong="rivals is none of the namespaces of the token's user"
+        )
+    ] * 2
+    assert len(client.asked) == 1
 
 
 @pytest.mark.parametrize(

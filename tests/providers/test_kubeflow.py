@@ -14,7 +14,15 @@ from ftwatch.client import Account, Answered, Client, Response, Trust, Unreachab
 from ftwatch.client.kubeconfig import Found
 from ftwatch.core.job import Status
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import Introducing, NotFound, ProviderError, ProviderSpec, Unreadable, Watching
+from ftwatch.plugins import (
+    Introducing,
+    Introduction,
+    NotFound,
+    ProviderError,
+    ProviderSpec,
+    Unreadable,
+    Watching,
+)
 from ftwatch.providers.kubeflow import Kubeflow, Options
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
@@ -216,26 +224,27 @@ def may(*verbs: str, group: str = "trainer.kubeflow.org", resource: str = "train
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ([may("get", "list", "watch"), may("create", group="apps"), may("*", resource="pods")], []),
-        (
-            [may("get", "delete"), may("create")],
-            ["it may also create, delete: get, list and watch are enough"],
-        ),
-        ([may("*", group="*", resource="*")], ["it may also *: get, list and watch are enough"]),
-        ([{"verbs": "all"}, 7], []),
-        (None, []),
+        ([may("get", "list", "watch"), may("create", group="apps"), may("*", resource="pods")], ""),
+        ([may("get", "delete"), may("create")], "create, delete jobs"),
+        ([may("*", group="*", resource="*")], "do anything with jobs"),
+        ([{"verbs": "all"}, 7], ""),
+        (None, ""),
     ],
 )
-async def test_who_it_is_and_what_that_may_beyond_need(rules: Any, said: list[str]) -> None:
+async def test_who_it_is_and_what_that_may_beyond_need(rules: Any, said: str) -> None:
     who = (201, {"status": {"userInfo": {"username": "system:serviceaccount:ml:ftwatch"}}})
     service = Service(who, (201, {"status": {"resourceRules": rules}}))
     kubeflow = provider(service)
     assert isinstance(kubeflow, Introducing)
-    assert await kubeflow.introduce() == ["the cluster knows it as system:serviceaccount:ml:ftwatch", *said]
+    assert await kubeflow.introduce() == Introduction(
+        whose="the cluster knows it as system:serviceaccount:ml:ftwatch",
+        beyond=f"it can also {said}; get, list and watch are enough" if said else "",
+    )
 
 
 async def test_an_old_cluster_cannot_say_who_it_is() -> None:
-    assert await provider(Service((404, b"404 page not found"), (201, b"junk"))).introduce() == []
+    old = Service((404, b"404 page not found"), (201, b"junk"))
+    assert await provider(old).introduce() == Introduction()
     with pytest.raises(ProviderError, match="HTTP 401"):
         await provider(Service((401, {}))).introduce()
 
@@ -553,4 +562,5 @@ async def test_the_simulated_cluster_tells_of_every_change(tmp_path: Path) -> No
             assert {await anext(ids), await anext(ids)} == {first.id, second.id}
             del upstream.jobs[first.id]
             assert await anext(ids) == first.id
-        assert await kubeflow.introduce() == ["the cluster knows it as system:serviceaccount:ml:ftwatch"]
+        told = await kubeflow.introduce()
+        assert told == Introduction(whose="the cluster knows it as system:serviceaccount:ml:ftwatch")

@@ -12,7 +12,7 @@ import pytest
 from ftwatch.client import Account, Client, Paced, Response
 from ftwatch.core.job import Status
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import NotFound, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import Introduction, NotFound, ProviderError, ProviderSpec, Secret
 from ftwatch.providers.openai import OpenAI, Options
 
 CONTEXT = ssl.create_default_context()
@@ -77,6 +77,35 @@ def provider(client: Any = None, **options: Any) -> OpenAI:
 
 
 # ----------------------------------------------------------------------------------------------- asking
+
+
+@pytest.mark.parametrize(
+    ("headers", "whose"),
+    [
+        (
+            {"openai_organization": "acme", "openai_project": "proj_1"},
+            "the key is one of the organization acme, the project proj_1",
+        ),
+        ({"openai_organization": "acme"}, "the key is one of the organization acme"),
+        ({"openai_project": f"leaks {KEY}"}, "the key is one of the project leaks ••••"),
+        ({}, ""),
+    ],
+)
+async def test_the_headers_say_whose_key_it_is(headers: dict[str, str], whose: str) -> None:
+    async with account() as (openai, service):
+        service.say(200, {"data": []}, **headers)
+        assert await openai.introduce() == Introduction(whose=whose)
+        assert service.line == "GET /v1/fine_tuning/jobs?limit=1 HTTP/1.1"
+
+
+async def test_who_is_refused_is_nobody_and_relatives_are_not_asked() -> None:
+    async with account() as (openai, service):
+        service.say(401, {"error": {"message": "Incorrect API key provided."}})
+        with pytest.raises(ProviderError, match="HTTP 401"):
+            await openai.introduce()
+    async with account(dialect="unsloth") as (openai, service):
+        assert await openai.introduce() == Introduction()
+        assert service.asked == []
 
 
 async def test_a_page_is_asked_for_and_comes_as_it_is() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ftwatch.core.job import Status
 from ftwatch.core.journal import Journal, checkpoint_key, fresh, keyed
-from ftwatch.plugins import NotFound, ProviderError, Secret
+from ftwatch.plugins import Introduction, NotFound, ProviderError, Secret
 
 KEY = "tgp_v1_0123456789abcdef"
 HOME = "https://api.together.xyz/v1"
@@ -51,6 +51,42 @@ async def test_each_part_of_the_log_has_an_address(make: Any, service: Any) -> N
         f"GET {HOME}/fine-tunes/ft-1%2F2/metrics",
         f"GET {HOME}/fine-tunes/ft-1%2F2/metrics?global_step_from=120",
     ]
+
+
+ORGANIZATION = {"id": "org_1", "name": "Acme, Inc."}
+
+
+@pytest.mark.parametrize(
+    ("who", "whose"),
+    [
+        (
+            {
+                "type": "project_api_key",
+                "organization": ORGANIZATION,
+                "project": {"id": "proj_1", "name": "Search"},
+            },
+            "the key is one of the project Search (proj_1) of the organization Acme, Inc. (org_1)",
+        ),
+        (
+            {"type": "org_api_key", "organization": ORGANIZATION},
+            "the key is one of the organization Acme, Inc. (org_1)",
+        ),
+        ({"project": {"id": "proj_1"}}, "the key is one of the project without a name (proj_1)"),
+        ({"type": "user_jwt", "user": {"id": "u"}}, ""),
+        ({"project": 7}, ""),
+    ],
+)
+async def test_it_says_whose_key_it_is(who: Any, whose: str, make: Any, service: Any) -> None:
+    client = service((200, who))
+    told = await make("together", client, api_key=Secret(KEY)).introduce()
+    assert told == Introduction(whose=whose)
+    assert client.asked == ["GET https://api.together.xyz/v3/whoami"]
+
+
+async def test_a_key_that_is_nobodys_is_told(make: Any, service: Any) -> None:
+    for status, body in ((200, []), (404, {"error": {"message": "Not Found"}})):
+        with pytest.raises(ProviderError):
+            await make("together", service((status, body)), api_key=Secret(KEY)).introduce()
 
 
 @pytest.mark.parametrize("base_url", ["https://t.example.com/x", "https://t.example.com/x/v1/"])

@@ -18,7 +18,7 @@ from ftwatch.client.meaning import Response
 from ftwatch.core.job import Status
 from ftwatch.core.journal import Checkpoint
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import NotFound, Page, ProviderError, ProviderSpec, Secret
+from ftwatch.plugins import Introduction, NotFound, Page, ProviderError, ProviderSpec, Secret
 from ftwatch.providers.vertex import Options, Vertex
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
@@ -284,9 +284,40 @@ async def test_the_service_lets_in_who_has_a_token(tmp_path: Path) -> None:
             Account(client, Budget(1000)), token=False, base_url=upstream.url, credentials=credentials
         )
         assert len(vertex.split(await vertex.page(None)).entries) == 1
-        assert await vertex.introduce() == [
-            "the credentials are those of ftwatch@acme-research.iam.gserviceaccount.com"
-        ]
+        assert await vertex.introduce() == Introduction(
+            whose="the credentials are those of ftwatch@acme-research.iam.gserviceaccount.com, "
+            "for the project acme-research",
+            beyond="they can also create jobs (aiplatform.tuningJobs.create); "
+            "roles/aiplatform.viewer is enough",
+        )
+        assert upstream.requests[-1] == "POST /v1/projects/acme-research:testIamPermissions"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "status", "body", "asked"),
+    [
+        (None, 200, {"permissions": ["aiplatform.tuningJobs.list"]}, True),
+        (None, 200, [], True),
+        (None, 403, {"error": {"message": "Cloud Resource Manager API has not been used"}}, True),
+        ("https://us-central1-aiplatform.googleapis.com", 200, {}, True),
+        ("https://gateway.example.com", 200, {"permissions": ["aiplatform.tuningJobs.create"]}, False),
+    ],
+)
+async def test_what_is_not_known_to_be_too_much_is_not_told(
+    base_url: str | None, status: int, body: Any, asked: bool
+) -> None:
+    client = Answers(status, body)
+    told = await provider(client, base_url=base_url).introduce()
+    assert (told.beyond, bool(told.whose)) == ("", True)
+    where = "https://cloudresourcemanager.googleapis.com/v1/projects/acme-research:testIamPermissions"
+    assert [url for url, _ in client.asked] == ([where] if asked else [])
+
+
+async def test_an_id_that_no_job_has_is_not_asked_for() -> None:
+    client = Answers()
+    with pytest.raises(NotFound):
+        await provider(client).retrieve("ftjob-abc")
+    assert client.asked == []
 
 
 async def test_a_token_service_that_is_away_is_no_refusal(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftwatch.wire.aws import arn, error_code, split
+from ftwatch.wire.aws import arn, error_code, identity, message, split
 
 JOB = "arn:aws:bedrock:us-east-1:123456789012:model-customization-job/amazon.nova-lite-v1:0:300k/abc"
 
@@ -25,6 +25,7 @@ JOB = "arn:aws:bedrock:us-east-1:123456789012:model-customization-job/amazon.nov
         ({}, {"__type": "com.amazon.coral.service#AccessDeniedException"}, "AccessDeniedException"),
         ({}, {"code": "ExpiredToken"}, "ExpiredToken"),
         ({"x-amzn-errortype": "  "}, {"__type": "Throttling"}, "Throttling"),
+        ({}, {"Error": {"Code": "InvalidClientTokenId"}}, "InvalidClientTokenId"),
         ({}, {"__type": 7, "code": None}, ""),
         ({}, {"__type": "two words"}, ""),
         ({}, [], ""),
@@ -36,9 +37,45 @@ def test_the_code_of_an_error(headers: dict[str, str], body: Any, code: str) -> 
     assert error_code(headers, b"<html>" if body is None else json.dumps(body).encode()) == code
 
 
+REFUSED = b"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+  <Error>
+    <Type>Sender</Type>
+    <Code>InvalidClientTokenId</Code>
+    <Message>The security token included in the request is &quot;invalid&quot;
+      .</Message>
+  </Error>
+</ErrorResponse>"""
+
+
+def test_an_error_in_xml() -> None:
+    assert error_code({}, REFUSED) == "InvalidClientTokenId"
+    assert message(REFUSED) == 'The security token included in the request is "invalid" .'
+    assert message(b"<Error><Message><b>x</b></Message></Error>") == ""
+
+
 @given(body=st.binary(), header=st.text())
 def test_any_answer_has_a_code_or_none(body: bytes, header: str) -> None:
     assert error_code({"x-amzn-errortype": header}, body).isprintable()
+    assert message(body) == ""
+
+
+ROLE = "arn:aws:sts::123456789012:assumed-role/ftwatch/session"
+
+
+@pytest.mark.parametrize(
+    ("body", "who"),
+    [
+        (f"<GetCallerIdentityResponse><Arn>\n {ROLE} </Arn></GetCallerIdentityResponse>", ROLE),
+        (json.dumps({"GetCallerIdentityResponse": {"GetCallerIdentityResult": {"Arn": ROLE}}}), ROLE),
+        ("<Arn>kim</Arn>", None),
+        ("<Arn></Arn>", None),
+        ("{}", None),
+        ("", None),
+    ],
+)
+def test_who_asks(body: str, who: str | None) -> None:
+    found = identity(body.encode())
+    assert (found and found.text) == who
 
 
 def test_a_resource_s_name_is_taken_apart() -> None:

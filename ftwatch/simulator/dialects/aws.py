@@ -13,6 +13,16 @@ __all__ = ["ACCOUNT", "REGION", "Aws"]
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+CALLER = f"arn:aws:sts::{ACCOUNT}:assumed-role/ftwatch/simulated"
+WHO = f"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+  <GetCallerIdentityResult>
+    <Arn>{CALLER}</Arn>
+    <UserId>AROASIMULATED:simulated</UserId>
+    <Account>{ACCOUNT}</Account>
+  </GetCallerIdentityResult>
+  <ResponseMetadata><RequestId>c6104cbe-af31-11e0-8154-cbc7ccf896c7</RequestId></ResponseMetadata>
+</GetCallerIdentityResponse>
+"""
 
 
 class Aws(Dialect):
@@ -37,6 +47,10 @@ class Aws(Dialect):
             "access_key_id": key or "AKIASIMULATED0000000",
             "secret_access_key": "simulated/secret+access/key",
         }
+
+    def caller(self) -> Response:
+        """Who asks, as STS tells it."""
+        return Response(WHO, media_type="text/xml")
 
     def admits(self, request: Request, key: str) -> bool:
         """Whether the request was signed with the access key."""

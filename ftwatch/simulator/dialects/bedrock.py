@@ -40,7 +40,7 @@ class Bedrock(Aws):
     }
 
     def routes(self, world: Upstream) -> list[Route]:
-        """List, get and stop."""
+        """List, get and stop; and STS, which has the same address here."""
         jobs = "/model-customization-jobs"
 
         def page(request: Request) -> Response:
@@ -54,7 +54,11 @@ class Bedrock(Aws):
                 job.order("cancelled", world.now())
             return JSONResponse({})
 
+        def caller(request: Request) -> Response:
+            return self.caller()
+
         return [
+            Route("/", world.guarded(caller), methods=["POST"]),
             Route(jobs, world.guarded(page), methods=["GET"]),
             Route(jobs + "/{id}", world.of_job(get), methods=["GET"]),
             Route(jobs + "/{id}/stop", world.of_job(stop), methods=["POST"]),

@@ -185,7 +185,12 @@ class OpenAI(Dialect):
 
 
 def _headers() -> dict[str, str]:
-    return {"x-request-id": f"req_{time.monotonic_ns():x}", "openai-version": "2020-10-01"}
+    return {
+        "x-request-id": f"req_{time.monotonic_ns():x}",
+        "openai-version": "2020-10-01",
+        "openai-organization": "acme",
+        "openai-project": "proj_simulated",
+    }
 
 
 DIALECT = OpenAI()

@@ -47,9 +47,11 @@ class SageMaker(Aws):
     }
 
     def routes(self, world: Upstream) -> list[Route]:
-        """List, describe and stop."""
+        """List, describe and stop; and STS, which has the same address here."""
 
         async def endpoint(request: Request) -> Response:
+            if "x-amz-target" not in request.headers:
+                return await caller(request)
             # Read before anything is answered: troubles, too, serve the page that was asked for.
             request.state.asked = await request.json()
             return await guarded(request)
@@ -70,7 +72,7 @@ class SageMaker(Aws):
                 job.order("cancelled", world.now())
             return _json({})
 
-        guarded = world.guarded(answer)
+        guarded, caller = world.guarded(answer), world.guarded(lambda request: self.caller())
         return [Route("/", endpoint, methods=["POST"])]
 
     def listing(self, world: Upstream, request: Request) -> dict[str, Any]:

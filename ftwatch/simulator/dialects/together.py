@@ -17,6 +17,12 @@ __all__ = ["DIALECT", "Together"]
 JOBS = "/fine-tunes"
 EPOCHS = 3
 TOKENS = 910_000
+WHO = {
+    "type": "project_api_key",
+    "api_key": {"id": "key_simulated"},
+    "organization": {"id": "org_simulated", "name": "Acme, Inc."},
+    "project": {"id": "proj_simulated", "name": "Search", "slug": "search"},
+}
 # What an entry of the listing leaves out of a job's document.
 UNLISTED = frozenset({"started_at", "progress", "queue_depth", "steps_completed", "total_steps"})
 
@@ -39,7 +45,7 @@ class Together(Dialect):
     pages = False
 
     def routes(self, world: Upstream) -> list[Route]:
-        """List, retrieve, cancel, events, checkpoints, metrics."""
+        """List, retrieve, cancel, events, checkpoints, metrics, and whose key it is."""
         jobs = self.prefix + JOBS
 
         def page(request: Request) -> Response:
@@ -65,7 +71,11 @@ class Together(Dialect):
             rows = self.metrics(job, world.now())
             return JSONResponse({"metrics": [row for row in rows if first <= row["global_step"] <= last]})
 
+        def whoami(request: Request) -> Response:
+            return JSONResponse(WHO)
+
         return [
+            Route("/v3/whoami", world.guarded(whoami), methods=["GET"]),
             Route(jobs, world.guarded(page), methods=["GET"]),
             Route(jobs + "/{id}", world.of_job(retrieve), methods=["GET"]),
             Route(jobs + "/{id}/cancel", world.of_job(cancel), methods=["POST"]),

@@ -72,7 +72,7 @@ class Vertex(Dialect):
         }
 
     def routes(self, world: Upstream) -> list[Route]:
-        """Tokens; list, get, cancel."""
+        """Tokens; list, get, cancel; which permissions who asks has (all of them)."""
 
         async def token(request: Request) -> Response:
             asked = parse_qs((await request.body()).decode())
@@ -93,8 +93,12 @@ class Vertex(Dialect):
                 job.order("cancelled", world.now())
             return JSONResponse({})
 
+        async def permissions(request: Request) -> Response:
+            return JSONResponse(await request.json())
+
         return [
             Route("/token", token, methods=["POST"]),
+            Route("/v1/projects/{project}:testIamPermissions", world.guarded(permissions), methods=["POST"]),
             Route(self.path, world.guarded(page), methods=["GET"]),
             Route(self.path + "/{id}:cancel", world.of_job(cancel), methods=["POST"]),
             Route(self.path + "/{id}", world.of_job(get), methods=["GET"]),
