@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 from msgspec.structs import replace
@@ -107,7 +108,7 @@ class Service:
                 if service.key and self.headers.get("authorization") != f"Bearer {service.key}":
                     self.answer(401, {"error": {"message": "Incorrect API key provided."}})
                     return
-                id = self.path.partition("?")[0].rpartition("/")[2]
+                id = unquote(self.path.partition("?")[0].rpartition("/")[2])
                 if id == "jobs":
                     data = [service.document(one) for one in service.jobs]
                     self.answer(200, {"object": "list", "data": data, "has_more": False})
