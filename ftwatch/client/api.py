@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iter
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ftwatch.client.failure import Answered, Paced, Unreachable
 from ftwatch.client.meaning import Response, retry_after
@@ -419,7 +419,8 @@ def speaks_of_a_job(body: bytes, id: str) -> bool:
     Gateways say much about what they do not find; only a sentence that names the job, or says that it is
     about one, is a proof.
     """
-    said = _ADDRESS.sub(" ", lenient.complaint(body))
+    # Some repeat the id as it stands in the address.
+    said = _ADDRESS.sub(" ", unquote(lenient.complaint(body)))
     name = re.compile(
         rf"(?<![\w-])({re.escape(id)}|{re.escape(id.rpartition('/')[2])})(?![\w-])", re.IGNORECASE
     )
