@@ -9,6 +9,7 @@ told as unreached: it would prove nothing.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import signal
@@ -28,6 +29,16 @@ SELDOM = (
     "ftwatch.store.outbox:Outbox.put_breaker",
     "ftwatch.daemon:Daemon._reload",
 )
+
+
+async def answering(path: Path, daemon: asyncio.subprocess.Process) -> None:
+    """Waits until the daemon answers at its socket: before that, a signal to reload would be its end."""
+    while daemon.returncode is None:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.close()
+            return
+        await asyncio.sleep(0.02)
 
 
 async def world_of(points: list[tuple[str, int]], seed: int) -> dict[str, Any]:
@@ -64,7 +75,7 @@ async def world_of(points: list[tuple[str, int]], seed: int) -> dict[str, Any]:
             world.denied = "swap_provider" in point and not world.denied
             daemon = await start(str(CHILD), "--die", point, "--on", str(on))
             if "_reload" in point:
-                await asyncio.sleep(1.2)
+                await answering(Path(folder) / "ftwatch.sock", daemon)
                 if daemon.returncode is None:
                     config.write_text(config.read_text() + f"\n# {number}\n")
                     daemon.send_signal(signal.SIGHUP)
