@@ -122,7 +122,7 @@ def trials(share: float, seed: int) -> list[Trial]:
         ),
         Trial(
             "kill -9 at every named point",
-            [python("crashes.py", "--repeats", some(20), "--seed", seed)],
+            [python("crashes.py", "--repeats", some(20, 3), "--seed", seed)],
             lambda found: f"{found[0]['points']} points, {found[0]['deaths']:,} deaths",
         ),
         Trial(
@@ -220,13 +220,14 @@ def _read(out: str, code: int) -> dict[str, Any] | None:
     return {"passed": int(words[words.index("passed") - 1]), "problems": [last] if code else []}
 
 
-def table(done: list[Trial], seed: int, took: float) -> str:
+def table(done: list[Trial], share: float, seed: int, took: float) -> str:
     """All trials, in Markdown."""
     head = ["trial", "how often", "lost", "phantom or out of order", "two bodies under one id", ""]
     rows = [head, ["---"] * len(head), *(trial.row() for trial in done)]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    size = "At the full size" if share >= 1 else f"At {share:.0%} of the full size"
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", f"Seed {seed}; {took / 60:.0f} minutes on {machine}."])
+    return "\n".join([*lines, "", f"{size}; seed {seed}; {took / 60:.0f} minutes on {machine}."])
 
 
 def write(file: Path, text: str) -> None:
@@ -258,7 +259,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     begun = time.monotonic()
     finished = asyncio.run(main(given.share, given.seed))
-    text = table(finished, given.seed, time.monotonic() - begun)
+    text = table(finished, given.share, given.seed, time.monotonic() - begun)
     print(text)
     if given.write:
         write(given.write, text)

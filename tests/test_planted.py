@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,14 @@ def bugs() -> dict[str, Any]:
 
 
 BUGS = bugs()
+
+
+def test_every_point_to_die_at_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCH)
+    child = import_module("child")
+    for point in child.AT_THE_START + child.LATER:
+        module, _, path = point.partition(":")
+        assert callable(attrgetter(path)(import_module(module))), point
 
 
 @pytest.mark.timeout(300)
