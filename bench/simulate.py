@@ -324,8 +324,9 @@ class Life:
         execute, transaction, record = db.execute, db.transaction, self.store._record
 
         def timed(events: Any, *rest: Any) -> None:
+            # A try that died was no commit; what comes of it later may have the same id.
             for event in events:
-                world.committed.setdefault(event.id, world.time)
+                world.committed[event.id] = world.time
             record(events, *rest)
 
         self.store._record = timed  # type: ignore[method-assign]
