@@ -257,6 +257,29 @@ async def test_a_crowd_of_changes_is_taken_from_the_list(store: Store, clock: An
     assert sorted(told) == sorted(f"job.failed j{number}" for number in range(100))
 
 
+async def test_in_a_crowd_what_a_retrieve_moved_back_is_not_taken_from_the_list(
+    store: Store, clock: Any
+) -> None:
+    account = Account(page_size=200)
+    for number in range(120):
+        account.put(f"j{number}")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    before = dict(account.jobs["j0"])
+    told: list[str] = []
+    for status in (Status.PAUSED, Status.QUEUED):
+        account.put("j0", status)
+        told += await watch.round(150)
+    assert told == ["job.paused j0", "job.queued j0"]
+    # Others change in a crowd, and the listing shows of this job what it was before, in new bytes.
+    account.stale["j0"] = {**before, "model": "another"}
+    for number in range(1, 101):
+        account.put(f"j{number}", Status.FAILED)
+    told = await watch.round(150)
+    assert [line for line in told if line.endswith(" j0")] == []
+    assert len(told) == 100
+
+
 async def test_a_bug_in_a_provider_is_that_providers_trouble(store: Store, clock: Any) -> None:
     account = Account()
     watch = Watch(store, clock, account)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from ftwatch.config import ProviderConfig
 from ftwatch.core.clock import Clock
+from ftwatch.core.decide import is_forward
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Journal
 from ftwatch.core.known import Known, Look
@@ -268,5 +269,5 @@ class Inquiry:
             self.agenda.ask_for(decision.successors)
             for event in decision.events:
                 before = event.data.previous_status or None
-                if event.status and before and before.is_terminal and not event.status.is_terminal:
+                if event.status and before and not is_forward(before, event.status):
                     self.contradicted.add(event.data.id)

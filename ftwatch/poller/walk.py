@@ -238,7 +238,7 @@ class Walk:
         crowd = len(entries) + agenda.waiting > CROWD
         looks = []
         for id, (raw, mark) in entries.items():
-            if (truth or crowd) and not asks and id not in inquiry.contradicted:
+            if (truth or (crowd and id not in inquiry.contradicted)) and not asks:
                 snapshot = self._listing.read(raw)
                 if snapshot is not None:
                     looks.append(inquiry.look(snapshot, mark, inquiry.logbook.told(raw)))

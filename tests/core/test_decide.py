@@ -209,6 +209,16 @@ def test_a_listing_never_moves_a_job_back_but_a_retrieve_may() -> None:
     assert history.look(Status.SUCCEEDED, listed=True) == ["job.succeeded"]
 
 
+def test_a_listing_moves_no_job_to_and_fro_between_running_and_paused() -> None:
+    history = History()
+    for status in (Status.RUNNING, Status.PAUSED, Status.RUNNING):
+        history.look(status)
+    assert history.look(Status.PAUSED, listed=True) == []
+    assert history.look(Status.PAUSING, listed=True) == []
+    assert history.look(Status.PAUSED) == ["job.paused"]
+    assert history.look(Status.RUNNING, listed=True) == []
+
+
 # ------------------------------------------------------------------------------------------ gone
 
 

@@ -14,7 +14,7 @@ from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.span import MINUTE
 
-__all__ = ["GONE_AFTER", "assign", "decide"]
+__all__ = ["GONE_AFTER", "assign", "decide", "is_forward"]
 
 # Two 404s this far apart, and nothing in between, make a job gone.
 GONE_AFTER = MINUTE
@@ -44,7 +44,7 @@ def decide(known: Known | None, look: Look | None, policy: Policy, now: float) -
         return Decision(known=replace(known, asked=look.asked, fingerprint=mark))
     if look.snapshot is None:
         return _missing(known, look, policy, now)
-    if known is not None and look.listed and not _is_forward(_latest(known), look.snapshot.status):
+    if known is not None and look.listed and not is_forward(_latest(known), look.snapshot.status):
         return Decision(known=None)
     return Turn(known, policy, now).seen(look, look.snapshot)
 
@@ -54,13 +54,16 @@ def _latest(known: Known) -> Status:
     return (known.held or known.snapshot).status
 
 
-def _is_forward(old: Status, new: Status) -> bool:
-    """Whether a listing, which may lag behind, can be believed without asking for the job itself."""
+def is_forward(old: Status, new: Status) -> bool:
+    """Whether a listing, which may lag behind, can be believed without asking for the job itself.
+
+    A job goes to and fro between running and paused: there, what a listing shows may be what was before.
+    """
     if old.is_terminal:
         return new is old
     if Status.UNKNOWN in (old, new):
         return True
-    return _ORDER[new] >= _ORDER[old]
+    return new is old or _ORDER[new] > _ORDER[old]
 
 
 def _missing(known: Known | None, look: Look, policy: Policy, now: float) -> Decision:
