@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ftwatch.core.delivery import Outcome, RetryPolicy
 from ftwatch.core.event import Event
@@ -26,6 +26,9 @@ __all__ = [
     "Audience",
     "Duration",
     "Findable",
+    "Hook",
+    "HookScheme",
+    "Hooked",
     "Introducing",
     "Introduction",
     "JobLog",
@@ -346,6 +349,39 @@ class ProviderSpec:
     options: Any
     client: Any
     folder: str = "."
+
+
+HookScheme = Literal["standard", "stripe", "github", "header", "bearer"]
+
+
+class Hook(Struct, frozen=True, kw_only=True):
+    """What a verified webhook says. `id` is the sender's own of this message, empty where it gives none.
+
+    `jobs` are the ids of jobs to look at now. Where the sender is the provider itself and has no API (kind
+    `push`), `documents` are what it tells of its jobs, by their ids. What is neither is relayed as `type`.
+    """
+
+    type: str = ""
+    id: str = ""
+    jobs: tuple[str, ...] = ()
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    about: str = ""
+    created_at: int | None = None
+
+
+@runtime_checkable
+class Hooked(Protocol):
+    """What a provider's class also has, when its service sends webhooks of a form of its own.
+
+    Without it they are taken to be OpenAI's. `hook_scheme` is how they are signed unless the config says
+    otherwise, `hook_secret` the option that holds the secret where it is not `webhook_secret`; both may be
+    left out.
+    """
+
+    @classmethod
+    def hook(cls, body: bytes) -> Hook:
+        """What a verified body says (pure). Raises Unreadable."""
+        ...
 
 
 # ------------------------------------------------------------------------------------------ notifiers

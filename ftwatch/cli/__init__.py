@@ -160,12 +160,13 @@ def _explained(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of a failure that is nobody's bug."""
     from ftwatch.config import ConfigError
     from ftwatch.control import NoDaemon, Refused
+    from ftwatch.daemon.listener import Occupied
     from ftwatch.store import Full, Locked, StoreError
 
     match error:
         case ConfigError():
             return str(error), Exit.USAGE
-        case Locked() | Full():
+        case Locked() | Full() | Occupied():
             return f"error: {error}", Exit.LATER
         case StoreError() | Refused():
             return f"error: {error}", Exit.NO

@@ -16,7 +16,18 @@ from ftwatch.core.route import Routing
 
 __all__ = ["find", "fingerprint", "load"]
 
-SECTIONS = ("providers", "notifiers", "routes", "rules", "silences", "store", "client", "log", "socket")
+SECTIONS = (
+    "providers",
+    "notifiers",
+    "routes",
+    "rules",
+    "silences",
+    "store",
+    "client",
+    "web",
+    "log",
+    "socket",
+)
 
 
 def find(explicit: str | None, environ: Mapping[str, str] | None = None) -> Path:
@@ -97,6 +108,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
         client=sections.client(root.get("client"), desk),
         log=sections.log(root.get("log"), desk),
         socket=sections.socket(root.get("socket"), store.path, desk),
+        web=sections.web(root.get("web"), desk),
         fingerprint=_fingerprint(raw),
     )
     if not guests.names_of(root.get("providers")):

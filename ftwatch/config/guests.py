@@ -11,12 +11,13 @@ from typing import Any, Literal
 from ftwatch import plugins
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, fields, mapping
-from ftwatch.config.model import NotifierConfig, ProviderConfig
+from ftwatch.config.model import HookConfig, NotifierConfig, ProviderConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
 from ftwatch.core.route import Recipient, did_you_mean
-from ftwatch.plugins import Audience
+from ftwatch.core.signature import BadSecret, signing_key
+from ftwatch.plugins import Audience, HookScheme, Secret
 
 __all__ = ["names_of", "notifiers", "providers"]
 
@@ -54,6 +55,7 @@ def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
             settle=common.settle,
             job_log=common.job_log,
             was=common.was,
+            hook=_hook(name, kind, common, options, block, desk),
             options=options,
         )
         many = [_member(one, added, own, kind.member_label) for added, own in members.items()] or [one]
@@ -71,6 +73,40 @@ def providers(node: Node | None, desk: Desk) -> dict[str, ProviderConfig]:
         if was in desk.providers:
             desk.error(place, f"was: {was!r} is the name of a provider in this file")
     return found
+
+
+def _hook(
+    name: str, kind: "_Kind", common: shape.Provider, options: Any, block: Map, desk: Desk
+) -> HookConfig | None:
+    """How the provider's webhooks prove whose they are; None where none are accepted."""
+    given = common.webhook_secret or (getattr(options, kind.hook_secret, None) if kind.hook_secret else None)
+    scheme = common.scheme or kind.hook_scheme
+    if (scheme == "header") != (common.scheme_header is not None):
+        place = block.place("scheme_header" if common.scheme_header is not None else "scheme")
+        desk.error(place, "scheme: header and scheme_header (the header's name) are of use only together")
+        return None
+    if given is None:
+        for key in ("scheme", "scheme_header"):
+            if block.get(key) is not None:
+                desk.error(block.place(key), f"{name!r} needs a webhook_secret beside {key}")
+        return None
+    secrets = given if isinstance(given, tuple) else (given,)
+    if scheme == "standard":
+        desk.checks.append(lambda: _judge_secrets(secrets, block, desk))
+    header = (common.scheme_header or "").lower()
+    return HookConfig(secrets=secrets, scheme=scheme, header=header, tolerance=common.tolerance)
+
+
+def _judge_secrets(secrets: tuple[Secret, ...], block: Map, desk: Desk) -> None:
+    """Secrets of the scheme `standard` that are none."""
+    place = next((block.place(key) for key in block.entries if key.startswith("webhook_secret")), block.at)
+    for secret in secrets:
+        try:
+            signing_key(secret.reveal())
+        except LookupError:
+            continue  # Who needs the secret says so.
+        except BadSecret as error:
+            desk.error(place, f"webhook_secret: {error}; another sender may need scheme: github, stripe, …")
 
 
 def _members(name: str, kind: "_Kind", options: Any, at: Place, desk: Desk) -> dict[str, Any]:
@@ -143,6 +179,8 @@ class _Kind:
     folds: int
     member_label: str | None
     rate: float
+    hook_scheme: HookScheme
+    hook_secret: str
 
 
 def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:
@@ -216,8 +254,17 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
         audience: Audience = found.audience if socket == "notifier" else "people"
         retry, folds = getattr(found, "retry", RetryPolicy()), getattr(found, "folds", 0)
         member_label = getattr(found.Options, "member_label", None)
-        rate = getattr(found, "rate", USUAL_RATE)
-        return _Kind(kind, found.Options, retry, audience, folds, member_label, rate)
+        return _Kind(
+            name=kind,
+            options=found.Options,
+            retry=retry,
+            audience=audience,
+            folds=folds,
+            member_label=member_label,
+            rate=getattr(found, "rate", USUAL_RATE),
+            hook_scheme=getattr(found, "hook_scheme", "standard"),
+            hook_secret=getattr(found, "hook_secret", ""),
+        )
     except Exception as error:  # a guest's module may fail in any way
         raise _guest(kind, error, desk, place) from None
 

@@ -16,11 +16,13 @@ __all__ = [
     "ClientConfig",
     "Config",
     "ConfigError",
+    "HookConfig",
     "LogConfig",
     "NotifierConfig",
     "Problem",
     "ProviderConfig",
     "StoreConfig",
+    "WebConfig",
 ]
 
 
@@ -51,11 +53,25 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HookConfig:
+    """How a provider's webhooks prove whose they are. Any of the `secrets` will do; `tolerance` in seconds.
+
+    `header` is where the scheme `header` finds the secret itself.
+    """
+
+    secrets: tuple[Secret, ...]
+    scheme: Literal["standard", "stripe", "github", "header", "bearer"] = "standard"
+    header: str = ""
+    tolerance: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProviderConfig:
     """One account. Spans in seconds, `rate` in requests per second.
 
     `since` narrows `watch` to jobs created so many seconds ago or later; `was` is the name it had before.
-    `job_log`: whether jobs' own logs are read; None leaves that to the kind.
+    `job_log`: whether jobs' own logs are read; None leaves that to the kind; `hook`: whether its webhooks
+    are accepted, and by what.
     """
 
     name: str
@@ -71,7 +87,7 @@ class ProviderConfig:
     settle: float = 120.0
     job_log: bool | None = None
     was: str | None = None
-    webhook_secret: Secret | None = None
+    hook: HookConfig | None = None
     options: Any = None
 
 
@@ -105,6 +121,28 @@ class ClientConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebConfig:
+    """The listener. Who may look: a `token`, or a reverse proxy's `user_header` from `trusted_proxies`.
+
+    `listen` is a host and a port; `heartbeat_url` is asked for every `heartbeat` seconds while all is well.
+    """
+
+    listen: tuple[str, int] = ("127.0.0.1", 8787)
+    public_url: str | None = None
+    token: Secret | None = None
+    user_header: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    heartbeat_url: Secret | None = None
+    heartbeat: float = 60.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked who they are."""
+        return self.token is None and self.user_header is None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """How much is logged, and as what (`auto`: console on a terminal, JSON otherwise)."""
 
@@ -126,5 +164,6 @@ class Config:
     client: ClientConfig
     log: LogConfig
     socket: Path
+    web: WebConfig | None
     fingerprint: str
     warnings: tuple[Problem, ...] = ()

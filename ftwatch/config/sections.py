@@ -1,19 +1,24 @@
 """From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, mapping
-from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig
+from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig, WebConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match, Route, Silence, did_you_mean
 from ftwatch.core.rule import Retiring, Rule, Stuck
+from ftwatch.plugins import Secret
 
-__all__ = ["client", "log", "routes", "rules", "silences", "socket", "store"]
+__all__ = ["client", "log", "routes", "rules", "silences", "socket", "store", "web"]
+
+# What lets somebody in should not be guessed.
+SHORTEST_TOKEN = 16
 
 # In the order in which they are asked.
 RULES: tuple[type[Stuck] | type[Retiring], ...] = (Stuck, Retiring)
@@ -112,6 +117,58 @@ def client(node: Node | None, desk: Desk) -> ClientConfig:
         ca_file=str(said.ca_file) if said.ca_file else None,
         network=said.network,
     )
+
+
+def web(node: Node | None, desk: Desk) -> WebConfig | None:
+    """The section `web`: None where it is left out, and nobody listens."""
+    if node is None:
+        return None
+    said = _section(shape.Web, "web", node, desk)
+    config = WebConfig(
+        listen=said.listen,
+        public_url=said.public_url,
+        token=said.token,
+        user_header=said.user_header,
+        trusted_proxies=said.trusted_proxies,
+        allowed_hosts=tuple(said.allowed_hosts),
+        heartbeat_url=said.heartbeat_url,
+        heartbeat=said.heartbeat,
+    )
+    place = _inside(node, "listen") if isinstance(node, Map) else node.at
+    host, port = config.listen
+    if config.is_open and not _is_loopback(host):
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        desk.error(
+            place,
+            f"web.listen: {shown} is open to other machines: give web.token (or token_file), or a"
+            " user_header with trusted_proxies, or listen on 127.0.0.1",
+        )
+    if (config.user_header is None) != (not config.trusted_proxies):
+        desk.error(node.at, "web: user_header and trusted_proxies are of use only together: give both")
+    if config.user_header is not None and not re.fullmatch(r"[A-Za-z0-9-]+", config.user_header):
+        desk.error(node.at, f"web: user_header {config.user_header!r} is no name of a header")
+    if config.token is not None:
+        desk.checks.append(lambda: _judge_token(config.token, node, desk))
+    return config
+
+
+def _judge_token(token: Secret | None, node: Node, desk: Desk) -> None:
+    """A token that can be guessed keeps nobody out."""
+    try:
+        if token is not None and len(token.reveal()) < SHORTEST_TOKEN:
+            desk.warning(node.at, f"web.token is shorter than {SHORTEST_TOKEN} characters: it can be guessed")
+    except LookupError:
+        pass  # Who needs the secret says so.
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener there."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def log(node: Node | None, desk: Desk) -> LogConfig:

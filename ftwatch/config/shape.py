@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ from ftwatch.config.routing import read_match, read_watch
 from ftwatch.config.yaml import Node, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match
-from ftwatch.plugins import Duration
+from ftwatch.plugins import Duration, Secret
 
 __all__ = [
     "LATER",
@@ -35,13 +36,14 @@ __all__ = [
     "Silence",
     "Store",
     "Stuck",
+    "Web",
 ]
 
 # The keys that the design names and this version does not have yet.
 LATER: dict[str, tuple[str, ...]] = {
-    "file": ("web", "people", "templates", "plots"),
+    "file": ("people", "templates", "plots"),
     "store": ("url", "url_file"),
-    "provider": ("webhook_secret", "webhook_secret_file", "webhook_secret_credential"),
+    "provider": (),
     "notifier": ("quiet_hours", "digest", "throttle", "timezone", "template"),
     "route": ("group", "remind", "template", "mention", "max_age"),
     "rules": ("late", "diverging"),
@@ -114,6 +116,36 @@ def _fold(key: str, node: Node, desk: Desk) -> float | Literal[False]:
     return _duration(60.0)(key, node, desk)
 
 
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^\s:\[\]/@]*)):(?P<port>\d{1,5})")
+
+
+def _listen(key: str, node: Node, desk: Desk) -> tuple[str, int]:
+    """Where to listen: a name or an address, and a port (0: any that is free)."""
+    text = values.text(key, node, desk)
+    found = _LISTEN.fullmatch(text)
+    if found is None or int(found["port"]) > 65535:
+        raise desk.error(node.at, f"{key}: {text!r} is no address: write 127.0.0.1:8787, [::1]:8787 or :8787")
+    return found["six"] or found["host"] or "::", int(found["port"])
+
+
+def _url(key: str, node: Node, desk: Desk) -> str:
+    """The address that people reach this by: a scheme and a host, with a port where it needs one."""
+    text = values.text(key, node, desk)
+    if not re.fullmatch(r"https?://[^\s/?#@]+/?", text):
+        example = "https://ftwatch.example.com, without a path"
+        raise desk.error(node.at, f"{key}: {text!r} should be a URL like {example}")
+    return text.rstrip("/")
+
+
+def _networks(key: str, node: Node, desk: Desk) -> tuple[str, ...]:
+    """Addresses and networks, each once parsed and written anew."""
+    found = values.value(key, tuple[str, ...], node, desk)
+    try:
+        return tuple(str(ip_network(one, strict=False)) for one in found)
+    except ValueError as error:
+        raise desk.error(node.at, f"{key}: {error}; write 10.0.0.1 or 10.0.0.0/8") from None
+
+
 def _span(default: str, least: float = 0.0) -> Any:
     seconds = Duration.parse(default).total_seconds()
     return field(default=seconds, metadata={"read": _duration(least), "type": Duration, "shown": default})
@@ -142,6 +174,10 @@ class Provider:
     settle: float = _span("2m")
     job_log: bool | None = None
     was: str | None = None
+    webhook_secret: Secret | tuple[Secret, ...] | None = None
+    scheme: Literal["standard", "stripe", "github", "header", "bearer"] | None = None
+    scheme_header: str | None = None
+    tolerance: float = _span("5m", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +282,28 @@ class Client:
     no_proxy: list[str] = field(default_factory=list)
     ca_file: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
     network: Literal["open", "strict"] = "open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Web:
+    """`web`: the page, the API, hooks and metrics. `user_header` counts from `trusted_proxies` only."""
+
+    listen: tuple[str, int] = field(
+        default=("127.0.0.1", 8787),
+        metadata={"read": _listen, "schema": {"type": "string"}, "shown": "127.0.0.1:8787"},
+    )
+    public_url: str | None = field(
+        default=None, metadata={"read": _url, "schema": {"type": "string", "format": "uri"}}
+    )
+    token: Secret | None = None
+    user_header: str | None = None
+    trusted_proxies: tuple[str, ...] = field(
+        default=(),
+        metadata={"read": _networks, "schema": {"type": "array", "items": {"type": "string"}}, "shown": None},
+    )
+    allowed_hosts: list[str] = field(default_factory=list)
+    heartbeat_url: Secret | None = None
+    heartbeat: float = _span("1m", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

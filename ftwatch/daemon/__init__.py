@@ -28,7 +28,9 @@ from ftwatch.core import event as events
 from ftwatch.core.event import Severity
 from ftwatch.core.span import span
 from ftwatch.daemon.clock import Anchor, Pulse, WallClock, threaded
+from ftwatch.daemon.listener import Listener, Occupied
 from ftwatch.daemon.once import Round, once
+from ftwatch.daemon.reader import Reader
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.poller import Poller
 from ftwatch.store import Batch, Damaged, Store, StoreError
@@ -57,11 +59,15 @@ class Daemon:
         self.store = store
         self.started_at = time.time()
         self.generation = 0
-        self._clock = WallClock()
-        self._run = threaded()
+        self.clock = WallClock()
+        self.work = threaded()
         self._pulse = Pulse()
-        self._pollers: dict[str, Poller] = {}
-        self._dispatchers: dict[str, Dispatcher] = {}
+        self._reader = Reader(store.db.path)
+        self.read = self._reader.read
+        self.operations = self._operations()
+        self.listener = Listener(self)
+        self.pollers: dict[str, Poller] = {}
+        self.dispatchers: dict[str, Dispatcher] = {}
         self._ending = anyio.Event()
         self._changed = anyio.Event()
         self._rejected: str | None = None
@@ -76,7 +82,8 @@ class Daemon:
             group.start_soon(self._prune)
             group.start_soon(self._keep_anchored)
             group.start_soon(self._keep_room)
-            async with control.listening(self.config.socket, self._operations()):
+            group.start_soon(self.listener.run)
+            async with control.listening(self.config.socket, self.operations):
                 while not self._stopping:
                     self._ending = anyio.Event()
                     await self._generation(self.config)
@@ -84,33 +91,34 @@ class Daemon:
 
     async def _generation(self, config: Config) -> None:
         async with make_client(config.client) as client, anyio.create_task_group() as group:
-            self._dispatchers, self._pollers = make_loops(
-                config, client, self.store, self._run, self._clock, self._ring
+            self.dispatchers, self.pollers = make_loops(
+                config, client, self.store, self.work, self.clock, self.ring
             )
             async with _finishing(group) as sending:
-                for name, dispatcher in self._dispatchers.items():
+                for name, dispatcher in self.dispatchers.items():
                     sending.start_soon(dispatcher.run, self._pulse.of(f"dispatcher {name}"))
                 async with anyio.create_task_group() as polling:
-                    for name, poller in self._pollers.items():
+                    for name, poller in self.pollers.items():
                         polling.start_soon(poller.run, self._pulse.of(f"poller {name}"))
                     self.generation += 1
                     systemd.notify(ready=True, status=self._summary())
-                    log.info("running", providers=len(self._pollers), notifiers=len(self._dispatchers))
+                    log.info("running", providers=len(self.pollers), notifiers=len(self.dispatchers))
                     await self._ending.wait()
                     polling.cancel_scope.cancel()
-                for dispatcher in self._dispatchers.values():
+                for dispatcher in self.dispatchers.values():
                     dispatcher.stop()
             group.cancel_scope.cancel()
         self._pulse.clear()
-        self._pollers.clear()
-        self._dispatchers.clear()
+        self.pollers.clear()
+        self.dispatchers.clear()
 
-    def _ring(self) -> None:
-        for dispatcher in self._dispatchers.values():
+    def ring(self) -> None:
+        """Something new may be due."""
+        for dispatcher in self.dispatchers.values():
             dispatcher.ring()
 
     def _summary(self) -> str:
-        return f"watching {len(self._pollers)} providers for {len(self._dispatchers)} notifiers"
+        return f"watching {len(self.pollers)} providers for {len(self.dispatchers)} notifiers"
 
     # --------------------------------------------------------------------------------- signals, reload
 
@@ -123,6 +131,7 @@ class Daemon:
                     log.info("stopping", signal=signal.Signals(number).name)
                     systemd.notify(stopping=True)
                     self._stopping = True
+                    self.listener.stop()
                     self._ending.set()
 
     async def _watch_file(self) -> None:
@@ -152,7 +161,9 @@ class Daemon:
                 old, new = (_at(self.config, key), _at(config, key))
                 if old != new:
                     problems.append(f"{self.path}: error: {key} cannot change while ftwatch runs: restart it")
-        except (ConfigError, OSError) as error:
+            if not problems:
+                self.listener.take(config)
+        except (ConfigError, Occupied, OSError) as error:
             problems = str(error).splitlines()
         if problems:
             for line in problems:
@@ -190,8 +201,8 @@ class Daemon:
         """Tells people about ourselves; returns who is told. Raises StoreError."""
         now = time.time()
         said = announce.about_ourselves(what, kind, severity, note, self.config.routing, now, also)
-        await self._run(self.store.commit, Batch(announcements=[said]), now)
-        self._ring()
+        await self.work(self.store.commit, Batch(announcements=[said]), now)
+        self.ring()
         return tuple(owed.notifier for owed in said.deliveries)
 
     # --------------------------------------------------------------------------------- housekeeping
@@ -208,7 +219,7 @@ class Daemon:
 
     async def _keep_anchored(self) -> None:
         """Moves what waits along when the machine's time is set: no storm, no stall, no early dead letter."""
-        anchor, owed = Anchor(self._clock), 0.0
+        anchor, owed = Anchor(self.clock), 0.0
         while True:
             await anyio.sleep(ANCHORED_EVERY)
             step = anchor.stepped()
@@ -217,11 +228,11 @@ class Daemon:
                 owed += step
             try:
                 if owed:
-                    await self._run(self.store.outbox.shift, owed)
-                    for dispatcher in self._dispatchers.values():
+                    await self.work(self.store.outbox.shift, owed)
+                    for dispatcher in self.dispatchers.values():
                         dispatcher.shift(owed)
                     owed = 0.0
-                await self._run(self.store.mark, self._clock.now())
+                await self.work(self.store.mark, self.clock.now())
             except Damaged:
                 raise
             except StoreError as error:
@@ -234,7 +245,7 @@ class Daemon:
         while True:
             await anyio.sleep(ROOM_EVERY)
             try:
-                if await self._run(self.store.heed_room):
+                if await self.work(self.store.heed_room):
                     owed = True
                     since = time.time() if self.store.is_full else since
                     log.error("the disk is full" if self.store.is_full else "the disk has room again")
@@ -257,7 +268,7 @@ class Daemon:
     async def _prune(self) -> None:
         while True:
             try:
-                await self._run(self.store.prune, time.time(), self.config.store.retention)
+                await self.work(self.store.prune, time.time(), self.config.store.retention)
             except Damaged:
                 raise
             except StoreError as error:
@@ -296,28 +307,28 @@ class Daemon:
         return {}
 
     async def _poke(self, provider: str, job: str | None = None) -> dict[str, Any]:
-        if provider not in self._pollers:
+        if provider not in self.pollers:
             raise control.Refused(f"no provider is called {provider!r}")
-        self._pollers[provider].poke(job)
+        self.pollers[provider].poke(job)
         return {}
 
     async def _turns(self) -> dict[str, Any]:
         """When each active job is looked at next (Unix seconds), and why then."""
-        now, ticks = self._clock.now(), self._clock.ticks()
+        now, ticks = self.clock.now(), self.clock.ticks()
         return {
             "turns": {
                 name: {id: [now + turn.at - ticks, turn.why] for id, turn in poller.turns().items()}
-                for name, poller in self._pollers.items()
+                for name, poller in self.pollers.items()
             }
         }
 
     async def _find(self, selector: str) -> dict[str, Any]:
-        rows = await self._run(self.store.history.find, selector)
+        rows = await self.work(self.store.history.find, selector)
         return {"rows": [to_builtins(row) for row in rows]}
 
     async def _retry(self, ids: list[str]) -> dict[str, Any]:
         now, was_off = time.time(), await self._switched_off()
-        done = await self._run(self.store.outbox.retry, ids, now)
+        done = await self.work(self.store.outbox.retry, ids, now)
         for name in was_off - await self._switched_off():
             said = announce.about_notifier(
                 name,
@@ -328,30 +339,30 @@ class Daemon:
                 now,
                 link=f"{name}:{now}",
             )
-            await self._run(self.store.commit, Batch(announcements=[said]), now)
-        self._ring()
+            await self.work(self.store.commit, Batch(announcements=[said]), now)
+        self.ring()
         return {"ids": done}
 
     async def _replay(self, notifier: str, since: float, dead: bool = False) -> dict[str, Any]:
         def replay() -> int:
             return self.store.outbox.replay(notifier, since, time.time(), dead=dead)
 
-        count = await self._run(replay)
-        self._ring()
+        count = await self.work(replay)
+        self.ring()
         return {"count": count}
 
     async def _forget(self, provider: str, job: str | None = None) -> dict[str, Any]:
-        if job is None and provider in self._pollers:
+        if job is None and provider in self.pollers:
             raise control.Refused(f"{provider} is being watched: take it out of the config first")
-        gone = await self._run(self.store.forget, provider, job)
+        gone = await self.work(self.store.forget, provider, job)
         return {"gone": to_builtins(gone)}
 
     async def _switched_off(self) -> set[str]:
-        found = await self._run(self.store.history.notifiers)
+        found = await self.work(self.store.history.notifiers)
         return {health.name for health in found if health.disabled is not None}
 
     async def _drop(self, ids: list[str]) -> dict[str, Any]:
-        return {"ids": await self._run(self.store.outbox.drop, ids, time.time())}
+        return {"ids": await self.work(self.store.outbox.drop, ids, time.time())}
 
 
 @asynccontextmanager
@@ -397,7 +408,7 @@ def _allow_many_files() -> None:
 
 
 def serve(path: Path, *, wait_lock: float = 0.0) -> int:
-    """`ftwatch run`: serves until a signal ends it. Raises ConfigError, StoreError."""
+    """`ftwatch run`: serves until a signal ends it. Raises ConfigError, Occupied, StoreError."""
     config = load_whole(path)
     logs.configure(config.log.level, config.log.format)
     for warning in config.warnings:
@@ -408,7 +419,9 @@ def serve(path: Path, *, wait_lock: float = 0.0) -> int:
         stack.callback(store.close)
         problem: Damaged | None = None
         try:
-            anyio.run(Daemon(path, config, store).run)
+            daemon = Daemon(path, config, store)
+            daemon.listener.take(config)
+            anyio.run(daemon.run)
         except* Damaged as errors:
             # Going on could only make it worse. The next start looks at the file before it writes.
             problem = next(_leaves(errors))

@@ -87,6 +87,11 @@ class Poller:
         """What is wrong with the provider now, if anything is."""
         return self._health.problem
 
+    @property
+    def good_at(self) -> float | None:
+        """When its last whole answer came (Unix seconds); None where none came since the start."""
+        return self._health.good_at
+
     # --------------------------------------------------------------------------------------- the loop
 
     async def run(self, beat: Callable[[float], None]) -> None:

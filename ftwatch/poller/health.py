@@ -21,12 +21,14 @@ AFTER_ITS_END = HOUR / 4
 class Health:
     """A provider's failures. `problem` is what is wrong now; `blocked_until` (ticks) it is left alone.
 
-    `heard`: some answer came since somebody set it to False.
+    `heard`: some answer came since somebody set it to False; `good_at`: when the last whole one came (Unix
+    seconds; None: none yet).
     """
 
     def __init__(self, config: ProviderConfig, ledger: Ledger, clock: Clock) -> None:
         self.problem: str | None = None
         self.heard = False
+        self.good_at: float | None = None
         self.blocked_until = 0.0
         self._config = config
         self._ledger = ledger
@@ -38,6 +40,7 @@ class Health:
     def good(self) -> None:
         """A whole answer came, whatever may fail after it."""
         self.heard = True
+        self.good_at = self._clock.now()
         self._failing_since = None
 
     async def well(self, unreadable: dict[str, str], drift: dict[str, str]) -> None:

@@ -91,7 +91,7 @@ def test_the_full_example_has_every_key_of_the_schema() -> None:
     schema = config.schema()
     wanted = set(described(schema, "", schema["$defs"]))
     # What all providers have in common is shown once, and so is what all notifiers have.
-    shared = "|".join(field.key for field in fields(shape.Provider))
+    shared = "|".join(form for field in fields(shape.Provider) for form in field.forms)
     common = re.compile(
         rf"(providers\.(?!openai\.)\w+\.({shared})|notifiers\.(\w+)\.(kind|closure|retry(\..*)?))$"
     )

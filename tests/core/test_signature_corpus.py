@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import standardwebhooks.webhooks
 
-from ftwatch.core.signature import BadSecret, BadSignature, sign, signing_key, verify
+from ftwatch.core.signature import BadSecret, BadSignature, Stale, sign, signing_key, verify
 
 CORPUS = json.loads((Path(__file__).parents[1] / "data" / "signatures.json").read_text(encoding="utf-8"))
-VERDICTS = {"valid": None, "BadSignature": BadSignature, "BadSecret": BadSecret}
+VERDICTS = {"valid": None, "BadSignature": BadSignature, "Stale": Stale, "BadSecret": BadSecret}
 
 
 def unfolded(value: Any) -> Any:
