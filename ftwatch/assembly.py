@@ -13,7 +13,7 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.log import hide
-from ftwatch.plugins import Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
+from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
 
@@ -33,7 +33,26 @@ def make_client(config: ClientConfig) -> Client:
     )
 
 
-def make_provider(config: ProviderConfig, client: Client, folder: Path | None = None) -> Provider:
+class Letterbox:
+    """One provider's mailbox in the store."""
+
+    def __init__(self, name: str, store: Store, run: Runner) -> None:
+        self._name = name
+        self._store = store
+        self._run = run
+
+    async def documents(self, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        """Up to so many documents after the job `after`."""
+        return await self._run(self._store.inbound.documents, self._name, after, limit)
+
+    async def document(self, id: str) -> bytes | None:
+        """One job's document."""
+        return await self._run(self._store.inbound.document, self._name, id)
+
+
+def make_provider(
+    config: ProviderConfig, client: Client, folder: Path | None = None, mailbox: Mailbox | None = None
+) -> Provider:
     """A configured provider, with a rate budget of its own; `folder` is where relative paths start."""
     provider: Provider = load_kind("provider", config.kind)(
         ProviderSpec(
@@ -43,6 +62,7 @@ def make_provider(config: ProviderConfig, client: Client, folder: Path | None = 
             options=config.options,
             client=Account(client, Budget(config.rate)),
             folder=str(folder or Path()),
+            mailbox=mailbox,
         )
     )
     return provider
@@ -81,7 +101,7 @@ def make_loops(
     pollers = {
         name: Poller(
             provider,
-            make_provider(provider, client, config.folder),
+            make_provider(provider, client, config.folder, Letterbox(name, store, run)),
             store,
             run,
             routing=config.routing,

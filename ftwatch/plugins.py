@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ftwatch.core.delivery import Outcome, RetryPolicy
 from ftwatch.core.event import Event
@@ -26,6 +26,7 @@ __all__ = [
     "Audience",
     "Duration",
     "Findable",
+    "Heard",
     "Hook",
     "HookScheme",
     "Hooked",
@@ -33,6 +34,7 @@ __all__ = [
     "Introduction",
     "JobLog",
     "LogPage",
+    "Mailbox",
     "Memory",
     "NotFound",
     "Notifier",
@@ -41,6 +43,7 @@ __all__ = [
     "Provider",
     "ProviderError",
     "ProviderSpec",
+    "Pushed",
     "Result",
     "Retiring",
     "Secret",
@@ -340,7 +343,8 @@ class Findable(Protocol):
 class ProviderSpec:
     """What a provider's constructor is given. `client` is the account's own, paced by its rate budget.
 
-    `folder` is the config's: relative paths start there.
+    `folder` is the config's: relative paths start there. `mailbox` (None: nobody keeps one here) is what came
+    in by webhook from jobs without an API.
     """
 
     name: str
@@ -349,6 +353,7 @@ class ProviderSpec:
     options: Any
     client: Any
     folder: str = "."
+    mailbox: "Mailbox | None" = None
 
 
 HookScheme = Literal["standard", "stripe", "github", "header", "bearer"]
@@ -357,14 +362,15 @@ HookScheme = Literal["standard", "stripe", "github", "header", "bearer"]
 class Hook(Struct, frozen=True, kw_only=True):
     """What a verified webhook says. `id` is the sender's own of this message, empty where it gives none.
 
-    `jobs` are the ids of jobs to look at now. Where the sender is the provider itself and has no API (kind
-    `push`), `documents` are what it tells of its jobs, by their ids. What is neither is relayed as `type`.
+    `jobs` are the ids of jobs to look at now. `documents` are what runs without an API tell of themselves,
+    each with its job's id, in their order. What is neither is relayed as `type`; `about` is the id of what
+    it is about, `created_at` its own time (Unix seconds).
     """
 
     type: str = ""
     id: str = ""
     jobs: tuple[str, ...] = ()
-    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    documents: tuple[tuple[str, dict[str, Any]], ...] = ()
     about: str = ""
     created_at: int | None = None
 
@@ -381,6 +387,40 @@ class Hooked(Protocol):
     @classmethod
     def hook(cls, body: bytes) -> Hook:
         """What a verified body says (pure). Raises Unreadable."""
+        ...
+
+
+@runtime_checkable
+class Pushed(Protocol):
+    """What a provider's class also has, when its jobs have no API and tell of themselves by webhooks.
+
+    Their documents wait in the `mailbox` of its ProviderSpec.
+    """
+
+    @classmethod
+    def merge(cls, before: bytes | None, told: Mapping[str, Any], now: float) -> bytes:
+        """A job's document after it told something at `now` (pure); `before` is the one until then."""
+        ...
+
+
+@runtime_checkable
+class Heard(Protocol):
+    """What a provider also has, when its documents say when a job was last heard of."""
+
+    def heard_at(self, raw: bytes) -> float | None:
+        """That moment in one document (pure), Unix seconds."""
+        ...
+
+
+class Mailbox(Protocol):
+    """The documents of one provider's jobs, which tell of themselves."""
+
+    async def documents(self, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        """Up to so many after the job `after`, those that came last first, each with its job's id."""
+        ...
+
+    async def document(self, id: str) -> bytes | None:
+        """One job's document."""
         ...
 
 

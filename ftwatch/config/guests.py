@@ -79,7 +79,11 @@ def _hook(
     name: str, kind: "_Kind", common: shape.Provider, options: Any, block: Map, desk: Desk
 ) -> HookConfig | None:
     """How the provider's webhooks prove whose they are; None where none are accepted."""
-    given = common.webhook_secret or (getattr(options, kind.hook_secret, None) if kind.hook_secret else None)
+    own = getattr(options, kind.hook_secret, None) if kind.hook_secret else None
+    given = common.webhook_secret or own
+    if kind.hook_secret and (given is None or (own is not None and common.webhook_secret is not None)):
+        desk.error(block.at, f"{name!r} needs {kind.hook_secret} or webhook_secret: one of them lets it in")
+        return None
     scheme = common.scheme or kind.hook_scheme
     if (scheme == "header") != (common.scheme_header is not None):
         place = block.place("scheme_header" if common.scheme_header is not None else "scheme")

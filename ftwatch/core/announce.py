@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ftwatch.core import event as events
 from ftwatch.core.decide import assign
+from ftwatch.core.decide.telling import CLOCK_SKEW
 from ftwatch.core.delivery import Delivery, Settlement
 from ftwatch.core.event import Data, Event, Severity, event_id
 from ftwatch.core.known import Assignment, Refusal
@@ -27,6 +28,7 @@ __all__ = [
     "degraded",
     "drifted",
     "recovered",
+    "relayed",
     "retired",
     "unreadable",
     "watching",
@@ -144,6 +146,40 @@ def drifted(
     else:
         after = replace(state, drifts=(*state.drifts, about)[-REMEMBERED:])
     return _about_provider(after, kind, events.DRIFT, Severity.WARNING, what, routing, now)
+
+
+def relayed(
+    provider: str,
+    kind: str,
+    id: str,
+    type: str,
+    about: str,
+    body: str,
+    routing: Routing,
+    now: float,
+    *,
+    created_at: int | None,
+) -> Announcement:
+    """A verified webhook that is about no fine-tuning job, to be passed on as it is to whom a route names.
+
+    `id` is the sender's own: it makes ours, so that a message taken twice is one event.
+    """
+    moment = created_at if created_at is not None and 0 < created_at <= now + CLOCK_SKEW else int(now)
+    event = Event(
+        id=event_id(f"inbound:{provider}:{id}", type),
+        type=type,
+        created_at=moment,
+        severity=Severity.DETAIL,
+        data=Data(
+            id=about or provider,
+            provider=provider,
+            kind=kind,
+            occurred_at=moment,
+            observed_at=int(now),
+            received=body,
+        ),
+    )
+    return _announce(event, routing, now)
 
 
 def dead(delivery: Delivery, event: Event, settled: Settlement, routing: Routing, now: float) -> Announcement:

@@ -27,6 +27,7 @@ __all__ = [
     "encode",
     "event_id",
     "status_severity",
+    "wire",
 ]
 
 JOB = "fine_tuning.job."
@@ -118,7 +119,7 @@ class Data(Struct, frozen=True, kw_only=True):
 
     What is UNSET is left out of the wire form: an event about a provider has no sequence or status.
     `note` is one plain sentence for people, where the type alone does not say it; `continues` is the id of
-    the job that the provider started anew as this one.
+    the job that the provider started anew as this one; `received` is the body of a webhook that is relayed.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Data(Struct, frozen=True, kw_only=True):
     summary: Summary | UnsetType = UNSET
     checkpoint: SavedModel | UnsetType = UNSET
     continues: str | UnsetType = UNSET
+    received: str | UnsetType = UNSET
     job: Snapshot | UnsetType = UNSET
 
 
@@ -191,6 +193,11 @@ _decoder = msgspec.json.Decoder(Event)
 def encode(event: Event) -> bytes:
     """The event's wire form, frozen at its commit: the same event gives the same bytes."""
     return _encoder.encode(event)
+
+
+def wire(event: Event) -> bytes:
+    """What a machine is sent: a relayed webhook's body as it was received, else the event's wire form."""
+    return event.data.received.encode() if event.data.received else encode(event)
 
 
 def decode(body: bytes) -> Event:

@@ -20,7 +20,8 @@ class Look(Struct, frozen=True, kw_only=True):
     `asked` orders looks by when they were asked; `at` is the wall clock then (Unix seconds). `listed`: from
     a listing that may lag behind, so it never moves a known job back. `fingerprint` stands for the listed
     bytes that this look settles. `journal` is what came of the job's log (None: it was not asked
-    for), `saved` the last checkpoint of a service whose jobs name their model there.
+    for), `saved` the last checkpoint of a service whose jobs name their model there; `heard_at` is when a
+    job that tells of itself last did.
     """
 
     key: JobKey
@@ -31,6 +32,7 @@ class Look(Struct, frozen=True, kw_only=True):
     fingerprint: bytes | None = None
     journal: Journal | None = None
     saved: Checkpoint | None = None
+    heard_at: float | None = None
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,7 @@ class Known(Struct, frozen=True, kw_only=True):
     news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
     each with its subject and who was told, `told` the people who know of the job's open state. `forgotten`:
     somebody wanted nothing to be kept of this job; it is known only so as not to be taken for a new one.
+    `heard_at`: when a job that tells of itself last did.
 
     Of its log: `logged`: it was read once; `arrival` is the line by which the job came to be what it is, if
     that is known, `unproved` are the states that were told before the log had them; `states` are the lines
@@ -70,6 +73,7 @@ class Known(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
     attempt: int = 0
+    heard_at: float | None = None
 
     @property
     def is_active(self) -> bool:

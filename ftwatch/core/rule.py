@@ -15,17 +15,19 @@ from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.retirements import end_of
 from ftwatch.core.span import DAY, HOUR, span
 
-__all__ = ["Facts", "Finding", "Retiring", "Rule", "Stuck"]
+__all__ = ["Facts", "Finding", "Retiring", "Rule", "Silent", "Stuck"]
 
 
 class Facts(Struct, frozen=True, kw_only=True):
     """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status.
 
-    `ends` is when models stop answering (Unix seconds), by their names, as the provider itself says.
+    `ends` is when models stop answering (Unix seconds), by their names, as the provider itself says;
+    `heard_at` when a job that tells of itself last did.
     """
 
     snapshot: Snapshot
     status_since: float
+    heard_at: float | None = None
     ends: Mapping[str, int] = {}
 
 
@@ -86,6 +88,24 @@ class Stuck(Struct, frozen=True, kw_only=True):
         if now < due:
             return Finding(wake_at=due)
         return Finding(note=f"{status} for more than {span(limit)}", subject=status)
+
+
+class Silent(Struct, frozen=True, kw_only=True):
+    """A run that tells of itself has not been heard of for `every` seconds, and had not ended."""
+
+    name: ClassVar[str] = "silent"
+
+    every: float
+    severity: Severity = Severity.WARNING
+
+    def judge(self, facts: Facts, now: float) -> Finding:
+        """Fires once nothing has come for so long; what is heard of again, or has ended, resolves it."""
+        if facts.heard_at is None or facts.snapshot.status.is_terminal:
+            return Finding()
+        due = facts.heard_at + self.every
+        if now < due:
+            return Finding(wake_at=due)
+        return Finding(note=f"nothing heard for more than {span(self.every)}", subject="silent")
 
 
 class Retiring(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import Process
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
-from ftwatch.core.event import Event, encode
+from ftwatch.core.event import Event, wire
 from ftwatch.core.message import clean
 from ftwatch.log import redacted
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
@@ -66,7 +66,7 @@ class Command:
 
     def freeze(self, event: Event) -> bytes:
         """The wire form itself."""
-        return encode(event)
+        return wire(event)
 
     async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Runs the command. Exit code 0 is sent, 75 retry, anything else rejected."""

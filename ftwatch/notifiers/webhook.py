@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ftwatch.client import Unreachable, failure_of, outcome_of
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
-from ftwatch.core.event import Event, encode
+from ftwatch.core.event import Event, wire
 from ftwatch.core.signature import BadSecret, fresh_secret, message_id, sign, signing_key
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
@@ -87,7 +87,7 @@ class Webhook:
 
     def freeze(self, event: Event) -> bytes:
         """The wire form itself."""
-        return encode(event)
+        return wire(event)
 
     async def send(
         self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None, manual: bool = False

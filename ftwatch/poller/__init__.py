@@ -5,7 +5,7 @@ page and every answer on its own, so that a failure half way loses only what had
 in `Poller.run` adds nothing but waiting.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 import structlog
@@ -65,7 +65,7 @@ class Poller:
             store,
             run,
             routing=routing,
-            rules=rules,
+            rules=(*rules, *getattr(provider, "rules", ())),
             clock=clock,
             bell=bell,
             names_models=getattr(provider, "names_models", True),
@@ -145,6 +145,11 @@ class Poller:
             self._inquiry.agenda.ask_for([id])
         else:
             self._walk.hasten(deep=deep)
+        self._poked.set()
+
+    def hear(self, jobs: Sequence[str]) -> None:
+        """A webhook told of these jobs: they are looked at now, and the others less often while hooks come."""
+        self._inquiry.hear(jobs)
         self._poked.set()
 
     def turns(self) -> dict[str, Turn]:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ftwatch.core.attention import attention
 from ftwatch.core.clock import Clock
+from ftwatch.core.job import Status
 from ftwatch.core.known import Known
 
 __all__ = ["Agenda", "Turn"]
@@ -13,6 +14,8 @@ __all__ = ["Agenda", "Turn"]
 # Jobs that are watched through the listing are still asked for themselves this often (seconds), because a
 # listing may lag behind.
 NOW_AND_AGAIN = 600.0
+# While webhooks tell of ends, a running job is asked about so much less often, but at least this often.
+RELAXED, RELAXED_AT_MOST = 4.0, 300.0
 
 
 class Turn(Struct, frozen=True):
@@ -34,18 +37,22 @@ class Agenda:
         self._wanted: dict[str, bytes | None] = {}
         self._stubborn: dict[str, float] = {}
         self._crowded = False
+        self._relaxed = False
 
-    def plan(self, active: Mapping[str, Known], *, crowded: bool) -> None:
-        """Gives every active job its turn, and none to those that are over."""
+    def plan(self, active: Mapping[str, Known], *, crowded: bool, relaxed: bool = False) -> None:
+        """Gives every active job its turn, and none to those that are over.
+
+        `relaxed`: webhooks tell of the ends of jobs that run.
+        """
         ticks = self._clock.ticks()
+        if self._relaxed and not relaxed:
+            self._hasten("webhooks have gone silent")
+        self._relaxed = relaxed
         for id in self._turns.keys() - active.keys():
             del self._turns[id]
         if self._crowded and not crowded:
             # The listing does not show every change any more; nobody may wait as long as it allowed.
-            for id, turn in self._turns.items():
-                soon = ticks + self._clock.luck() * self._poll
-                if turn.at > soon:
-                    self._turns[id] = Turn(soon, "there are few jobs again")
+            self._hasten("there are few jobs again")
         self._crowded = crowded
         for id in active.keys() - self._turns.keys():
             # Many at once would all be due together again and again.
@@ -88,6 +95,9 @@ class Agenda:
             elif known is not None:
                 found = attention(known, self._poll, now)
                 pause, why = found.seconds, found.why
+                if self._relaxed and known.held is None and known.snapshot.status is Status.RUNNING:
+                    slow = min(self._poll * RELAXED, max(self._poll, RELAXED_AT_MOST))
+                    pause, why = max(pause, slow), "webhooks tell of its end"
             at = ticks + pause * (0.9 + 0.2 * self._clock.luck())
             if id in failed:
                 self._wanted[id] = self._wanted.get(id) or mark
@@ -95,6 +105,14 @@ class Agenda:
             else:
                 self._stubborn.pop(id, None)
             self._turns[id] = Turn(at, why)
+
+    def _hasten(self, why: str) -> None:
+        """Brings every turn forward to within the usual pace."""
+        ticks = self._clock.ticks()
+        for id, turn in self._turns.items():
+            soon = ticks + self._clock.luck() * self._poll
+            if turn.at > soon:
+                self._turns[id] = Turn(soon, why)
 
     def ask_for(self, ids: Iterable[str]) -> None:
         """Asks for a look at jobs as soon as may be."""

@@ -16,8 +16,9 @@ from ftwatch.core.decide import is_forward
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Journal
 from ftwatch.core.known import Known, Look
-from ftwatch.plugins import NotFound, Provider, ProviderError
+from ftwatch.plugins import Heard, NotFound, Provider, ProviderError, Pushed
 from ftwatch.poller.agenda import Agenda
+from ftwatch.poller.ear import Ear
 from ftwatch.poller.ledger import Ledger
 from ftwatch.poller.listing import Listing
 from ftwatch.poller.logbook import Logbook
@@ -56,6 +57,9 @@ class Inquiry:
         self.agenda = Agenda(config.poll, clock)
         self.logbook = Logbook(provider, wanted=config.job_log)
         self.contradicted: set[str] = set()
+        self._ear = Ear(clock)
+        # Hooks of runs without an API are all that is heard of them, and no word on others.
+        self._is_pushed = isinstance(provider, Pushed)
         self._config = config
         self._provider = provider
         self._ledger = ledger
@@ -87,12 +91,18 @@ class Inquiry:
             return active > pages
         return active > max(pages, 1, min(FEW, self._config.rate * self._config.poll / 2))
 
+    def hear(self, jobs: Sequence[str]) -> None:
+        """A webhook told of these jobs."""
+        if not self._is_pushed:
+            self._ear.heard(jobs)
+        self.agenda.ask_for(jobs)
+
     # ------------------------------------------------------------------------------------------- asking
 
     async def ask(self) -> bool:
         """Asks for every single job that is due. True when more are waiting. Raises ProviderError."""
         active, crowded = self._ledger.active, self.is_crowded
-        self.agenda.plan(active, crowded=crowded)
+        self.agenda.plan(active, crowded=crowded, relaxed=self._ear.is_relied_on)
         begun = self.agenda.begin(self.agenda.due(ROUND))
         if not begun:
             return False
@@ -180,6 +190,7 @@ class Inquiry:
             snapshot=snapshot,
             fingerprint=mark,
             journal=journal,
+            heard_at=self._provider.heard_at(raw) if isinstance(self._provider, Heard) else None,
         )
 
     # --------------------------------------------------------------------------------------------- logs
@@ -268,6 +279,8 @@ class Inquiry:
         for decision in decisions:
             self.agenda.ask_for(decision.successors)
             for event in decision.events:
+                if event.status is not None and event.status.is_terminal and not baseline:
+                    self._ear.ended(event.data.id)
                 before = event.data.previous_status or None
                 if event.status and before and not is_forward(before, event.status):
                     self.contradicted.add(event.data.id)

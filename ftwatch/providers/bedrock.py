@@ -10,13 +10,15 @@ from urllib.parse import quote
 from ftwatch.client.aws import Account, AwsOptions, Operation, found_in, introduced
 from ftwatch.core.job import TERMINAL, JobError, Method, Snapshot, Status
 from ftwatch.core.journal import Line
-from ftwatch.plugins import Introduction, LogPage, Page, ProviderSpec, Unreadable
-from ftwatch.wire import aws, lenient
+from ftwatch.plugins import Hook, HookScheme, Introduction, LogPage, Page, ProviderSpec, Unreadable
+from ftwatch.wire import aws, hooks, lenient
 
 __all__ = ["Bedrock"]
 
 JOBS = "/model-customization-jobs"
 PAGE = {"maxResults": "100", "sortBy": "CreationTime", "sortOrder": "Descending"}
+# What EventBridge tells of jobs, and where in it the job is.
+NEWS = (("Model Customization Job State Change", "jobName"),)
 CONSOLE = "bedrock/home#/custom-models"
 
 STATUSES = {
@@ -44,6 +46,7 @@ class Bedrock:
     Options: ClassVar[type] = AwsOptions
     list_is_truth: ClassVar[bool] = False
     key_variable: ClassVar[None] = None
+    hook_scheme: ClassVar[HookScheme] = "bearer"
 
     def __init__(self, spec: ProviderSpec) -> None:
         self._spec = spec
@@ -61,6 +64,11 @@ class Bedrock:
     async def retrieve(self, id: str) -> bytes:
         """One job's document."""
         return await self._get.document(f"{JOBS}/{quote(id, safe='')}", id, identify=self.identify)
+
+    @classmethod
+    def hook(cls, body: bytes) -> Hook:
+        """An event that EventBridge delivers."""
+        return hooks.eventbridge(body, NEWS)
 
     @classmethod
     def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 from ftwatch.client.aws import Account, AwsOptions, Operation, found_in, introduced
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.core.journal import Line
-from ftwatch.plugins import Introduction, LogPage, Page, ProviderSpec, Unreadable
-from ftwatch.wire import aws, joblog, lenient
+from ftwatch.plugins import Hook, HookScheme, Introduction, LogPage, Page, ProviderSpec, Unreadable
+from ftwatch.wire import aws, hooks, joblog, lenient
 
 __all__ = ["SageMaker"]
 
 PAGE = {"MaxResults": 100, "SortBy": "CreationTime", "SortOrder": "Descending"}
+# What EventBridge tells of jobs, and where in it the job is.
+NEWS = (("SageMaker Training Job State Change", "TrainingJobName"),)
 CONSOLE = "sagemaker/home#/jobs/{id}"
 
 STATUSES = {
@@ -64,6 +66,7 @@ class SageMaker:
     Options: ClassVar[type] = AwsOptions
     list_is_truth: ClassVar[bool] = False
     key_variable: ClassVar[None] = None
+    hook_scheme: ClassVar[HookScheme] = "bearer"
 
     def __init__(self, spec: ProviderSpec) -> None:
         self._spec = spec
@@ -84,6 +87,11 @@ class SageMaker:
         """One job's document."""
         asked = _encoded({"TrainingJobName": id})
         return await self._describe.document("/", id, content=asked, identify=self.identify)
+
+    @classmethod
+    def hook(cls, body: bytes) -> Hook:
+        """An event that EventBridge delivers."""
+        return hooks.eventbridge(body, NEWS)
 
     @classmethod
     def found(cls, environ: Mapping[str, str]) -> Mapping[str, str] | None:

@@ -19,6 +19,7 @@ from ftwatch.core.known import Assignment, Decision, Refusal
 from ftwatch.core.signature import message_id
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
 from ftwatch.store.history import History
+from ftwatch.store.inbound import Inbound
 from ftwatch.store.jobs import Jobs
 from ftwatch.store.journal import Journals
 from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
@@ -33,6 +34,7 @@ __all__ = [
     "Forgotten",
     "Full",
     "Locked",
+    "Receipt",
     "Room",
     "Runner",
     "Settled",
@@ -69,8 +71,25 @@ class Batch(Struct, frozen=True, kw_only=True):
     announcements: Sequence[Announcement] = ()
 
 
+class Receipt(Struct, frozen=True, kw_only=True):
+    """A verified webhook. `id` is the sender's own, by which it is taken once (None: as often as it comes).
+
+    `said` is what follows for others, `mail` what jobs told of themselves: each job's id, and how its
+    document follows from the one before.
+    """
+
+    provider: str
+    id: str | None
+    type: str
+    said: Announcement | None = None
+    mail: Sequence[tuple[str, Callable[[bytes | None], bytes]]] = ()
+
+
 class Store:
-    """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions."""
+    """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions.
+
+    `inbound` keeps what came in by webhook.
+    """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
         """Raises StoreError (Locked, TooNew) with a sentence."""
@@ -79,6 +98,7 @@ class Store:
         self.journals = Journals(self.db)
         self.outbox = Outbox(self.db)
         self.history = History(self.db)
+        self.inbound = Inbound(self.db)
         self.room = Room(path)
         self.is_full = False
         if mode == "write":
@@ -152,6 +172,18 @@ class Store:
                 if announcement.state is None or self.jobs.swap_provider(announcement.state):
                     self._tell(announcement, now)
         return lost
+
+    def receive(self, receipt: Receipt, now: float) -> bool:
+        """Takes a webhook and all that follows from it in one transaction; False: it was taken before."""
+        with self.db.transaction():
+            id = receipt.id
+            if id is not None and not self.inbound.take(receipt.provider, id, receipt.type, now):
+                return False
+            for job, merge in receipt.mail:
+                self.inbound.put(receipt.provider, job, merge, now)
+            if receipt.said is not None:
+                self._tell(receipt.said, now)
+        return True
 
     def settle(
         self,
@@ -245,6 +277,7 @@ class Store:
         """
         with self.db.transaction():
             self.journals.prune(now - retention)
+            self.inbound.prune(now, retention)
             gone = self.db.execute(
                 "DELETE FROM events WHERE (recorded_at < ? OR (volatile AND recorded_at < ?))"
                 " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Known
+from ftwatch.store.inbound import rename_inbound
 from ftwatch.store.journal import rename_journal
 from ftwatch.store.sqlite import Database
 
@@ -179,6 +180,7 @@ class Jobs:
                     id,
                 )
             rename_journal(self._db, old, new)
+            rename_inbound(self._db, old, new)
             self._db.execute("UPDATE events SET provider = ? WHERE provider = ?", new, old)
             for table in ("deliveries", "memory"):
                 self._db.execute(

@@ -12,6 +12,7 @@ from ftwatch.core.delivery import REPLAYED
 from ftwatch.core.event import decode
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.known import Known
+from ftwatch.store.inbound import forget_inbound
 from ftwatch.store.journal import forget_journal
 from ftwatch.store.sqlite import Database
 
@@ -65,6 +66,7 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
     _forget_deaths(db, titles)
     _forget_lane(db, str(key))
     forget_journal(db, "provider = ? AND job = ?", *key)
+    forget_inbound(db, *key)
     db.execute(
         "UPDATE jobs SET name = NULL, active = 0, ignored = 1, wake_at = NULL, known = ?,"
         " version = version + 1 WHERE provider = ? AND id = ?",
@@ -83,6 +85,7 @@ def forget_provider(db: Database, name: str) -> Forgotten:
     gone = _forget_events(db, "provider = ?", name)
     _forget_deaths(db, titles)
     forget_journal(db, "provider = ?", name)
+    forget_inbound(db, name)
     jobs = db.execute("DELETE FROM jobs WHERE provider = ?", name)
     db.execute("DELETE FROM providers WHERE name = ?", name)
     return replace(gone, jobs=jobs)

@@ -32,6 +32,7 @@ def application(house: House, ends: anyio.Event) -> ASGIApp:
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     inner.state.house = house
     inner.state.ends = ends
+    inner.state.gate = hooks.Gate()
     return Access(inner, house)
 
 

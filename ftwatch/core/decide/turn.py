@@ -80,6 +80,7 @@ class Turn(Telling):
             asked=look.asked,
             missing_at=None,
             fingerprint=look.fingerprint or base.fingerprint,
+            heard_at=look.heard_at if look.heard_at is not None else base.heard_at,
         )
         if is_news and self._must_wait(known, snapshot):
             held_at = known.held_at if known and known.held_at is not None else self.now
@@ -276,7 +277,12 @@ class Turn(Telling):
 
     def _judged(self, known: Known) -> Decision:
         """Lets every rule look at the job as it now stands, and settles when to wake up for it."""
-        facts = Facts(snapshot=known.snapshot, status_since=known.status_since, ends=self.policy.ends)
+        facts = Facts(
+            snapshot=known.snapshot,
+            status_since=known.status_since,
+            heard_at=known.heard_at,
+            ends=self.policy.ends,
+        )
         status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
         awake = not (known.gone or known.ignored)
         for rule in self.policy.rules:
