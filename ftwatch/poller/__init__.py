@@ -148,7 +148,7 @@ class Poller:
         self._poked.set()
 
     def hear(self, jobs: Sequence[str]) -> None:
-        """A webhook told of these jobs: they are looked at now, and the others less often while hooks come."""
+        """A webhook told of these jobs: they are looked at now, and others less often while hooks come."""
         self._inquiry.hear(jobs)
         self._poked.set()
 

@@ -273,8 +273,7 @@ MISTAKES = [
     ("providers: §[openai]", "providers should be a mapping"),
     ("providers: {p: {kind: openai, was: §q}, q: {kind: openai}}", "was: 'q' is the name of a provider"),
     # Not in this version.
-    (provider("§webhook_secret: x"), "'webhook_secret' is not in this version"),
-    ("§web: {listen: 127.0.0.1:8787}", "'web' is not in this version"),
+    ("§people: {}", "'people' is not in this version"),
     ("store: {§url: postgresql://x}", "'url' is not in this version"),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),
@@ -328,7 +327,7 @@ def test_a_problem_reads_like_a_compiler_s(load: Load) -> None:
     assert [line.rpartition("/")[2] for line in lines] == [
         "ftwatch.yaml:1:28: error: poll: a duration is written 30s, 5m, 2h or 30d",
         "ftwatch.yaml:2:1: error: a config has no key 'nope'; it knows providers, notifiers, routes, rules, "
-        "silences, store, client, log, socket, and x-… for your own",
+        "silences, store, client, web, log, socket, and x-… for your own",
     ]
 
 
