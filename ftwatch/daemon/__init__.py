@@ -40,7 +40,7 @@ __all__ = ["Round", "WallClock", "once", "serve", "threaded"]
 log = structlog.get_logger("ftwatch.daemon")
 
 # How long deliveries under way may take to end on SIGTERM or a reload (seconds).
-GRACE = 8.0
+GRACE = 6.0
 # A changed config counts once it has kept still for a look.
 LOOK_AT_FILE = 2.0
 PRUNE_EVERY = 3600.0

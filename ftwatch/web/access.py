@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ftwatch.config import WebConfig
 from ftwatch.store import StoreError
 from ftwatch.web.house import House
-from ftwatch.web.server import read_body
+from ftwatch.web.server import LARGEST_HEAD, read_body
 
 __all__ = ["Access", "Visitor", "csrf_token", "refusal", "visitor_of"]
 
@@ -114,6 +114,8 @@ class Access:
     async def _meet(self, request: Request) -> Response | None:
         """Lets a request in (None), or answers it at the door. Raises HTTPException."""
         path, method = request.url.path, request.method
+        if sum(len(name) + len(value) for name, value in request.scope["headers"]) > LARGEST_HEAD:
+            raise HTTPException(431, "the headers are too large", {"connection": "close"})
         if path in PROBES:
             return None
         config = self._house.config.web or WebConfig()

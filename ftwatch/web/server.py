@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["read_body", "serving"]
+__all__ = ["LARGEST_HEAD", "read_body", "serving"]
 
 LARGEST_HEAD = 16 * 1024
 LARGEST_BODY = 256 * 1024
@@ -47,6 +47,11 @@ class _Protocol(H11Protocol):
         if self.cycle is not before:
             self._stop_waiting()
         elif before is None or before.response_complete:
+            self._await_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and self.conn.trailing_data[0]:
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
