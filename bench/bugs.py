@@ -195,6 +195,33 @@ def _commit_without_transaction() -> None:
     Database.transaction = nothing  # type: ignore[method-assign,assignment]
 
 
+def _answered_first() -> None:
+    """A webhook is answered at once, and kept when the next one comes."""
+    from ftwatch.store import Receipt, Store
+
+    true, waiting = Store.receive, list[tuple[Receipt, float]]()
+
+    def later(self: Store, receipt: Receipt, now: float) -> bool:
+        waiting.append((receipt, now))
+        return true(self, *waiting.pop(0)) if len(waiting) > 1 else True
+
+    Store.receive = later  # type: ignore[method-assign]
+
+
+def _webhooks_forgotten() -> None:
+    """Each time that a webhook comes it is another event."""
+    from ftwatch.store.inbound import Inbound
+    from ftwatch.web import hooks
+
+    true = hooks.announce.relayed
+
+    def another(provider: str, kind: str, id: str, *args: Any, **more: Any) -> Any:
+        return true(provider, kind, uuid.uuid4().hex, *args, **more)
+
+    Inbound.take = lambda *_: True  # type: ignore[method-assign]
+    hooks.announce.relayed = another  # type: ignore[attr-defined]
+
+
 BUGS: dict[str, Bug] = {
     "told-before-sent": Bug("marked as told before it is sent", "simulate", ("lost",), _told_before_sent),
     "retried-in-memory": Bug("retries live in memory", "simulate", ("lost",), _retried_in_memory),
@@ -217,6 +244,10 @@ BUGS: dict[str, Bug] = {
     ),
     "synced-sometimes": Bug("acknowledged before it is durable", "powercut", ("unkept",), _synced_sometimes),
     "late-lines-told": Bug("a log's late lines are news", "logs", ("phantom",), _late_lines_told),
+    "answered-first": Bug("a webhook is answered before it is kept", "hooks", ("lost",), _answered_first),
+    "webhooks-forgotten": Bug(
+        "a webhook that is repeated is another one", "hooks", ("doubled",), _webhooks_forgotten
+    ),
     "no-ballast": Bug("no room kept for a full disk", "full", ("problems", "lost"), _no_ballast),
 }
 

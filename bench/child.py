@@ -3,7 +3,8 @@
     python bench/child.py [--bug NAME] [--die POINT --on N] ARGUMENTS OF FTWATCH...
 
 A point is a function and a side of it: `after ftwatch.store:Store.commit` dies by SIGKILL right after the
-N-th commit. `POINTS` names the ones that matter; ftwatch itself knows nothing of them.
+N-th commit. `POINTS` names the ones that matter, `HOOKS` those on the way of a webhook through the house;
+ftwatch itself knows nothing of them.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 
 from bugs import BUGS, plant
 
-__all__ = ["AT_THE_START", "POINTS"]
+__all__ = ["AT_THE_START", "HOOKS", "POINTS"]
 
 # Every place where what is in memory, in the database and in the world differ from one another.
 AT_THE_START = (
@@ -50,7 +51,18 @@ LATER = (
     "ftwatch.store.outbox:Outbox.put_breaker",
     "ftwatch.daemon:Daemon._reload",
 )
+IN_A_HOOK = (
+    "ftwatch.web.hooks:message_of",
+    "ftwatch.core.announce:relayed",
+    "ftwatch.store.inbound:Inbound.take",
+    "ftwatch.store:Store._record",
+    "ftwatch.store:Store.receive",
+    "ftwatch.web.hooks:_take",
+    "ftwatch.notifiers.webhook:Webhook.send",
+    "ftwatch.store:Store.settle",
+)
 POINTS = tuple(f"{side} {function}" for function in (*AT_THE_START, *LATER) for side in ("before", "after"))
+HOOKS = tuple(f"{side} {function}" for function in IN_A_HOOK for side in ("before", "after"))
 
 
 def mine(point: str, on: int) -> None:
@@ -91,7 +103,7 @@ def mine(point: str, on: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bug", choices=BUGS)
-    parser.add_argument("--die", choices=POINTS, metavar="POINT")
+    parser.add_argument("--die", choices=(*POINTS, *HOOKS), metavar="POINT")
     parser.add_argument("--on", type=int, default=1)
     given, rest = parser.parse_known_args()
     if given.bug:

@@ -51,7 +51,7 @@ CORPUS_TESTS = (
 # The headings under which the harnesses tell what went wrong, and the three columns that they are told in.
 LOST = ("lost", "unkept", "late", "damaged")
 PHANTOM = ("phantom", "disordered")
-TWO = ("two_bodies", "forged")
+TWO = ("two_bodies", "doubled", "forged")
 OTHER = ("problems", "wrong", "unreached", "exit_code")
 
 
@@ -124,6 +124,11 @@ def trials(share: float, seed: int) -> list[Trial]:
             "kill -9 at every named point",
             [python("crashes.py", "--repeats", some(20, 3), "--seed", seed)],
             lambda found: f"{found[0]['points']} points, {found[0]['deaths']:,} deaths",
+        ),
+        Trial(
+            "kill -9 while webhooks come in and go out",
+            [python("hooks.py", "--kills", some(500, 6), "--seed", seed)],
+            summed("kills", "webhooks"),
         ),
         Trial(
             "power cuts at any write",

@@ -31,7 +31,7 @@ from ftwatch.core.delivery import (
     shifted,
     trip,
 )
-from ftwatch.core.event import Event, Severity, decode, encode
+from ftwatch.core.event import Event, Severity, decode, encode, wire
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 from ftwatch.log import redacted
@@ -249,7 +249,8 @@ class Dispatcher:
         """The bytes that every try of a claim sends, stored before the first one where they are its own.
 
         A notifier that sends the wire form as it is gets the very bytes that were committed with the event,
-        which outlive any change of the encoder; nothing need be stored twice for that.
+        which outlive any change of the encoder; a relayed webhook's stand in the event itself. Nothing need
+        be stored twice for that.
         """
         bodies: list[bytes | None] = []
         new: list[tuple[Claim, bytes]] = []
@@ -262,7 +263,7 @@ class Dispatcher:
                     self._log.exception("freezing failed", event_id=event.id)
                 if body is not None and body == encode(event):
                     body = claim.event
-                elif body is not None:
+                elif body is not None and body != wire(event):
                     new.append((claim, body))
             bodies.append(body)
         if new:

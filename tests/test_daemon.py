@@ -257,7 +257,7 @@ def test_what_happened_while_it_was_dead_is_told(house: House, outside: Outside)
     outside.put("j1", "failed")
     house.start()
     until(lambda: outside.told()[-1] == "failed j1")
-    # Killed between a receiver's answer and its record, it tells again: under the same id, never in another order.
+    # Killed between a receiver's answer and its record, it tells again: the same, never in another order.
     assert list(dict.fromkeys(outside.told())) == ["created j1", "failed j1"]
 
 

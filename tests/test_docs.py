@@ -110,7 +110,14 @@ def test_every_key_of_the_config_is_written_about() -> None:
     for section in ("providers", "notifiers"):
         for block in full[section].values():
             keys |= block.keys()
-    for entry in (*full["routes"], *full["silences"], full["store"], full["client"], full["web"], full["log"]):
+    for entry in (
+        *full["routes"],
+        *full["silences"],
+        full["store"],
+        full["client"],
+        full["web"],
+        full["log"],
+    ):
         keys |= entry.keys()
     keys |= {"waits", "slow", "jitter", "throttle", "drain", "span", "fold"}
     keys |= {f"{rule}.{key}" for rule, block in full["rules"].items() for key in block}

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "simulate": (["simulate.py", "--days", "14"], (18, 8, 20, 14)),
     "logs": (["simulate.py", "--days", "40"], (9, 1, 21)),
     "powercut": (["powercut.py", "--cuts", "15"], (1, 2)),
+    "hooks": (["hooks.py", "--kills", "10"], (1, 2, 3)),
     "full": (["full.py", "--cycles", "1"], (1,)),
 }
 
@@ -39,7 +40,7 @@ BUGS = bugs()
 def test_every_point_to_die_at_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCH)
     child = import_module("child")
-    for point in child.AT_THE_START + child.LATER:
+    for point in child.AT_THE_START + child.LATER + child.IN_A_HOOK:
         module, _, path = point.partition(":")
         assert callable(attrgetter(path)(import_module(module))), point
 

@@ -32,6 +32,15 @@ def test_nothing_is_lost_however_often_it_is_killed() -> None:
     assert found["forged"] == 0
 
 
+@pytest.mark.timeout(300)
+def test_no_webhook_is_lost_or_doubled_however_often_it_is_killed() -> None:
+    found = run("hooks.py", "--kills", "8")
+    assert found["webhooks"] > 5
+    for wrong in ("lost", "phantom", "two_bodies", "doubled"):
+        assert found[wrong] == []
+    assert found["forged"] == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
 @pytest.mark.timeout(300)
 def test_a_full_disk_is_told_survived_and_left_again() -> None:

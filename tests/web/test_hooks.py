@@ -20,7 +20,9 @@ from tests.web.house import TOKEN, WHSEC, TestHouse, house
 
 NOW = 1_795_000_000.0
 OTHER = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-BODY = b'{"id": "evt_1", "type": "fine_tuning.job.succeeded", "created_at": 1794999999, "data": {"id": "ftjob-1"}}'
+BODY = (
+    b'{"id": "evt_1", "type": "fine_tuning.job.succeeded", "created_at": 17949999, "data": {"id": "ftjob-1"}}'
+)
 FOREIGN = b'{"id": "evt_2",  "type": "batch.completed", "created_at": 1794999990, "data": {"id": "batch_1"}}'
 
 CONFIG = f"""

@@ -1,4 +1,4 @@
-"""Who gets in: by a token, a session begun with it, a proxy that vouches, a listener only for this machine."""
+"""Who gets in: by a token, a session begun with it, a proxy that vouches, or being on this machine."""
 
 from pathlib import Path
 from typing import Any
