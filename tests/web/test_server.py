@@ -2,7 +2,6 @@
 
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -46,9 +45,8 @@ async def asked(made: TestHouse, *parts: bytes) -> bytes:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PATIENCE", 0.3)
-    yield
 
 
 POST = b"POST /hooks/oa HTTP/1.1\r\nHost: localhost\r\n"
