@@ -99,6 +99,11 @@ class Dispatcher:
         self._stopping = False
         self._rung = anyio.Event()
 
+    @property
+    def routing(self) -> Routing:
+        """Who gets what, with the silences that stand at this moment."""
+        return self._store.silences.over(self._routing)
+
     # --------------------------------------------------------------------------------------- the loop
 
     async def run(self, beat: Callable[[float], None]) -> None:
@@ -338,7 +343,7 @@ class Dispatcher:
 
     def _health(self, before: Breaker, after: Breaker, outcome: Outcome, now: float) -> Announcement | None:
         """What others are told about this notifier: nothing arrives any more, or it does again."""
-        name, routing = self.config.name, self._routing
+        name, routing = self.config.name, self.routing
         if after.fails_for(OUTAGE_AFTER, now) and after.told is None and not isinstance(outcome, Sent):
             since = span(now - (after.failing_since or now))
             note = f"nothing has arrived for {since}: {outcome.reason}"
@@ -368,7 +373,7 @@ class Dispatcher:
         new = settle(delivery, outcome, self.config.retry, now, self._clock.luck(), probe=claim.probe)
         said: Announcement | None = None
         if new.state is State.DEAD:
-            said = announce.dead(delivery, tried.event, new, self._routing, now)
+            said = announce.dead(delivery, tried.event, new, self.routing, now)
         facts = {"delivery": delivery.id, "type": tried.event.type, "took": round(tried.took, 3)}
         if isinstance(outcome, Sent):
             self._log.info("delivered", **facts)
@@ -389,7 +394,7 @@ class Dispatcher:
         """The receiver asked never to be called again: said once, and kept until somebody retries by hand."""
         name = self.config.name
         said = announce.about_notifier(
-            name, events.DISABLED, Severity.ERROR, reason, self._routing, now, link=f"{name}:{now}"
+            name, events.DISABLED, Severity.ERROR, reason, self.routing, now, link=f"{name}:{now}"
         )
 
         def commit() -> None:

@@ -205,6 +205,7 @@ def test_a_reload_takes_the_new_config_and_loses_nothing(house: House, outside: 
 def test_a_bad_reload_keeps_the_old_config_and_is_told_once(house: House, outside: Outside) -> None:
     house.started()
     good = house.path.read_text()
+    id = add_silence(house, "type=ftwatch.config.rejected")
     house.path.write_text(good + "oops: 1\n")
     with pytest.raises(control.Refused, match=r"ftwatch\.yaml:7:1: error: "):
         control.ask(house.socket, "reload")
@@ -213,9 +214,97 @@ def test_a_bad_reload_keeps_the_old_config_and_is_told_once(house: House, outsid
     outside.put("j1", "queued")
     until(lambda: outside.told() == ["created j1"])
     assert len(house.events("ftwatch.config.rejected")) == 1
+    store = Store(house.folder / "ftwatch.db", mode="read")
+    ((_, rejected),) = store.history.events(type="ftwatch.config.rejected")
+    assert store.history.verdicts(rejected.id)[0][1].startswith("silenced by")
+    assert id in store.history.verdicts(rejected.id)[0][1]
+    store.close()
     house.path.write_text(good)
     control.ask(house.socket, "reload")
     assert len(house.events("ftwatch.config.accepted")) == 1
+
+
+def add_silence(house: House, *matchers: str, **more: Any) -> str:
+    """Asks the daemon for a silence; returns its id."""
+    made = control.ask(house.socket, "silence.add", matchers=matchers, author="anna", **more)["silence"]
+    assert made["stands"]
+    return str(made["id"])
+
+
+def test_a_silence_mutes_the_next_event_and_once_it_is_over_the_next_one_is_told(
+    house: House, outside: Outside
+) -> None:
+    daemon = house.started()
+    outside.put("j1", "queued")
+    until(lambda: outside.told() == ["created j1"])
+    id = add_silence(house, 'provider="sim"', 'id="j1"', comment="planned")
+    outside.put("j1", "running")
+    until(lambda: house.events("fine_tuning.job.running"))
+    # Neither a reload nor a death takes it away, and what it mutes stays untold.
+    house.write(more="rules: {stuck: false}\n")
+    control.ask(house.socket, "reload")
+    until(lambda: control.ask(house.socket, "ping")["generation"] == 2)
+    daemon.kill()
+    daemon.wait()
+    house.start()
+    outside.put("j1", "paused")
+    until(lambda: house.events("fine_tuning.job.paused"))
+    (row,) = control.ask(house.socket, "silence.list")["silences"]
+    assert (row["id"], row["author"], row["jobs"]) == (id, "anna", 1)
+    assert control.ask(house.socket, "silence.expire", ids=[id])["ids"] == [id]
+    outside.put("j1", "failed")
+    until(lambda: outside.told()[-1] == "failed j1")
+    assert list(dict.fromkeys(outside.told())) == ["created j1", "failed j1"]
+    store = Store(house.folder / "ftwatch.db", mode="read")
+    reasons = {event.type: store.history.verdicts(event.id) for _, event in store.history.events()}
+    store.close()
+    muted = [("hook", f"silenced by planned ({id}, by anna)")]
+    assert reasons["fine_tuning.job.running"] == reasons["fine_tuning.job.paused"] == muted
+    assert reasons["fine_tuning.job.failed"] == []
+
+
+def test_a_silence_until_the_end_is_over_with_the_job(house: House, outside: Outside) -> None:
+    house.started()
+    outside.put("j1", "queued")
+    until(lambda: outside.told() == ["created j1"])
+    add_silence(house, 'provider="sim"', 'id="j1"', until_end=True)
+    outside.put("j1", "running")
+    until(lambda: house.events("fine_tuning.job.running"))
+    outside.put("j1", "failed")
+    until(lambda: outside.told() == ["created j1", "failed j1"])
+    assert control.ask(house.socket, "silence.list")["silences"] == []
+    with pytest.raises(control.Refused, match="sim/j1 is over"):
+        add_silence(house, 'provider="sim"', 'id="j1"', until_end=True)
+
+
+def test_what_is_acknowledged_is_remembered_until_the_job_moves_on(house: House, outside: Outside) -> None:
+    house.started()
+    outside.put("j1", "paused")
+    until(lambda: outside.told() == ["created j1", "paused j1"])
+    about = {"provider": "sim", "job": "j1", "author": "anna"}
+    assert control.ask(house.socket, "ack", **about)["of"] == ["paused"]
+    outside.put("j1", "running")
+    until(lambda: outside.told()[-1] == "running j1")
+    assert control.ask(house.socket, "ack", **about) == {"ack": None, "of": []}
+    with pytest.raises(control.Refused, match="no job is called sim/j2"):
+        control.ask(house.socket, "ack", **{**about, "job": "j2"})
+
+
+def test_nonsense_is_no_silence(house: House) -> None:
+    house.started()
+    until(house.socket.exists)
+    for asked, sentence in (
+        ({"matchers": ["labls.team=x"]}, "matcher 1: nothing has a key"),
+        ({"matchers": ["provider=smi"]}, "did you mean 'sim'"),
+        ({"matchers": []}, "say what should be silent"),
+        ({"matchers": 5}, "does not know this request"),
+        ({"matchers": ["name=x"], "until": "soon"}, "does not know this request"),
+        ({"matchers": ["name=x"], "until": 1}, "past already"),
+        ({"matchers": ["name=x"], "for": 1}, "does not know this request"),
+    ):
+        with pytest.raises(control.Refused, match=sentence):
+            control.ask(house.socket, "silence.add", author="anna", **asked)
+    assert control.ask(house.socket, "silence.list", expired=True)["silences"] == []
 
 
 def test_systemd_hears_of_it(house: House) -> None:

@@ -14,7 +14,7 @@ from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
-from ftwatch.core.route import Recipient, Routing
+from ftwatch.core.route import Recipient, Routing, Silence, parse_match
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import Memory, Result
 from ftwatch.store import Batch, Store, inline
@@ -189,6 +189,23 @@ async def test_a_rejected_head_lets_the_others_pass_after_two_minutes(store: Sto
     assert "a running" not in toy.told
     await bench.round(after=61)
     assert toy.told[-2:] == ["a running", "a succeeded"]
+
+
+async def test_what_somebody_silenced_counts_for_dead_letters_too(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Rejected("HTTP 400: no", final=True)
+    bench = Bench(store, clock, toy)
+    made = Silence(match=parse_match("type=ftwatch.delivery.*"), comment="known", author="anna", id="sil_1")
+    bench.happen("a", Status.QUEUED)
+    store.silences.add(made, clock.now())
+    await bench.round()
+    store.silences.expire([made.id], clock.now())
+    bench.happen("b", Status.QUEUED)
+    await bench.round()
+    first, second = [event.id for _, event in store.history.events(type="ftwatch.delivery.dead")]
+    assert ("boss", "silenced by known (sil_1, by anna)") in store.history.verdicts(first)
+    assert [d.notifier for d in store.history.deliveries(event=first)] == []
+    assert [d.notifier for d in store.history.deliveries(event=second)] == ["boss"]
 
 
 async def test_a_dead_letter_is_kept_and_told_elsewhere(store: Store, clock: Any) -> None:

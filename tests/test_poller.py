@@ -7,10 +7,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from ftwatch.core.announce import Announcement, ProviderState
 from ftwatch.core.job import Status
-from ftwatch.core.route import parse_match
+from ftwatch.core.route import Silence, parse_match
 from ftwatch.plugins import Page, ProviderError
-from ftwatch.store import Full, Store
+from ftwatch.store import Batch, Full, Store
 from tests.accounts import Account, Watch
 
 
@@ -109,6 +110,48 @@ async def test_a_job_that_vanishes_is_asked_for_and_then_gone(store: Store, cloc
     assert await watch.round(40) == ["job.gone j1"]
     account.put("j1", Status.FAILED)
     assert await watch.round(2000) == ["job.returned j1", "job.failed j1"]
+
+
+async def test_what_somebody_silences_is_silent_from_the_next_event_on(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.QUEUED)
+    await watch.round(150)
+    made = Silence(match=parse_match('provider="p"'), author="anna", id="sil_1")
+    store.silences.add(made, clock.now())
+    account.put("j1", Status.RUNNING)
+    await watch.round(40)
+    account.failing = ProviderError("HTTP 401: wrong key", denied=True)
+    await watch.round(40)
+    store.silences.expire([made.id], clock.now())
+    account.failing = None
+    await watch.round(400)
+    account.put("j1", Status.FAILED)
+    await watch.round(150)
+    told = {event.type: bool(store.history.deliveries(event=event.id)) for _, event in store.history.events()}
+    assert told == {
+        "ftwatch.provider.watching": True,
+        "fine_tuning.job.created": True,
+        "fine_tuning.job.running": False,
+        "ftwatch.provider.degraded": False,
+        "ftwatch.provider.recovered": True,
+        "fine_tuning.job.failed": True,
+    }
+
+
+async def test_a_renamed_account_takes_what_was_silenced_along(store: Store, clock: Any) -> None:
+    state = ProviderState(name="old", baseline_at=clock.now())
+    store.commit(Batch(announcements=[Announcement(state=state)]), clock.now())
+    made = Silence(match=parse_match('provider="old"'), author="anna", id="sil_1")
+    store.silences.add(made, clock.now())
+    account = Account()
+    account.put("j1", Status.FAILED)
+    assert "job.failed j1" in await Watch(store, clock, account, was="old", baseline="all").round()
+    (failed,) = [event.id for _, event in store.history.events(type="fine_tuning.job.failed")]
+    assert [reason for _, reason in store.history.verdicts(failed)] == [
+        'silenced by provider="p" (sil_1, by anna)'
+    ]
 
 
 async def test_when_most_jobs_vanish_together_the_account_is_in_doubt_not_the_jobs(

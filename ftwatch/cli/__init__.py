@@ -46,6 +46,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("notify", "Show what a notifier would send."),
     "route": ("check", "Who gets which events, and why."),
     "outbox": ("outbox", "Deliveries that wait or died: list, retry, drop."),
+    "silence": ("silence", "Let nobody hear of something for a while: add, list, expire."),
+    "ack": ("silence", "Say that you know of what is open about a job."),
     "why": ("why", "Why somebody was told, or not; every try."),
     "replay": ("outbox", "Send a notifier again what it was sent."),
     "forget": ("forget", "Remove what is kept of a job or a provider."),
@@ -57,7 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 # Promised, and not built yet.
-LATER = frozenset({"silence", "ack", "backtest", "service"})
+LATER = frozenset({"backtest", "service"})
 
 
 class _Lazy(click.Group):

@@ -1,6 +1,7 @@
 """check, schema, route: is the config right, and who gets what under it?"""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -125,10 +126,26 @@ def _who(loaded: Any, who: list[Any]) -> None:
     ]
     if people:
         click.echo(f"\n{', '.join(people)}: also told how what they heard of has ended (closure)")
-    for silence in loaded.routing.silences:
+    for silence in _silences(loaded):
+        by = f" by {plain(silence.author)}" if silence.author else ""
         until = f" until {local(silence.until)}" if silence.until else ""
+        until = " until its end" if silence.until_end else until
         comment = f" ({plain(silence.comment)})" if silence.comment else ""
-        click.echo(f"silenced{until}: {plain(silence.match)}{comment}")
+        click.echo(f"silenced{by}{until}: {plain(silence.match)}{comment}")
+
+
+def _silences(loaded: Any) -> tuple[Any, ...]:
+    """The config's silences, and those that stand in the database, where there is one."""
+    from ftwatch.store import Store, StoreError
+
+    asked: list[Any] = []
+    with suppress(StoreError):
+        store = Store(loaded.store.path, mode="read")
+        try:
+            asked += (kept.silence for kept in store.silences.all() if kept.stands(time.time()))
+        finally:
+            store.close()
+    return (*loaded.routing.silences, *asked)
 
 
 _GROUPS = {
@@ -180,7 +197,7 @@ def show(config: str | None, output: str) -> int:
     who = reach(loaded.routing)
     routes = loaded.routing.routes
     if output == "json":
-        as_json({"routes": routes, "silences": loaded.routing.silences, "reach": who})
+        as_json({"routes": routes, "silences": _silences(loaded), "reach": who})
         return Exit.OK
     for problem in loaded.warnings:
         click.echo(plain(problem), err=True)
@@ -200,11 +217,13 @@ def show(config: str | None, output: str) -> int:
 @format_option
 @click.pass_obj
 def test(config: str | None, pairs: tuple[str, ...], expect: tuple[str, ...], output: str) -> int:
-    """Say who would get an event, and why the others would not.
+    """Say who would get an event now, and why the others would not.
 
     KEY=VALUE are the keys of `match`: type=fine_tuning.job.failed labels.team=search. Exits with 3 where
     nobody would get it.
     """
+    from msgspec.structs import replace
+
     from ftwatch.cli.reach import make_event
     from ftwatch.config import find, load
     from ftwatch.core.route import route as decide
@@ -218,7 +237,7 @@ def test(config: str | None, pairs: tuple[str, ...], expect: tuple[str, ...], ou
     unknown = [name for name in expect if name not in loaded.notifiers]
     if unknown:
         raise click.UsageError(f"no notifier is called {plain(unknown[0])!r}")
-    routed = decide(event, loaded.routing, time.time())
+    routed = decide(event, replace(loaded.routing, silences=_silences(loaded)), time.time())
     gets = dict(routed.selected)
     whys = gets | {verdict.notifier: verdict.reason for verdict in routed.verdicts}
     if output == "json":

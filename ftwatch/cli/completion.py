@@ -3,12 +3,13 @@
 Completing never fails and never says a word: where nothing can be known, nothing is offered.
 """
 
+import time
 from contextlib import suppress
 
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["completion", "job_names", "notifier_names"]
+__all__ = ["completion", "job_names", "notifier_names", "silence_ids"]
 
 
 def _config(context: click.Context) -> str | None:
@@ -39,7 +40,7 @@ def job_names(context: click.Context, parameter: click.Parameter, incomplete: st
         finally:
             store.close()
     return [
-        CompletionItem(name, help="".join(c if c.isprintable() else " " for c in note))
+        CompletionItem(name, help=_shown(note))
         for name, note in offered.items()
         if name.startswith(incomplete) and name.isprintable()
     ]
@@ -52,6 +53,29 @@ def notifier_names(context: click.Context, parameter: click.Parameter, incomplet
     with suppress(ConfigError, OSError):
         return [name for name in load(find(_config(context))).notifiers if name.startswith(incomplete)]
     return []
+
+
+def silence_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids of silences that stand, but those of the config, which end in the config."""
+    from ftwatch.config import ConfigError, find, load
+    from ftwatch.store import Store, StoreError
+
+    with suppress(ConfigError, StoreError, OSError):
+        store = Store(load(find(_config(context))).store.path, mode="read")
+        try:
+            standing = [kept.silence for kept in store.silences.all() if kept.stands(time.time())]
+        finally:
+            store.close()
+        return [
+            CompletionItem(silence.id, help=_shown(silence.comment or str(silence.match)))
+            for silence in standing
+            if silence.id.startswith(incomplete)
+        ]
+    return []
+
+
+def _shown(note: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in note)
 
 
 @click.command()

@@ -144,6 +144,8 @@ def show(config: str | None, job: str, output: str) -> int:
                 {
                     "job": row.known.snapshot,
                     "gone": row.known.gone,
+                    "ack": row.known.ack,
+                    "acks": store.acks.of(key),
                     "summary": _summary(row, store),
                     "metrics": row.known.metrics,
                     "series": [{"step": step, **found} for step, found in store.journals.series(key)],
@@ -199,6 +201,7 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
         "labels": ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items())),
         "url": job.url,
         "alerts": ", ".join(row.known.alerts),
+        "acknowledged": _acknowledged(row.known.ack),
     }
     for label, value in facts.items():
         if value:
@@ -220,6 +223,16 @@ def _show(row: Any, history: list[Any], store: Any) -> None:
                 click.echo(f"        {local(one.at)}  {one.outcome} after {one.took:.1f} s{reason}")
         for notifier, reason in store.history.verdicts(event.id):
             click.echo(f"    · {notifier}: not told, {plain(reason)}")
+
+
+def _acknowledged(ack: Any) -> str | None:
+    """What somebody knows of, who, since when, and what they say to it."""
+    from ftwatch.core.ack import matters
+
+    if ack is None:
+        return None
+    said = f": {ack.comment}" if ack.comment else ""
+    return f"{', '.join(matters(ack))}, by {ack.author}, {local(ack.at)}{said}"
 
 
 def _saved(found: list[Any]) -> str | None:

@@ -171,6 +171,12 @@ class Event(Struct, frozen=True, kw_only=True):
         return self.data.status or None if self.data.status != self.data.previous_status else None
 
     @property
+    def is_over(self) -> bool:
+        """Whether this event finds its job over: it has ended, or is gone."""
+        status = self.data.status or None
+        return self.type == GONE or (status is not None and status.is_terminal)
+
+    @property
     def changes(self) -> tuple[Change, ...]:
         """The changed fields, if any."""
         return self.data.changes or ()

@@ -11,7 +11,10 @@ from ftwatch.core.route import Match, Routing
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import MINUTE
 
-__all__ = ["Assignment", "Decision", "Known", "Look", "Policy", "Refusal"]
+__all__ = ["STAGE", "Ack", "Assignment", "Decision", "Known", "Look", "Policy", "Refusal"]
+
+# Between an alert's subject and its stage, where it is remembered which one fires.
+STAGE = "\n"
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -35,14 +38,29 @@ class Look(Struct, frozen=True, kw_only=True):
     heard_at: float | None = None
 
 
+class Ack(Struct, frozen=True, kw_only=True):
+    """Somebody, `author`, knows of what was open about a job at `at` (Unix seconds).
+
+    That is its `state` (a status, or `gone`; None: there was nothing to worry about), and the `alerts` that
+    fired, by rule, each with its subject.
+    """
+
+    author: str
+    at: float
+    comment: str = ""
+    state: str | None = None
+    alerts: dict[str, str] = field(default_factory=dict)
+
+
 class Known(Struct, frozen=True, kw_only=True):
     """What is remembered of a job between looks. `snapshot` is the last one that was told.
 
     `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
     news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
-    each with its subject and who was told, `told` the people who know of the job's open state. `forgotten`:
-    somebody wanted nothing to be kept of this job; it is known only so as not to be taken for a new one.
-    `heard_at`: when a job that tells of itself last did.
+    each with its subject (and, after STAGE, its stage) and who was told, `told` the people who know of the
+    job's open state, `ack` who has acknowledged that. `forgotten`: somebody wanted nothing to be kept of this
+    job; it is known only so as not to be taken for a new one. `heard_at`: when a job that tells of itself
+    last did.
 
     Of its log: `logged`: it was read once; `arrival` is the line by which the job came to be what it is, if
     that is known, `unproved` are the states that were told before the log had them; `states` are the lines
@@ -64,6 +82,7 @@ class Known(Struct, frozen=True, kw_only=True):
     held_at: float | None = None
     alerts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+    ack: Ack | None = None
     wake_at: float | None = None
     fingerprint: bytes | None = None
     logged: bool = False

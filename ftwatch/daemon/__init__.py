@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec import to_builtins
 
-from ftwatch import __version__, control, systemd
+from ftwatch import __version__, control, silencing, systemd
 from ftwatch import log as logs
 from ftwatch.assembly import load_whole, make_client, make_loops, open_store
 from ftwatch.config import Config, ConfigError
@@ -200,7 +201,8 @@ class Daemon:
     ) -> tuple[str, ...]:
         """Tells people about ourselves; returns who is told. Raises StoreError."""
         now = time.time()
-        said = announce.about_ourselves(what, kind, severity, note, self.config.routing, now, also)
+        routing = self.store.silences.over(self.config.routing)
+        said = announce.about_ourselves(what, kind, severity, note, routing, now, also)
         await self.work(self.store.commit, Batch(announcements=[said]), now)
         self.ring()
         return tuple(owed.notifier for owed in said.deliveries)
@@ -288,6 +290,7 @@ class Daemon:
             "outbox.drop": self._drop,
             "replay": self._replay,
             "forget": self._forget,
+            **{name: self._silencing(name, act) for name, act in silencing.OPERATIONS.items()},
         }
 
     async def _ping(self) -> dict[str, Any]:
@@ -335,7 +338,7 @@ class Daemon:
                 events.ENABLED,
                 Severity.NOTICE,
                 "switched on again by hand",
-                self.config.routing,
+                self.store.silences.over(self.config.routing),
                 now,
                 link=f"{name}:{now}",
             )
@@ -356,6 +359,20 @@ class Daemon:
             raise control.Refused(f"{provider} is being watched: take it out of the config first")
         gone = await self.work(self.store.forget, provider, job)
         return {"gone": to_builtins(gone)}
+
+    def _silencing(self, name: str, act: silencing.Operation) -> control.Operation:
+        async def operation(**asked: Any) -> dict[str, Any]:
+            now = time.time()
+            try:
+                if name in silencing.LOOKING:
+                    return await self.read(lambda store: act(self.config, store, now, **asked))
+                done = await self.work(partial(act, self.config, self.store, now, **asked))
+            except ValueError as error:
+                raise control.Refused(str(error)) from None
+            log.info(name, **{key: asked[key] for key in ("author", "job", "ids") if key in asked})
+            return done
+
+        return operation
 
     async def _switched_off(self) -> set[str]:
         found = await self.work(self.store.history.notifiers)

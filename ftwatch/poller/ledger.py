@@ -50,7 +50,7 @@ class Ledger:
         self.config = config
         self.store = store
         self.run = run
-        self.routing = routing
+        self._routing = routing
         self.active: dict[str, Known] = {}
         self.is_open = False
         self.has_moved = False
@@ -62,6 +62,11 @@ class Ledger:
         self._bell = bell
         self._log = log.bind(provider=config.name)
 
+    @property
+    def routing(self) -> Routing:
+        """Who gets what, with the silences that stand at this moment."""
+        return self.store.silences.over(self._routing)
+
     async def open(self) -> int:
         """Reads what was known before this process began; returns the highest order number of any look.
 
@@ -69,7 +74,7 @@ class Ledger:
         """
         name, jobs = self.config.name, self.store.jobs
         if self.config.was:
-            await self.run(jobs.rename, self.config.was, name)
+            await self.run(self.store.rename, self.config.was, name)
         state = await self.run(jobs.provider, name)
         scope = digest(repr(self.config.watch), self.config.since)
         if state.scope != scope:

@@ -17,6 +17,7 @@ from ftwatch.core.event import Event, encode, is_late, is_mere_progress
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Assignment, Decision, Refusal
 from ftwatch.core.signature import message_id
+from ftwatch.store.acks import Acks
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
 from ftwatch.store.history import History
 from ftwatch.store.inbound import Inbound
@@ -25,6 +26,7 @@ from ftwatch.store.journal import Journals
 from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
+from ftwatch.store.silences import Kept, Silences
 from ftwatch.store.sqlite import Database
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Database",
     "Forgotten",
     "Full",
+    "Kept",
     "Locked",
     "Receipt",
     "Room",
@@ -88,7 +91,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
 class Store:
     """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions.
 
-    `inbound` keeps what came in by webhook.
+    `inbound` keeps what came in by webhook, `silences` and `acks` what people asked for.
     """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
@@ -99,11 +102,14 @@ class Store:
         self.outbox = Outbox(self.db)
         self.history = History(self.db)
         self.inbound = Inbound(self.db)
+        self.silences = Silences(self.db)
+        self.acks = Acks(self.db)
         self.room = Room(path)
         self.is_full = False
         if mode == "write":
             self.room.keep()
             self.outbox.release()
+            self.silences.refresh()
 
     def close(self) -> None:
         """Closes the database and gives up its lock."""
@@ -154,9 +160,11 @@ class Store:
         """Writes jobs, provider states, events, deliveries and verdicts in one transaction.
 
         Returns the jobs whose decision was made about an older version than the stored one: nothing of
-        these was written, they must be read and decided again.
+        these was written, they must be read and decided again. A silence that was to end with a job that is
+        over now is taken away.
         """
         lost: set[JobKey] = set()
+        ended = False
         with self.db.transaction():
             for decision in batch.decisions:
                 known = decision.known
@@ -168,9 +176,13 @@ class Store:
                 if not decision.journal.is_empty:
                     self.journals.add(known.snapshot.key, known.attempt, decision.journal, now)
                 self._record(decision.events, decision.deliveries, decision.verdicts, now)
+                if any(event.is_over for event in decision.events):
+                    ended = self.silences.end(known.snapshot.key, now) or ended
             for announcement in batch.announcements:
                 if announcement.state is None or self.jobs.swap_provider(announcement.state):
                     self._tell(announcement, now)
+        if ended:
+            self.silences.refresh()
         return lost
 
     def receive(self, receipt: Receipt, now: float) -> bool:
@@ -257,6 +269,12 @@ class Store:
             [(v.event_id, v.notifier, v.reason) for v in verdicts if v.event_id in lanes],
         )
 
+    def rename(self, old: str, new: str) -> bool:
+        """Gives a renamed provider what is known of it; False when there is nothing of the old name."""
+        done = self.jobs.rename(old, new)
+        self.silences.refresh()
+        return done
+
     def forget(self, provider: str, job: str | None = None) -> Forgotten:
         """Removes what is known of one job, or of a provider and all of its jobs, and overwrites it."""
         self.db.rows("PRAGMA secure_delete = ON")
@@ -269,6 +287,7 @@ class Store:
             self.db.rows("PRAGMA secure_delete = OFF")
             # The log beside the file still holds the pages as they were.
             self.db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.silences.refresh()
 
     def prune(self, now: float, retention: float) -> int:
         """Forgets what is older than `retention` seconds and owed to nobody; dead letters stay.
@@ -278,6 +297,8 @@ class Store:
         with self.db.transaction():
             self.journals.prune(now - retention)
             self.inbound.prune(now, retention)
+            self.silences.prune(now, now - retention)
+            self.acks.prune(now - retention)
             gone = self.db.execute(
                 "DELETE FROM events WHERE (recorded_at < ? OR (volatile AND recorded_at < ?))"
                 " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id"
@@ -298,4 +319,5 @@ class Store:
                     "DELETE FROM verdicts WHERE NOT EXISTS"
                     " (SELECT 1 FROM events e WHERE e.id = verdicts.event_id)"
                 )
+        self.silences.refresh()
         return gone

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Known
+from ftwatch.store.acks import rename_acks
 from ftwatch.store.inbound import rename_inbound
 from ftwatch.store.journal import rename_journal
+from ftwatch.store.silences import rename_silences
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Jobs"]
@@ -181,6 +183,8 @@ class Jobs:
                 )
             rename_journal(self._db, old, new)
             rename_inbound(self._db, old, new)
+            rename_acks(self._db, old, new)
+            rename_silences(self._db, old, new)
             self._db.execute("UPDATE events SET provider = ? WHERE provider = ?", new, old)
             for table in ("deliveries", "memory"):
                 self._db.execute(

@@ -12,8 +12,10 @@ from ftwatch.core.delivery import REPLAYED
 from ftwatch.core.event import decode
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.known import Known
+from ftwatch.store.acks import forget_acks
 from ftwatch.store.inbound import forget_inbound
 from ftwatch.store.journal import forget_journal
+from ftwatch.store.silences import forget_silences
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Forgotten", "forget_job", "forget_provider"]
@@ -54,6 +56,7 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
         held_at=None,
         alerts={},
         told=(),
+        ack=None,
         wake_at=None,
         states=(),
         arrival=None,
@@ -67,6 +70,8 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
     _forget_lane(db, str(key))
     forget_journal(db, "provider = ? AND job = ?", *key)
     forget_inbound(db, *key)
+    forget_acks(db, "provider = ? AND job = ?", *key)
+    forget_silences(db, *key)
     db.execute(
         "UPDATE jobs SET name = NULL, active = 0, ignored = 1, wake_at = NULL, known = ?,"
         " version = version + 1 WHERE provider = ? AND id = ?",
@@ -86,6 +91,8 @@ def forget_provider(db: Database, name: str) -> Forgotten:
     _forget_deaths(db, titles)
     forget_journal(db, "provider = ?", name)
     forget_inbound(db, name)
+    forget_acks(db, "provider = ?", name)
+    forget_silences(db, name)
     jobs = db.execute("DELETE FROM jobs WHERE provider = ?", name)
     db.execute("DELETE FROM providers WHERE name = ?", name)
     return replace(gone, jobs=jobs)

@@ -253,6 +253,10 @@ def _explained(error: sqlite3.Error, path: Path) -> StoreError:
             return Damaged(
                 f"the disk under {path} failed ({error.sqlite_errorname}): look at the kernel's log"
             )
+    if str(error).startswith(("no such table", "no such column")):
+        return StoreError(
+            f"{path} is as an older ftwatch left it ({error}): start `ftwatch run` of this one first"
+        )
     if str(error).startswith("Could not decode"):
         return damaged(path, "there is text in it that is none")
     return StoreError(f"{path}: {error}")

@@ -94,7 +94,7 @@ async def _take(
             hook.type,
             hook.about,
             body.decode(),
-            house.config.routing,
+            house.store.silences.over(house.config.routing),
             now,
             created_at=hook.created_at,
         )

@@ -87,6 +87,32 @@ def test_a_day_with_the_daemon(daemon: Any, world: Any, service: Any, tool: Any)
     assert tool("reload").code == Exit.OK
 
 
+def test_what_is_silenced_beside_a_living_daemon(daemon: Any, world: Any, service: Any, tool: Any) -> None:
+    until(lambda: "not running" not in tool("status").out)
+    made = tool(
+        "silence", "add", "--job", "ftjob-a", "--for", "1h", "--comment", "planned", "--author", "anna"
+    )
+    assert made.code == Exit.OK, made.err
+    id = made.out.partition(":")[0]
+    assert [one["jobs"] for one in tool("silence", "list", "-o", "json").json] == [1]
+    service.put("ftjob-a", "paused", user_provided_suffix="bot")
+    until(lambda: "job.paused" in tool("why", "ftjob-a").out)
+    assert f"slack: not told: silenced by planned ({id}, by anna)" in tool("why", "ftjob-a").out
+    for args in (["add", "--job", "ftjob-a", "--until", "2020-01-01"], ["add", "provider=smi"]):
+        assert tool("silence", *args).code == Exit.USAGE
+    assert tool("ack", "ftjob-a", "--comment", "on it", "--author", "anna").out == (
+        "sim/ftjob-a: acknowledged: paused\n"
+    )
+    assert ": on it" in tool("show", "ftjob-a").out
+    assert tool("silence", "expire", "--all").out == f"{id}: taken away\n"
+    assert tool("silence", "expire", "--all").code == Exit.NOTHING
+    service.put("ftjob-a", "failed", user_provided_suffix="bot")
+    until(lambda: "job.failed" in tool("why", "ftjob-a").out)
+    last = tool("why", "ftjob-a", "-o", "json").json[-1]
+    assert [told["notifier"] for told in last["told"]] == ["slack"]
+    assert "acknowledged" not in tool("show", "ftjob-a").out
+
+
 def test_without_a_daemon_it_says_how_to_start_one(world: Any, tool: Any) -> None:
     said = tool("reload")
     assert said.code == Exit.UNREACHABLE

@@ -351,6 +351,62 @@ def test_a_silence_wins_over_closure() -> None:
     assert history.decisions[-1].verdicts[0].reason == "silenced by known"
 
 
+def until_end(**match: str) -> Silence:
+    """A silence that ends with the job of this module's snapshots, and with none of another."""
+    asked = parse_match({"provider": "p", "id": "ftjob-1", **match})
+    return Silence(match=asked, until_end=True, author="anna", id="sil_1")
+
+
+def told_of(history: History) -> list[list[str]]:
+    """The types of the events that slack was told of, decision by decision."""
+    return [
+        [
+            event.type.removeprefix("fine_tuning.")
+            for event in decision.events
+            if any((owed.event_id, owed.notifier) == (event.id, "slack") for owed in decision.deliveries)
+        ]
+        for decision in history.decisions
+    ]
+
+
+@pytest.mark.parametrize("end", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
+def test_a_silence_until_the_end_mutes_all_before_it_and_tells_the_end(end: Status) -> None:
+    history = History(Policy(routing=replace(EVERYBODY, silences=(until_end(),)), rules=(Stuck(paused=60),)))
+    for status in (Status.RUNNING, Status.PAUSED):
+        history.look(status)
+    history.wait(60)
+    # The run before the end is rebuilt in the same decision as the end, and is not the end.
+    history.look(snapshot(end, started_at=int(NOW)))
+    types = [event.type.removeprefix("fine_tuning.") for event in history.decisions[-1].events]
+    assert types == [f"job.{end}", "alert.stuck.resolved"]
+    assert told_of(history) == [[], [], [], types]
+    assert (
+        history.decisions[0].verdicts[0].reason == 'silenced by provider="p", id="ftjob-1" (sil_1, by anna)'
+    )
+
+
+def test_what_is_rebuilt_before_the_end_is_not_the_end() -> None:
+    history = History(Policy(routing=replace(EVERYBODY, silences=(until_end(),))))
+    history.look(Status.QUEUED)
+    assert history.look(snapshot(Status.FAILED, started_at=int(NOW))) == ["job.running", "job.failed"]
+    assert told_of(history) == [[], ["job.failed"]]
+
+
+def test_a_job_that_is_gone_is_over_too() -> None:
+    history = History(Policy(routing=replace(EVERYBODY, silences=(until_end(),))))
+    history.look(Status.RUNNING)
+    history.look(None)
+    assert history.look(None, after=61) == ["job.gone"]
+    assert told_of(history) == [[], [], ["job.gone"]]
+
+
+def test_a_silence_until_the_end_of_another_job_mutes_nothing() -> None:
+    other = Silence(match=parse_match({"provider": "p", "id": "ftjob-2"}), until_end=True)
+    history = History(Policy(routing=replace(EVERYBODY, silences=(other,))))
+    history.look(Status.RUNNING)
+    assert told_of(history) == [["job.created"]]
+
+
 def test_only_watched_jobs_count_and_one_that_leaves_is_not_gone() -> None:
     history = History(Policy(routing=EVERYBODY, watch=parse_match({"model": "gpt-*"})))
     assert history.look(snapshot(model="llama")) == []
@@ -400,6 +456,41 @@ def test_whatever_comes_the_sequence_has_no_gap_and_no_id_comes_twice(taken: lis
             answers = [d.notifier for d in decision.deliveries if d.event_id == event.id]
             answers += [v.notifier for v in decision.verdicts if v.event_id == event.id]
             assert sorted(answers) == ["pipeline", "slack"]
+
+
+def live(taken: list[Any], *silences: Silence) -> History:
+    """A history of these looks (None: a 404; a number: so many seconds of none) under these silences."""
+    quiet = replace(EVERYBODY, silences=silences)
+    history = History(Policy(routing=quiet, rules=(Stuck(queued=100, paused=100),)))
+    for step in taken:
+        if isinstance(step, float):
+            history.wait(step)
+        else:
+            history.look(step, after=70)
+    return history
+
+
+@given(st.lists(steps, max_size=10))
+def test_a_silence_changes_who_is_told_and_never_what_happened(taken: list[Any]) -> None:
+    loud = live(taken)
+    for silence in (
+        until_end(),
+        until_end(type="fine_tuning.alert.*"),
+        Silence(match=parse_match({"id": "*"})),
+    ):
+        muted = live(taken, silence)
+        for one, other in zip(loud.decisions, muted.decisions, strict=True):
+            assert one.events == other.events
+            assert set(other.deliveries) <= set(one.deliveries)
+        if muted.known is not None and loud.known is not None:
+            assert replace(muted.known, told=(), alerts={}) == replace(loud.known, told=(), alerts={})
+            assert muted.known.alerts.keys() == loud.known.alerts.keys()
+
+
+@given(st.lists(steps, max_size=10))
+def test_a_silence_that_is_over_leaves_every_decision_as_it_was(taken: list[Any]) -> None:
+    over = Silence(match=parse_match({"id": "*"}), until=NOW, author="anna", id="sil_1")
+    assert live(taken, over).decisions == live(taken).decisions
 
 
 @given(st.lists(st.tuples(statuses, st.booleans()), min_size=1, max_size=8))

@@ -21,7 +21,9 @@ from ftwatch.core.route import (
     Silence,
     check_key,
     check_value,
+    covers,
     did_you_mean,
+    literal,
     matches,
     parse_match,
     parse_matcher,
@@ -249,6 +251,28 @@ def test_a_silence_that_does_not_match_mutes_nothing() -> None:
     assert set(selected(event(), plain=True, silences=(silence,))) == {"slack", "mail", "hook"}
 
 
+def test_a_silence_that_somebody_asked_for_says_whose_it_is() -> None:
+    asked = Silence(match=parse_match({"provider": "prod"}), comment="outage", author="anna", id="sil_1")
+    assert refused(event(), silences=(asked,))["slack"] == "silenced by outage (sil_1, by anna)"
+
+
+@pytest.mark.parametrize(
+    ("written", "job"),
+    [
+        (['provider="prod"', 'id="ftjob-1"'], ("prod", "ftjob-1")),
+        (['provider="prod"', 'id="ftjob-1"', "type=x"], ("prod", "ftjob-1")),
+        (['provider="prod"', 'id="ftjob-*"'], None),
+        (['provider="prod"', 'id=~"ftjob.1"'], None),
+        (['provider="prod"', 'id!="ftjob-1"'], None),
+        (['id="ftjob-1"'], None),
+        (['provider="prod"', 'name="ftjob-1"'], None),
+        (['provider="prod"', 'id=""'], None),
+    ],
+)
+def test_a_silence_knows_the_one_job_that_it_names(written: list[str], job: tuple[str, str] | None) -> None:
+    assert Silence(match=parse_match(written)).job == job
+
+
 # --------------------------------------------------------------------------------------------- matchers
 
 HOLDS: list[tuple[Any, bool]] = [
@@ -454,6 +478,41 @@ def test_did_you_mean() -> None:
 # ------------------------------------------------------------------------------------------- properties
 
 texts = st.text(max_size=12)
+
+
+@given(texts, texts)
+def test_a_literal_is_true_of_just_what_it_was_made_for(value: str, other: str) -> None:
+    matcher = literal("id", value)
+    assert matcher.literal == value
+    assert matcher.holds([value])
+    assert matcher.holds([other]) is (other == value)
+    assert parse_matcher(str(matcher)) == matcher
+
+
+@pytest.mark.parametrize("value", ["a*", "a?", "re:.*", "a.b", "\\", "(", "[a-z]", "\n"])
+def test_what_looks_like_a_pattern_is_taken_as_it_stands(value: str) -> None:
+    assert literal("id", value).literal == value
+    assert not literal("id", value).holds(["a", "ab", "axb"])
+
+
+@pytest.mark.parametrize(
+    ("written", "covered"),
+    [
+        ('labels.team="search"', True),
+        ('labels.team="other"', False),
+        ('type="fine_tuning.alert.*"', True),
+        (['type="fine_tuning.alert.*"', 'model="gpt*"'], False),
+        ("job.status=failed", True),
+        ("job.status=running", False),
+        ("status=running", True),
+        ("min_severity=error", True),
+        (['provider="prod"', 'id="ftjob-1"'], True),
+        ('id!="ftjob-1"', False),
+        ("metadata.sweep=lr", True),
+    ],
+)
+def test_a_match_covers_the_jobs_that_it_may_be_true_of(written: Any, covered: bool) -> None:
+    assert covers(parse_match(written), JOB) is covered
 
 
 @given(texts, texts)

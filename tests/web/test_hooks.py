@@ -14,6 +14,7 @@ import standardwebhooks
 import svix
 
 from ftwatch.core.event import decode
+from ftwatch.core.route import Silence, parse_match
 from ftwatch.core.signature import message_id, sign
 from ftwatch.store import Full
 from tests.web.house import TOKEN, WHSEC, TestHouse, house
@@ -96,6 +97,17 @@ async def test_any_other_is_relayed_byte_for_byte_to_whom_a_route_names(tmp_path
         )
         (claim,) = it.store.outbox.due("hook", NOW + 1, limit=9, lease=60)
         assert kind(spec).freeze(decode(claim.event)) == FOREIGN
+
+
+async def test_what_somebody_silenced_is_not_relayed(tmp_path: Path) -> None:
+    async with house(tmp_path, CONFIG, NOW) as it:
+        made = Silence(match=parse_match("type=batch.*"), author="anna", id="sil_1")
+        it.store.silences.add(made, NOW)
+        assert (await posted(it, "oa", FOREIGN, signed(FOREIGN))).status_code == 204
+        ((_, event),) = it.store.history.events()
+        reasons = dict(it.store.history.verdicts(event.id))
+        assert reasons["hook"] == 'silenced by type="batch.*" (sil_1, by anna)'
+        assert outbox(it) == []
 
 
 async def test_twice_the_same_is_once(tmp_path: Path) -> None:

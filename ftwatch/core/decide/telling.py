@@ -18,16 +18,21 @@ CLOCK_SKEW = 5 * MINUTE
 
 
 def assign(
-    event: Event, routing: Routing, now: float, also: Collection[str] = ()
+    event: Event, routing: Routing, now: float, also: Collection[str] = (), spared: str = ""
 ) -> tuple[list[Assignment], list[Refusal]]:
     """Who gets an event. `also` names those who were told of its beginning: they are owed the end.
 
-    A silence still wins over that: it is the one thing that somebody asked for by name.
+    A silence still wins over that: it is the one thing that somebody asked for by name. `spared` is why
+    people need not hear it, where they need not; programs do.
     """
     routed = route(event, routing, now)
-    deliveries = [Assignment(event.id, name, reason) for name, reason in routed.selected]
+    people = {one.name for one in routing.recipients if one.audience == "people"} if spared else set()
+    deliveries = [
+        Assignment(event.id, name, reason) for name, reason in routed.selected if name not in people
+    ]
     got = {assignment.notifier for assignment in deliveries}
     refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
+    refused |= {name: spared for name, _ in routed.selected if name in people}
     for recipient in routing.recipients:
         reason = refused.get(recipient.name, "")
         owed = recipient.closure and recipient.name in also and recipient.name in refused
@@ -67,6 +72,7 @@ class Telling:
         summary: Summary | None = None,
         checkpoint: SavedModel | None = None,
         continues: str | None = None,
+        spared: str = "",
     ) -> tuple[str, ...]:
         """Makes the job's next event and finds who gets it; returns their names."""
         self.sequence += 1
@@ -114,7 +120,7 @@ class Telling:
         )
         ended = kind.startswith(events.JOB) and status is not None and status.is_terminal
         owed = {*also, *(self.told if ended else ())}
-        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed)
+        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed, spared)
         self.events.append(event)
         self.deliveries += deliveries
         self.verdicts += verdicts

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ftwatch.core import ack as acks
 from ftwatch.core import event as events
 from ftwatch.core.decide.logged import read_journal, summary
 from ftwatch.core.decide.telling import Telling
@@ -9,7 +10,7 @@ from ftwatch.core.diff import Change, diff
 from ftwatch.core.event import SavedModel, Severity, status_severity
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, between, caught_up
-from ftwatch.core.known import Decision, Known, Look, Policy
+from ftwatch.core.known import STAGE, Decision, Known, Look, Policy
 from ftwatch.core.route import watches
 from ftwatch.core.rule import Facts
 
@@ -19,9 +20,6 @@ FIRST_STATES = frozenset({Status.VALIDATING_FILES, Status.QUEUED, Status.RUNNING
 
 # What a finished job may still learn about itself, worth telling.
 RESULTS = frozenset({"fine_tuned_model", "result_files", "error", "trained_tokens"})
-
-# Between an alert's subject and its stage, where it is remembered which one fires.
-STAGE = "\n"
 
 
 class Turn(Telling):
@@ -284,6 +282,7 @@ class Turn(Telling):
             ends=self.policy.ends,
         )
         status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
+        ack = acks.still(self.known, known)
         awake = not (known.gone or known.ignored)
         for rule in self.policy.rules:
             finding = rule.judge(facts, self.now)
@@ -297,9 +296,16 @@ class Turn(Telling):
                     kind = f"{events.ALERT}{rule.name}.resolved"
                     self.tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
                 del alerts[rule.name]
+                ack = acks.without(ack, alerts)
             if subject is not None and (rule.name not in alerts or stage != finding.stage):
                 told = self.tell(
-                    events.ALERT + rule.name, rule.severity, known.snapshot, status, status, note=finding.note
+                    events.ALERT + rule.name,
+                    rule.severity,
+                    known.snapshot,
+                    status,
+                    status,
+                    note=finding.note,
+                    spared=acks.reason(ack) if ack is not None and rule.name in ack.alerts else "",
                 )
                 named = subject + STAGE + finding.stage if finding.stage else subject
                 alerts[rule.name] = (
@@ -308,7 +314,7 @@ class Turn(Telling):
                 )
         if known.held_at is not None:
             wakes.append(known.held_at + self.policy.settle)
-        return self._decision(replace(known, alerts=alerts, wake_at=min(wakes, default=None)))
+        return self._decision(replace(known, alerts=alerts, ack=ack, wake_at=min(wakes, default=None)))
 
     def _must_wait(self, known: Known | None, snapshot: Snapshot) -> bool:
         """Whether this is a success whose model has not arrived, and may still."""

@@ -10,7 +10,18 @@ from typing import Literal
 from msgspec import Struct
 
 from ftwatch.core.event import Event, Severity
-from ftwatch.core.route.match import JOB_KEYS, KEYS, Match, Matcher, agrees, matches, watches
+from ftwatch.core.job import JobKey
+from ftwatch.core.route.match import (
+    JOB_KEYS,
+    KEYS,
+    Match,
+    Matcher,
+    agrees,
+    covers,
+    literal,
+    matches,
+    watches,
+)
 from ftwatch.core.route.parse import check_key, check_value, did_you_mean, parse_match, parse_matcher
 
 __all__ = [
@@ -26,7 +37,9 @@ __all__ = [
     "Verdict",
     "check_key",
     "check_value",
+    "covers",
     "did_you_mean",
+    "literal",
     "matches",
     "parse_match",
     "parse_matcher",
@@ -65,17 +78,37 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class Silence(Struct, frozen=True, kw_only=True):
-    """Nobody hears of what matches until `until` (Unix seconds; None: until it is taken away)."""
+    """Nobody hears of what matches until `until` (Unix seconds; None: until it is taken away).
+
+    `until_end`: until the one `job` that it names is over, which is told. `author` is whoever asked for it
+    while ftwatch ran; one that stands in the config has none.
+    """
 
     match: Match
     until: float | None = None
+    until_end: bool = False
     comment: str = ""
+    author: str = ""
     id: str = ""
 
     @property
     def title(self) -> str:
-        """What a person would call it: its comment, else its id, else what it matches."""
+        """What a person would call it: its comment, else its id, else what it matches; and whose it is."""
+        if self.author:
+            return f"{self.comment or self.match} ({self.id}, by {self.author})"
         return self.comment or self.id or str(self.match)
+
+    @property
+    def job(self) -> JobKey | None:
+        """The one job that it is about, if it names one."""
+        provider, id = self.match.named("provider"), self.match.named("id")
+        return JobKey(provider, id) if provider and id else None
+
+    def mutes(self, event: Event, now: float) -> bool:
+        """Whether nobody is to hear of `event` at `now` (Unix seconds)."""
+        if self.until is not None and now >= self.until:
+            return False
+        return not (self.until_end and event.is_over) and matches(self.match, event)
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
@@ -128,10 +161,7 @@ def route(event: Event, routing: Routing, now: float) -> Routed:
 
 
 def _silence(event: Event, routing: Routing, now: float) -> Silence | None:
-    for silence in routing.silences:
-        if (silence.until is None or now < silence.until) and matches(silence.match, event):
-            return silence
-    return None
+    return next((silence for silence in routing.silences if silence.mutes(event, now)), None)
 
 
 def _choose(event: Event, recipient: Recipient, routes: tuple[Route, ...] | None) -> tuple[bool, str]:

@@ -13,7 +13,19 @@ from msgspec import Struct
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import Snapshot
 
-__all__ = ["JOB_KEYS", "KEYS", "Match", "Matcher", "Op", "agrees", "make_matcher", "matches", "watches"]
+__all__ = [
+    "JOB_KEYS",
+    "KEYS",
+    "Match",
+    "Matcher",
+    "Op",
+    "agrees",
+    "covers",
+    "literal",
+    "make_matcher",
+    "matches",
+    "watches",
+]
 
 # What a matcher may ask of a job; `labels.<key>` and `metadata.<key>` come on top.
 JOB_KEYS = ("provider", "kind", "id", "name", "owner", "model", "fine_tuned_model", "method", "error.code")
@@ -50,6 +62,18 @@ class Matcher(Struct, frozen=True):
         hit = any(_pattern(value, regex).fullmatch(text) for value in self.values for text in texts)
         return hit is (self.op in ("=", "=~"))
 
+    @property
+    def literal(self) -> str | None:
+        """The one value that it is true of, where there is just one."""
+        if not isinstance(self.value, str):
+            return None
+        if self.op == "=" and not self.value.startswith(REGEX) and not set("*?") & set(self.value):
+            return self.value
+        if self.op == "=~":
+            plain = re.sub(r"\\(.)", r"\1", self.value, flags=re.DOTALL)
+            return plain if re.escape(plain) == self.value else None
+        return None
+
     def __str__(self) -> str:
         """The matcher in Alertmanager's words, as `parse_matcher` reads them where it has one value."""
         quoted = " or ".join(_quote(value) for value in self.values)
@@ -65,6 +89,12 @@ def make_matcher(key: str, values: Sequence[str], op: Op = "=") -> Matcher:
     return Matcher(key, op, values[0])
 
 
+def literal(key: str, value: str) -> Matcher:
+    """The matcher for just this value, whatever letters it has."""
+    plain = Matcher(key, "=", value)
+    return plain if plain.literal == value else Matcher(key, "=~", re.escape(value))
+
+
 class Match(Struct, frozen=True):
     """Matchers, all of which must hold, and a smallest severity. Without any, it is true of everything."""
 
@@ -74,6 +104,11 @@ class Match(Struct, frozen=True):
     def mentions(self, key: str) -> bool:
         """Whether a matcher asks for this key."""
         return any(matcher.key == key for matcher in self.matchers)
+
+    def named(self, key: str) -> str | None:
+        """The one value of this key that it asks for, if it asks for one."""
+        found = (matcher.literal for matcher in self.matchers if matcher.key == key)
+        return next((value for value in found if value is not None), None)
 
     def __str__(self) -> str:
         floor = [f'min_severity="{self.min_severity}"'] if self.min_severity else []
@@ -95,6 +130,20 @@ def agrees(match: Match, event: Event) -> bool:
 def watches(match: Match, snapshot: Snapshot) -> bool:
     """Whether a provider's `watch` lets this job in. Only the keys of a job count."""
     return all(matcher.holds(_of_job(snapshot, matcher.key)) for matcher in match.matchers)
+
+
+def covers(match: Match, snapshot: Snapshot) -> bool:
+    """Whether `match` may be true of some event of this job: what it asks of events alone is left open."""
+    for matcher in match.matchers:
+        if matcher.key == "job.status":
+            found: tuple[str, ...] = (snapshot.status,)
+        elif matcher.key in JOB_KEYS or matcher.key.startswith(FREE_KEYS):
+            found = _of_job(snapshot, matcher.key)
+        else:
+            continue
+        if not matcher.holds(found):
+            return False
+    return True
 
 
 def _of_event(event: Event, key: str) -> tuple[str, ...]:

@@ -1,0 +1,221 @@
+"""silence add, list, expire, and ack: what nobody need hear; through the daemon where one runs."""
+
+import time
+from typing import Any
+
+import click
+
+from ftwatch.cli import Exit
+from ftwatch.cli.completion import job_names, silence_ids
+from ftwatch.cli.jobs import one_job, reading
+from ftwatch.cli.output import as_json, emit, format_option, local, plain, utc
+
+# `--until end`: until the job is over.
+END = "end"
+
+
+@click.group()
+def silence() -> None:
+    """Let nobody hear of something for a while: add, list, expire."""
+
+
+@silence.command()
+@click.argument("matchers", nargs=-1, metavar="[MATCHER]...")
+@click.option("--job", metavar="JOB", shell_complete=job_names, help="This job: an id, a name …")
+@click.option("--for", "span", metavar="SPAN", help="For so long: 2h, 3d.")
+@click.option("--until", metavar="TIME|end", help="Until 2026-11-23T18:00, or until the job's end.")
+@click.option("--comment", default="", help="Why. It is shown wherever somebody asks.")
+@click.option("--author", help="Who asks for it (without it: your login).")
+@click.pass_obj
+def add(
+    config: str | None,
+    matchers: tuple[str, ...],
+    job: str | None,
+    span: str | None,
+    until: str | None,
+    comment: str,
+    author: str | None,
+) -> int:
+    """Silence what all MATCHERs are true of, from the next event on.
+
+    \b
+    ftwatch silence add 'labels.team="search"' --for 2h --comment "planned outage"
+    ftwatch silence add 'model=~"gpt.*"' type=fine_tuning.alert.stuck --until 2026-11-30
+    ftwatch silence add --job ftjob-abc --until end
+
+    MATCHERs are KEY="VALUE", KEY!="VALUE", KEY=~"REGEX" or KEY!~"REGEX", with the keys of `match` in the
+    config. Ends are muted too: who heard that a job is stuck does not hear that it moved on. With --until end
+    the silence is over when its job is, and that end is told. Without --for and --until it stands until
+    somebody takes it away.
+    """
+    from ftwatch.core.silence import make_silence
+
+    if span is not None and until is not None:
+        raise click.UsageError("--for and --until say the same thing twice")
+    with reading(config) as (loaded, store):
+        words = [*(_words(store, job) if job is not None else ()), *matchers]
+    asked: dict[str, Any] = {
+        "until": _moment(span, until),
+        "until_end": until == END,
+        "comment": comment,
+        "author": author or login(),
+    }
+    try:
+        make_silence(words, providers=loaded.providers, now=time.time(), **asked)
+    except ValueError as error:
+        raise click.UsageError(plain(error)) from None
+    made = _ask_or_do(loaded, "silence.add", matchers=words, **asked)["silence"]
+    click.echo(f"{made['id']}: silent {_ending(made)}: {plain(', '.join(made['matchers']))}")
+    number = made["jobs"]
+    click.echo(
+        f"that is true of {f'{number} active jobs' if number != 1 else 'one active job'} now", err=True
+    )
+    return Exit.OK
+
+
+def _words(store: Any, job: str) -> list[str]:
+    """The matchers for one job, as somebody would write them."""
+    from ftwatch.core.route import literal
+
+    key = one_job(store, job).known.snapshot.key
+    return [str(literal("provider", key.provider)), str(literal("id", key.id))]
+
+
+def _moment(span: str | None, until: str | None) -> float | None:
+    """Unix seconds of the end of a silence, where it has a time."""
+    from datetime import datetime
+
+    from ftwatch.plugins import Duration
+
+    try:
+        if span is not None:
+            return time.time() + Duration.parse(span).total_seconds()
+        if until is not None and until != END:
+            return datetime.fromisoformat(until).astimezone().timestamp()
+    except ValueError as error:
+        if span is not None:
+            raise click.BadParameter(plain(error), param_hint="--for") from None
+        said = f"{plain(until)!r} is neither a time (2026-11-23T18:00) nor {END!r}"
+        raise click.BadParameter(said, param_hint="--until") from None
+    except OverflowError:
+        raise click.BadParameter("that is later than any calendar knows", param_hint="--until") from None
+    return None
+
+
+def _ending(one: dict[str, Any]) -> str:
+    if one["until_end"]:
+        return "until the job is over"
+    return f"until {local(one['until'])}" if one["until"] is not None else "until it is taken away"
+
+
+@silence.command("list")
+@click.option("--expired", is_flag=True, help="Also those that are over.")
+@format_option
+@click.pass_obj
+def list_(config: str | None, expired: bool, output: str) -> int:
+    """List silences, those of the config first, and how many active jobs each is true of."""
+    with reading(config) as (loaded, _):
+        pass
+    found = _ask_or_do(loaded, "silence.list", expired=expired)["silences"]
+    if output == "json":
+        for one in found:
+            one |= {name: utc(one[name]) for name in ("until", "created_at", "expired_at")}
+        as_json(found)
+        return Exit.OK
+    rows = [
+        {
+            "id": one["id"],
+            "until": _until(one),
+            "silent": ", ".join(one["matchers"]),
+            "jobs": one["jobs"],
+            "by": "the config" if one["in_config"] else one["author"],
+            "comment": one["comment"],
+        }
+        for one in found
+    ]
+    emit(rows, ["id", "until", "silent", "jobs", "by", "comment"], output, empty="nothing is silenced")
+    return Exit.OK
+
+
+def _until(one: dict[str, Any]) -> str:
+    if not one["stands"]:
+        return f"over since {local(one['expired_at'] or one['until'])}"
+    if one["until_end"]:
+        return "the job's end"
+    return local(one["until"]) or "it is taken away"
+
+
+@silence.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=silence_ids)
+@click.option("--all", "everything", is_flag=True, help="All but those of the config.")
+@click.pass_obj
+def expire(config: str | None, ids: tuple[str, ...], everything: bool) -> int:
+    """Take silences away. IDs may be shortened. What was muted stays so; the next event is told."""
+    if bool(ids) is everything:
+        raise click.UsageError("name silences by their ids, or say --all")
+    with reading(config) as (loaded, _):
+        pass
+    done = _ask_or_do(loaded, "silence.expire", ids=None if everything else ids)["ids"]
+    if not done:
+        click.echo("no silence of that kind stands", err=True)
+        return Exit.NOTHING
+    for id in done:
+        click.echo(f"{id}: taken away")
+    return Exit.OK
+
+
+@click.command()
+@click.argument("job", shell_complete=job_names)
+@click.option("--comment", default="", help="What you make of it.")
+@click.option("--author", help="Who knows of it (without it: your login).")
+@format_option
+@click.pass_obj
+def ack(config: str | None, job: str, comment: str, author: str | None, output: str) -> int:
+    """Say that you know of what is open about a JOB: that it failed, is paused or gone, its alerts.
+
+    People are not told of new stages of an acknowledged alert; its end they are. An ack holds as long as the
+    job stays as it is. Exits with 3 where nothing is open.
+    """
+    with reading(config) as (loaded, store):
+        known = one_job(store, job).known
+    key = known.snapshot.key
+    given = _ask_or_do(
+        loaded, "ack", provider=key.provider, job=key.id, author=author or login(), comment=comment
+    )
+    if given["ack"] is None:
+        click.echo(f"nothing is open about {plain(key)}: it is {known.snapshot.status}", err=True)
+        return Exit.NOTHING
+    if output == "json":
+        as_json({"job": str(key), **given["ack"], "at": utc(given["ack"]["at"])})
+    else:
+        click.echo(f"{plain(key)}: acknowledged: {plain(', '.join(given['of']))}")
+    return Exit.OK
+
+
+def login() -> str:
+    """Who is typing, as far as the system knows."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _ask_or_do(loaded: Any, operation: str, **asked: Any) -> dict[str, Any]:
+    """Through the daemon where one runs, else in the database itself. Raises Refused with a sentence."""
+    from ftwatch.control import NoDaemon, Refused, ask
+    from ftwatch.silencing import LOOKING, OPERATIONS
+    from ftwatch.store import Store
+
+    try:
+        return ask(loaded.socket, operation, **asked)
+    except NoDaemon:
+        store = Store(loaded.store.path, mode="read" if operation in LOOKING else "write")
+        try:
+            return OPERATIONS[operation](loaded, store, time.time(), **asked)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        finally:
+            store.close()
