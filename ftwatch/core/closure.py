@@ -58,9 +58,8 @@ _BEARINGS = {
     events.DRIFT: Bearing(opens="drift", ending="none"),
     events.DEAD: Bearing(opens="dead", ending="none"),
     events.FAILING: Bearing(opens="failing"),
-    # It takes nothing any more, which is the same problem, only worse.
-    events.DISABLED: Bearing(opens="failing"),
-    events.ENABLED: Bearing(closes=frozenset({"failing"}), is_end=True),
+    events.DISABLED: Bearing(opens="disabled"),
+    events.ENABLED: Bearing(closes=frozenset({"failing", "disabled"}), is_end=True),
     events.REJECTED: Bearing(opens="rejected"),
     events.ACCEPTED: Bearing(closes=frozenset({"rejected"}), is_end=True),
     events.FULL: Bearing(opens="full"),

@@ -43,7 +43,7 @@ SEVERITIES = {
     Severity.ERROR: "critical",
 }
 # How severe what an end closes was when it began, where that is not a warning.
-BEGAN = {"failed": Severity.ERROR, "rejected": Severity.ERROR, "full": Severity.ERROR}
+BEGAN = dict.fromkeys(("failed", "disabled", "rejected", "full"), Severity.ERROR)
 
 # Alertmanager refuses the whole alert for a URL that Go does not take.
 _URL = re.compile(

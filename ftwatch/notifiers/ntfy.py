@@ -186,7 +186,7 @@ def _marked(message: Message) -> str:
 def _escaped(text: str) -> str:
     """Text in which nothing is Markdown. What means something at the beginning only is escaped there only."""
     text = re.sub(r"([\\`*_\[\]<>#~|&])", r"\\\1", text)
-    return re.sub(r"^([0-9]*)([-+=.)])", r"\1\\\2", text)
+    return re.sub(r"^([0-9]{1,9}(?=[.)])|(?=[-+=]))", r"\1\\", text)
 
 
 def _cut(text: str, most: int) -> str:

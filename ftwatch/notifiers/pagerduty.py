@@ -118,7 +118,8 @@ class PagerDuty:
         keys, _ = _keys(event, Account(kind=self._spec.kind))
         if not keys:
             return f"nothing: {event.type} opens and closes nothing"
-        return json.dumps(self._body(event, keys[0], "••••"), indent=2, ensure_ascii=False)
+        shown = [json.dumps(self._body(event, key, "••••"), indent=2, ensure_ascii=False) for key in keys]
+        return "\n".join(shown)
 
     async def _post(self, what: dict[str, Any]) -> Outcome:
         outcome = await post_json(
@@ -167,22 +168,23 @@ def _keys(event: Event, before: Account) -> tuple[list[str], Account]:
 
     All problems of a job are one alert, under the key that it was opened with; it is resolved with the last.
     """
-    bearing, key = bearing_of(event), _dedup_key(event)
+    bearing, supposed = bearing_of(event), _dedup_keys(event)
     if event.key and before.open:
-        key = next(iter(before.open.values()))
-    account, closed = before.after(event, key)
+        supposed = [next(iter(before.open.values()))]
+    account, closed = before.after(event, supposed[0] if supposed else None)
     if bearing.opens is not None:
-        return [key], account
-    ended = [*closed.values(), *([key] if bearing.is_end else [])]
-    return [one for one in dict.fromkeys(ended) if one not in account.open.values()], account
+        return supposed, account
+    ended = [*closed.values(), *(supposed if bearing.is_end else [])]
+    return [key for key in dict.fromkeys(ended) if key not in account.open.values()], account
 
 
-def _dedup_key(event: Event) -> str:
+def _dedup_keys(event: Event) -> list[str]:
     """What makes events one alert to PagerDuty: a job, or one problem of a provider or of ftwatch itself."""
     bearing = bearing_of(event)
-    problem = bearing.opens or next(iter(bearing.closes or ()), "")
-    key = str(event.key) if event.key else f"{event.type.rpartition('.')[0]}/{event.data.id}/{problem}"
-    return key if len(key) <= KEY and key.isprintable() else f"ftwatch/{digest(key)}"
+    problems = [bearing.opens] if bearing.opens else sorted(bearing.closes or ())
+    about = f"{event.type.rpartition('.')[0]}/{event.data.id}"
+    keys = [str(event.key)] if event.key else [f"{about}/{problem}" for problem in problems]
+    return [key if len(key) <= KEY and key.isprintable() else f"ftwatch/{digest(key)}" for key in keys]
 
 
 def _complaint(answer: Any) -> str | None:
