@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 
 from ftwatch.client.api import can_be_sent, url_problem
 from ftwatch.client.posting import authorization, post_json
-from ftwatch.core import event as events
 from ftwatch.core.closure import Account, bearing_of
 from ftwatch.core.delivery import Rejected, RetryPolicy, Sent
-from ftwatch.core.event import Event, Severity
+from ftwatch.core.event import TEST, Event, Severity
 from ftwatch.core.message import Message, clean, compose
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
@@ -28,7 +27,7 @@ __all__ = ["Alertmanager"]
 PATH = "/api/v2/alerts"
 EXAMPLE = "http://127.0.0.1:9093"
 # How long what has an end is open at most, should nobody tell it, and how long a test message is (seconds).
-LONGEST, TEST = 30 * DAY, 5 * MINUTE
+LONGEST, TRIAL = 30 * DAY, 5 * MINUTE
 # How far the two clocks may be apart.
 SKEW = 5 * MINUTE
 # Labels of a job: so many, of so many characters.
@@ -76,8 +75,8 @@ class Options:
             raise ValueError("username and password belong together")
         if self.token is not None and self.username is not None:
             raise ValueError("give token, or username and password, not both")
-        if self.expires.total_seconds() < MINUTE:
-            raise ValueError("expires is a minute at least")
+        if not MINUTE <= self.expires.total_seconds() <= 366 * DAY:
+            raise ValueError("expires is a minute at least, and a year at most")
         if wrong := [name for name in self.severity.values() if not name or clean(name, LABEL) != name]:
             raise ValueError(f"{wrong[0]!r} is no label for a severity")
 
@@ -104,9 +103,9 @@ class Alertmanager:
     def freeze(self, event: Event) -> None:
         """Nothing: what an event ends hangs on what is open when it is sent."""
 
-    async def send(self, told: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Posts the alerts that begin and end with an event; `memory` holds what is open, by its labels."""
-        (event,) = told
+        (event,) = events
         before, options = Account.read(self._spec.kind, memory), self._options
         if before.is_past(event):
             return Result(Sent("not sent: it was over before it could be told", idle=True))
@@ -156,8 +155,8 @@ class Alertmanager:
         ]
         if bearing.opens is not None:
             lasts = LONGEST if bearing.ending == "sure" else self._options.expires.total_seconds()
-            if event.type == events.TEST:
-                lasts = TEST
+            if event.type == TEST:
+                lasts = TRIAL
             alerts.append(self._alert(event, message, labels, since, int(now + lasts)))
         return alerts, account
 

@@ -319,6 +319,7 @@ def made_options(**given: Any) -> Any:
         ({"password": Secret("x")}, "username and password belong together"),
         ({"token": Secret("a"), "username": "b", "password": Secret("c")}, "give token, or username"),
         ({"expires": Duration(seconds=5)}, "expires is a minute at least"),
+        ({"expires": Duration(days=99_999)}, "a year at most"),
         ({"severity": {"error": ""}}, "'' is no label for a severity"),
         ({"severity": {"error": "two\nlines"}}, "is no label for a severity"),
     ],
