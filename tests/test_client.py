@@ -440,6 +440,38 @@ async def test_a_failure_passes_through_the_account() -> None:
             await Account(client, Budget(10)).request("GET", "ftp://x/")
 
 
+async def test_who_listens_hears_how_every_request_ended() -> None:
+    heard: list[tuple[str, float | None]] = []
+    answers = [Response(status, {}, b"") for status in (200, 304, 404, 429, 500)]
+    hand = Hand(*answers)
+
+    def hear(outcome: str, seconds: float | None) -> None:
+        heard.append((outcome, seconds))
+
+    account = Account(
+        hand,  # type: ignore[arg-type]
+        Budget(1000),
+        clock=hand.clock,
+        sleep=hand.sleep,
+        heard=hear,
+    )
+    for _ in answers:
+        await account.request("GET", "u")
+    assert heard == [("ok", 0), ("ok", 0), ("refused", 0), ("throttled", 0), ("failed", 0)]
+    hand.answers.append(Response(429, {"retry-after": "3000"}, b""))
+    await account.request("GET", "u")
+    with pytest.raises(Paced):
+        await account.request("GET", "u")
+    assert heard[-1] == ("paced", None)
+    allowed = account.allowance()
+    assert (allowed.requests, allowed.blocked_seconds) == (0, 3000)
+    assert 200 < allowed.requests_per_second < 300, "two refusals make it slower"
+    async with Client() as client:
+        with pytest.raises(Unreachable):
+            await Account(client, Budget(10), heard=hear).request("GET", "ftp://x/")
+    assert heard[-1][0] == "unreachable"
+
+
 # ------------------------------------------------------------------------------------- another trust
 
 
