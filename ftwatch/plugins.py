@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Duration",
+    "Endpoint",
     "Findable",
     "Heard",
     "Hook",
@@ -44,10 +45,12 @@ __all__ = [
     "ProviderError",
     "ProviderSpec",
     "Pushed",
+    "Registering",
     "Result",
     "Retiring",
     "Secret",
     "TellingDocument",
+    "Tried",
     "Unreadable",
     "Watching",
     "kinds",
@@ -409,6 +412,67 @@ class Heard(Protocol):
 
     def heard_at(self, raw: bytes) -> float | None:
         """That moment in one document (pure), Unix seconds."""
+        ...
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """An address that a service sends webhooks to. `types` are those of the events that it sends there.
+
+    `secret` is what it signs them with, given once: when the endpoint is made, or gets another.
+    """
+
+    id: str
+    url: str
+    name: str = ""
+    types: tuple[str, ...] = ()
+    created_at: int | None = None
+    secret: Secret | None = None
+
+
+class Tried(Struct, frozen=True):
+    """What became of a sample webhook: the HTTP status that it was answered with at its endpoint.
+
+    None: the service could not deliver it at all, for the reason that `said` gives.
+    """
+
+    status: int | None
+    said: str = ""
+
+
+@runtime_checkable
+class Registering(Protocol):
+    """What a provider also has, when its service can be told where to send webhooks.
+
+    For `ftwatch hooks`; the daemon asks for nothing of it. Every method raises ProviderError.
+    """
+
+    @property
+    def unmanaged(self) -> str:
+        """Why this account has nothing to manage here, as a sentence; empty where it has."""
+        ...
+
+    async def endpoints(self) -> list[Endpoint]:
+        """All that are registered, newest first."""
+        ...
+
+    async def hook_types(self) -> list[str]:
+        """The types of the events that the service sends to endpoints."""
+        ...
+
+    async def register(self, url: str, types: Sequence[str], name: str) -> Endpoint:
+        """Makes an endpoint. Its secret comes along, this once."""
+        ...
+
+    async def rotate(self, id: str) -> Endpoint:
+        """Gives an endpoint another secret, which comes along; the old one counts for another day."""
+        ...
+
+    async def remove(self, id: str) -> None:
+        """Removes an endpoint: nothing is sent there any more."""
+        ...
+
+    async def test(self, id: str, type: str) -> Tried:
+        """Has the service send a sample event of this type to an endpoint."""
         ...
 
 
