@@ -138,7 +138,7 @@ async def test_what_was_kept_for_a_form_of_old_is_made_anew(kit: Any) -> None:
             {"event_type": "{{ job.owner }}", "client_payload": "{{ title }}", "inputs": {}},
             "https://api.github.com/repos/o/r/dispatches/",
             [
-                (("body", "inputs"), "GitHub takes no other key than event_type and client_payload: put it"),
+                (("body", "inputs"), "GitHub takes event_type and client_payload only: put it"),
                 (("body", "event_type"), "GitHub takes a text that is not empty"),
                 (("body", "client_payload"), "GitHub takes a mapping"),
             ],

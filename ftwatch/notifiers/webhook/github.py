@@ -36,7 +36,7 @@ def objections(tree: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         if key not in TAKEN:
             yield (
                 (key,),
-                "GitHub takes no other key than event_type and client_payload: put it into the latter",
+                "GitHub takes event_type and client_payload only: put it into the latter",
             )
     yield from _type(tree.get("event_type"))
     yield from _payload(tree.get("client_payload", {}))
