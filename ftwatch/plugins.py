@@ -538,6 +538,13 @@ class Notifier(Protocol):
 
     `body` is what `freeze` gave before the first attempt (None where a kind renders when sending).
     A raised exception counts as Retry with the exception's type as reason: a guest may not crash the house.
+
+    `Options` may have `problems()`: (option, sentence) of what only shows once secrets are had; and
+    `objections(samples)`: the same of what it could not tell of these events, one by name of every sort that
+    can reach it. An option's name leads by dots into its block; a tuple of steps leads into a form.
+
+    A notifier may have `client()`, awaited by `check --online`: the HTTP client that reaches its receiver,
+    where that is not `spec.client`. Raises ValueError or LookupError with a sentence.
     """
 
     Options: ClassVar[type]

@@ -509,7 +509,9 @@ def test_the_run_showed_enough_to_be_found_out(run: Run) -> None:
     assert all(len(text) > 20 for text in run.shown.values()), run.shown
     heads = "".join(run.echo.heads)
     sent = {row["name"] for row in ROWS if seen(row, heads)}
-    for use in ("api_key", "header", "url", "proxy"):
+    heads += b"".join(run.echo.bodies[FORMED]).decode()
+    sent |= {row["name"] for _, row in numbered("body") if seen(row, heads)}
+    for use in ("api_key", "header", "url", "proxy", "basic", "bearer", "body"):
         assert sent >= {row["name"] for _, row in numbered(use)}, use
     assert run.echo.count["smtp"] > 1
 

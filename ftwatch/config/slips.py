@@ -10,8 +10,11 @@ __all__ = ["UNQUOTED_TEMPLATE", "Slip", "diagnose", "shown", "shown_key"]
 
 UNQUOTED_TEMPLATE = 'quote a template, like any text that begins with a brace: "{{ … }}"'
 
+# What is looked at of a line: hostile ones are as long as the file may be.
+LONGEST_LINE = 4096
+
 _VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
-_TEMPLATE = re.compile(r"(?:^|[:,\[{-])[ \t]*(\{\{[^\n]*?\}\})")
+_TEMPLATE = re.compile(r"(?:^|[:,\[{-])[ \t]*(\{\{[^\n]{0,300}?\}\})")
 _COMMENT = re.compile(r"[\s,:\[{]#")
 _RESERVED = {"@": "nothing may begin with @", "`": "nothing may begin with a backtick"}
 
@@ -84,7 +87,7 @@ def _blank(text: str, span: tuple[int, int]) -> str:
 def _template(text: str, at: int) -> tuple[int, int] | None:
     """Where a template without quotes stands before `at` in its line, or around it."""
     begin = text.rfind("\n", 0, at) + 1
-    line = text[begin:].partition("\n")[0]
+    line = text[begin : begin + LONGEST_LINE].partition("\n")[0]
     for found in _TEMPLATE.finditer(line):
         start, end = found.span(1)
         if begin + start <= at and not any(line[:start].count(quote) % 2 for quote in "\"'"):

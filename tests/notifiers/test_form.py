@@ -1,6 +1,8 @@
 """Forms: what a template comes to, what it may not do, and that data stays data whatever it holds."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from msgspec.structs import replace
 from ftwatch.core.event import Event
 from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.notifiers.webhook import frozen
-from ftwatch.notifiers.webhook.form import LARGEST, NAMES, Body, Unfilled
+from ftwatch.notifiers.webhook.form import ENVIRONMENT, LARGEST, LONGEST, METHODS, NAMES, Body, Unfilled
 from ftwatch.plugins import Form, Secret
 
 EVENT = sample("succeeded")
@@ -235,6 +237,21 @@ def test_a_body_has_a_largest_size() -> None:
         Body(Form(["{{ job | tojson }}"])).freeze(named(metadata=much, labels=much))
 
 
+@pytest.mark.parametrize("depth", [10, 400, 900, 980])
+def test_how_deep_an_event_may_be(depth: int) -> None:
+    deep: Any = 1
+    for _ in range(depth):
+        deep = {"a": [deep]} if depth < 500 else {"a": deep}
+    body = Body(Form({"it": "{{ job.hyperparameters | tojson }}", "key": Secret("x")}))
+    event = named(hyperparameters={"deep": deep})
+    try:
+        kept = body.freeze(event)
+    except Unfilled as error:
+        kept, said = b"", error.sentence
+        assert depth > 10, said
+    assert kept == b"" or kept.count(b'{"a":') == depth
+
+
 # ----------------------------------------------------------------------------------- data stays data
 
 CLEVER = [
@@ -346,3 +363,19 @@ def test_a_tree_that_only_looks_like_what_is_kept_is_a_body() -> None:
 
 def test_a_text_of_the_config_has_the_same_bound() -> None:
     assert Body(Form({"a": "x" * LARGEST})).problems == [(("a",), "it comes to more than 256 KiB")]
+
+
+# ------------------------------------------------------------------------------------ what is written of it
+
+
+def test_what_a_template_knows_is_written_about() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notifiers.md").read_text()
+    page = page.partition("### A body of your own")[2].partition("\n### ")[0]
+    filters = page.partition("Filters: ")[2].partition(". Methods:")[0]
+    assert set(re.findall(r"`([a-z0-9]+)`", filters)) == set(ENVIRONMENT.filters)
+    maps, texts = page.partition("Methods:")[2].partition("of texts")[0].split("of mappings")
+    assert set(re.findall(r"`([a-z]+)`", maps)) == METHODS[dict]
+    assert set(re.findall(r"`([a-z]+)`", texts)) == METHODS[str]
+    named = re.findall(r"(?m)^\| (`[a-z`, ]+) \|", page.partition("| name |")[2])
+    assert [name for row in named for name in re.findall(r"`([a-z]+)`", row)] == list(NAMES)
+    assert f"{LARGEST // KIB} KiB, a template {LONGEST} characters" in page

@@ -143,9 +143,8 @@ class Options:
         """What is wrong with these options, as (option, sentence)."""
         for path, sentence in self.form.problems if self.form else ():
             yield ("body", *path), sentence
-        checks: tuple[Callable[[], Iterator[Problem]], ...] = (
-            *(self._signing, self._sendable, self._safe, self._one_login),
-        )
+        checks: Sequence[Callable[[], Iterator[Problem]]]
+        checks = (self._signing, self._sendable, self._safe, self._one_login)
         for check in checks:
             # Each that needs a secret which this shell does not have is left to one that has it.
             with suppress(LookupError):
@@ -280,11 +279,14 @@ class Webhook:
             headers = self._headers(event, content, auth.header() if auth else None)
             if manual:
                 headers["ftwatch-replay"] = "manual"
+        except (LookupError, ValueError, _Unmade) as error:
+            return Result(Rejected(str(error)))
+        try:
             client = await self.client()
-        except (LookupError, BadSecret, _Unmade) as error:
+        except LookupError as error:
             return Result(Rejected(str(error)))
         except ValueError as error:
-            # The files of `tls`: somebody may be replacing them right now.
+            # Somebody may be replacing the files right now.
             return Result(Retry(f"tls: {error}"))
         try:
             response = await client.request(

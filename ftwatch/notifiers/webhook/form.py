@@ -30,6 +30,8 @@ __all__ = ["LARGEST", "Body", "Unfilled"]
 # The most bytes of a body, and of anything on the way to it; the most characters of one template.
 LARGEST = 256 * 1024
 LONGEST = 4096
+# So many keys are looked at for one that was meant.
+HINTS = 100
 # The most bits of a whole number that a template may come to.
 WIDEST = 1024
 # What a template knows, in the order in which it is documented.
@@ -99,6 +101,8 @@ class Body:
             kept = keep(self.fill(event))
         except ValueError:
             raise Unfilled((), "a key holds a character that cannot be sent") from None
+        except RecursionError:
+            raise Unfilled((), "it is nested too deep") from None
         if len(kept) > LARGEST:
             raise Unfilled((), f"it is larger than {LARGEST // 1024} KiB")
         return kept
@@ -172,7 +176,7 @@ class _Missing(StrictUndefined):
             return self._undefined_hint
         if where is None:
             return f"there is no {name!r} in null"
-        known = where if isinstance(where, dict) else ()
+        known = list(where)[:HINTS] if isinstance(where, dict) else ()
         return f"there is no {name!r} here{did_you_mean(str(name), known)}"
 
 
