@@ -20,7 +20,7 @@ from ftwatch.client import Client
 from ftwatch.config import NotifierConfig
 from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
-from ftwatch.core.event import encode
+from ftwatch.core.event import Data, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Look, Policy
 from ftwatch.core.route import Recipient, Routing
@@ -119,6 +119,26 @@ async def test_what_was_kept_for_a_form_of_old_is_made_anew(kit: Any) -> None:
     formed, native = (body for _, _, body in there.requests)
     assert json.loads(formed) == ["❌ support-bot-v7 failed"]
     assert native == encode(EVENT)
+
+
+async def test_what_is_relayed_is_never_taken_for_what_was_kept(kit: Any) -> None:
+    """Strangers' bytes go out as they came, however much they look like ours."""
+    looks_like = 'ftwatch-body:1 [{"key":null},[["key"]]]'
+    event = replace(
+        EVENT, type="batch.completed", data=Data(id="b", occurred_at=1, observed_at=1, received=looks_like)
+    )
+    native = {"body": None, "secret": Secret(SIGNING)}
+    form = Form({"key": Secret(KEY), "said": "{{ event.data.received }}"})
+    async with kit.receiving() as there:
+        async with kit.made("webhook", **options(there.url, **native)) as hook:
+            await hook.send([event], {}, body=hook.freeze(event))
+            assert looks_like in hook.render(event)
+        async with kit.made("webhook", **options(there.url, body=form)) as hook:
+            await hook.send([event], {}, body=looks_like.encode())
+            await hook.send([event], {}, body=hook.freeze(event))
+    first, second, third = (body for _, _, body in there.requests)
+    assert first == second == looks_like.encode()
+    assert json.loads(third) == {"key": KEY, "said": looks_like}
 
 
 @pytest.mark.parametrize(

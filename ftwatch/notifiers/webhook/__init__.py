@@ -322,9 +322,10 @@ class Webhook:
     def render(self, event: Event) -> str:
         """The request as it would be sent, for `ftwatch render`. Raises LookupError where there is none."""
         try:
-            content = frozen.mask(self._made(event))
+            made = self._made(event)
         except _Unmade as error:
             raise LookupError(str(error)) from None
+        content = frozen.mask(made) if self._options.body else made
         auth = self._options.auth
         headers = self._headers(event, content, auth.shown() if auth else None)
         head = "\n".join(f"{name}: {value}" for name, value in headers.items())
@@ -345,12 +346,13 @@ class Webhook:
 
     def _whole(self, event: Event, kept: bytes) -> bytes:
         """What is sent for frozen bytes. Raises LookupError, _Unmade."""
-        form = self._options.body.tree if self._options.body else None
+        if kept == wire(event):
+            return kept  # A stranger's, if it is relayed: it may look like anything.
         try:
-            return frozen.complete(kept, form)
+            return frozen.complete(kept, self._options.body.tree if self._options.body else None)
         except frozen.Changed:
             # The config has changed since: what was frozen cannot be completed any more.
-            return frozen.complete(self._made(event), form)
+            return self._whole(event, self._made(event))
 
     def _headers(self, event: Event, content: bytes, authorization: str | None) -> dict[str, str]:
         secrets = [secret.reveal() for secret in _tuple(self._options.secret)]
