@@ -27,6 +27,7 @@ __all__ = [
     "Duration",
     "Endpoint",
     "Findable",
+    "Form",
     "Heard",
     "Hook",
     "HookScheme",
@@ -136,6 +137,37 @@ class Duration(timedelta):
         return core_schema.no_info_plain_validator_function(
             read,
             json_schema_input_schema=core_schema.str_schema(pattern=r"^(\d+(\.\d+)?(ms|[smhd]))+$"),
+        )
+
+
+class Form:
+    """A list or a mapping as the YAML has it, all that is in it included, to be filled in by its reader.
+
+    `tree` has lists, maps by text, texts, numbers, truths and None. A text with variables in it (`${VAR}`) is
+    a Secret, and stands for itself; one without may be a template, whatever that is to who reads it.
+    """
+
+    __slots__ = ("tree",)
+
+    def __init__(self, tree: dict[str, Any] | list[Any]) -> None:
+        self.tree = tree
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        def read(value: object) -> "Form":
+            if isinstance(value, Form):
+                return value
+            if isinstance(value, dict | list):
+                return cls(value)
+            raise ValueError("a form is a mapping or a list")
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            json_schema_input_schema=core_schema.union_schema(
+                [core_schema.dict_schema(), core_schema.list_schema()]
+            ),
         )
 
 
@@ -506,6 +538,13 @@ class Notifier(Protocol):
 
     `body` is what `freeze` gave before the first attempt (None where a kind renders when sending).
     A raised exception counts as Retry with the exception's type as reason: a guest may not crash the house.
+
+    `Options` may have `problems()`: (option, sentence) of what only shows once secrets are had; and
+    `objections(samples)`: the same of what it could not tell of these events, one by name of every sort that
+    can reach it. An option's name leads by dots into its block; a tuple of steps leads into a form.
+
+    A notifier may have `client()`, awaited by `check --online`: the HTTP client that reaches its receiver,
+    where that is not `spec.client`. Raises ValueError or LookupError with a sentence.
     """
 
     Options: ClassVar[type]
