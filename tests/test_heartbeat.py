@@ -1,5 +1,7 @@
 """The dead man's switch: a sign of life while all is well, silence otherwise, and its address in no log."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,9 @@ async def test_without_an_address_there_is_none(house: TestHouse) -> None:
     await Heartbeat(house).run(ear, None)  # type: ignore[arg-type]
     await Heartbeat(house).run(ear, config.WebConfig())  # type: ignore[arg-type]
     assert ear.heard == []
+
+
+def test_who_has_no_web_loads_none() -> None:
+    code = "import sys, ftwatch.daemon; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"ftwatch.web", "prometheus_client", "starlette", "uvicorn"} & set(loaded.split())
