@@ -18,8 +18,8 @@ from ftwatch.config.model import HookConfig, NotifierConfig, ProviderConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
-from ftwatch.core.hold import Digest, Holding, Quiet
 from ftwatch.core.route import Recipient, did_you_mean
+from ftwatch.core.route.hold import Digest, Holding, Quiet
 from ftwatch.core.signature import BadSecret, signing_key
 from ftwatch.plugins import Audience, HookScheme, Secret
 

@@ -11,8 +11,8 @@ from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig, WebConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Severity
-from ftwatch.core.hold import Group
 from ftwatch.core.route import Match, Route, Silence, did_you_mean
+from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
 from ftwatch.plugins import Secret
 

@@ -21,8 +21,8 @@ from ftwatch.config.report import Desk
 from ftwatch.config.routing import read_match, read_watch
 from ftwatch.config.yaml import Node, Scalar
 from ftwatch.core.event import Severity
-from ftwatch.core.hold import DAYS
 from ftwatch.core.route import Match, check_key, did_you_mean
+from ftwatch.core.route.hold import DAYS
 from ftwatch.plugins import Duration, Secret
 
 __all__ = [

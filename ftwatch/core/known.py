@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from ftwatch.core.event import Event
-from ftwatch.core.hold import Hold
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Match, Routing
+from ftwatch.core.route.hold import Hold
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import MINUTE
 

@@ -142,7 +142,7 @@ def _is_web(url: str) -> bool:
     return is_whole and url.startswith(("https://", "http://"))
 
 
-# Why several events come as one message, by the bundle that they waited in (see core/hold.py).
+# Why several events come as one message, by the bundle that they waited in (see core/route/hold.py).
 _BUNDLES = {
     "quiet": "from the quiet hours",
     "digest": "in this digest",

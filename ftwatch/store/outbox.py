@@ -16,8 +16,8 @@ from ftwatch.core.delivery import (
     State,
     shifted,
 )
-from ftwatch.core.hold import Hold
 from ftwatch.core.known import Assignment
+from ftwatch.core.route.hold import Hold
 from ftwatch.core.signature import message_id
 from ftwatch.store.sqlite import Database
 
@@ -32,6 +32,14 @@ _COLUMNS = (
 _HEAD = (
     "NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending' AND b.notifier = d.notifier"
     " AND b.lane = d.lane AND b.seq < d.seq AND (b.rejected_at IS NULL OR b.rejected_at > :passing))"
+)
+
+# What of a bundle may leave: nothing that is not of the bundle stands before it in its lane.
+_BUNDLED = (
+    "AND d.bundle IS NOT NULL AND d.due_at <= :now"
+    " AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending' AND b.notifier = d.notifier"
+    " AND b.lane = d.lane AND b.seq < d.seq AND b.bundle IS NOT d.bundle"
+    " AND (b.rejected_at IS NULL OR b.rejected_at > :passing))"
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -93,21 +101,22 @@ class Outbox:
 
     def _bundle(self, notifier: str, lane: str, hold: Hold) -> tuple[str, float]:
         """The bundle that something held belongs to, and when that leaves."""
-        before = self._db.row(
-            "SELECT bundle, due_at FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending'"
-            " AND bundle IS NOT NULL ORDER BY seq DESC LIMIT 1",
-            notifier,
-            lane,
-        )
-        if before is not None and before[1] > hold.until:
-            return str(before[0]), float(before[1])
         first = self._db.row(
             "SELECT MIN(due_at) FROM deliveries WHERE notifier = ? AND bundle = ? AND state = 'pending'",
             notifier,
             hold.bundle,
         )
         due_at = first[0] if first is not None and first[0] is not None else hold.until
-        return hold.bundle, min(float(due_at), hold.until)
+        due_at = min(float(due_at), hold.until)
+        before = self._db.row(
+            "SELECT bundle, due_at FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending'"
+            " AND bundle IS NOT NULL ORDER BY due_at DESC LIMIT 1",
+            notifier,
+            lane,
+        )
+        if before is not None and before[1] > due_at:
+            return str(before[0]), float(before[1])
+        return hold.bundle, due_at
 
     def full_until(self, notifier: str, now: float, count: int, seconds: float) -> float | None:
         """Until when a notifier has had `count` messages within so many seconds; None while it has not."""
@@ -171,18 +180,19 @@ class Outbox:
     def bundle_due(self, notifier: str, now: float) -> str | None:
         """The bundle that may leave first, if one may."""
         row = self._db.row(
-            "SELECT bundle FROM deliveries WHERE notifier = ? AND state = 'pending' AND bundle IS NOT NULL"
-            " AND due_at <= ? AND (claimed_until IS NULL OR claimed_until <= ?) ORDER BY due_at LIMIT 1",
-            notifier,
-            now,
-            now,
+            "SELECT d.bundle FROM deliveries d WHERE d.notifier = :notifier AND d.state = 'pending'"
+            f" AND (d.claimed_until IS NULL OR d.claimed_until <= :now) {_BUNDLED} ORDER BY d.due_at LIMIT 1",
+            notifier=notifier,
+            now=now,
+            passing=now - LEAPFROG_AFTER,
         )
         return str(row[0]) if row else None
 
     def bundled(self, notifier: str, bundle: str, now: float, *, limit: int, lease: float) -> list[Claim]:
         """Takes up to `limit` of a bundle that may leave, the oldest first: for one message."""
-        which = "AND d.bundle = :bundle AND d.due_at <= :now ORDER BY d.seq"
-        return self._take(which, notifier, now, limit, lease, bundle=bundle)
+        which = f"AND d.bundle = :bundle {_BUNDLED} ORDER BY d.seq"
+        passing = now - LEAPFROG_AFTER
+        return self._take(which, notifier, now, limit, lease, bundle=bundle, passing=passing)
 
     def backlog(self, notifier: str, now: float, *, until: float, limit: int, lease: float) -> list[Claim]:
         """Takes up to `limit` of all that was owed by `until`, the oldest first, due or not: for a digest.

@@ -11,8 +11,8 @@ from typing import Literal
 from msgspec import Struct
 
 from ftwatch.core.event import Event, Severity
-from ftwatch.core.hold import Group, Hold, Holding, hold
 from ftwatch.core.job import JobKey
+from ftwatch.core.route.hold import Group, Hold, Holding, hold
 from ftwatch.core.route.match import (
     JOB_KEYS,
     KEYS,
