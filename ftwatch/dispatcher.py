@@ -303,7 +303,8 @@ class Dispatcher:
     async def _try(self, claim: Claim, events: Sequence[Event], memory: Memory, body: bytes | None) -> _Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
         at, begun = self._clock.now(), self._clock.ticks()
-        timeout = self._notifier.timeout
+        timeout, tried = self._notifier.timeout, self._store.meter.tried
+        tried[self.config.name] = max(tried.get(self.config.name, 0.0), begun + timeout)
         more: dict[str, Any] = {}
         if self._marks_replays and claim.delivery.is_replay:
             more["manual"] = True
@@ -353,6 +354,7 @@ class Dispatcher:
         while True:
             try:
                 await self._run(commit)
+                self._count(batch, along)
                 break
             except Damaged:
                 raise
@@ -367,6 +369,19 @@ class Dispatcher:
         if said is not None or disabled is not None or any(done.announcement for done in batch):
             self._bell()
         return batch
+
+    def _count(self, tries: Sequence[Settled], along: Sequence[Settled]) -> None:
+        """Counts what was settled; `along` went out as lines of a digest, without a try of their own."""
+        meter, name = self._store.meter, self.config.name
+        for done in tries:
+            meter.attempts.add(name, done.outcome)
+            meter.attempt_seconds.add(done.took, name)
+        for done in (*tries, *along):
+            state, delivery = done.settlement.state, done.claim.delivery
+            if state is not State.PENDING:
+                meter.deliveries.add(name, state)
+            if state in (State.DELIVERED, State.FOLDED) and not delivery.is_replay:
+                meter.delivery_seconds.add(done.at + done.took - delivery.created_at, name)
 
     def _health(self, before: Breaker, after: Breaker, outcome: Outcome, now: float) -> Announcement | None:
         """What others are told about this notifier: nothing arrives any more, or it does again."""

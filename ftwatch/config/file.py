@@ -91,7 +91,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     providers = guests.providers(root.get("providers"), desk)
     notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)
     names = guests.names_of(root.get("notifiers"))
-    routing = Routing(
+    desk.routing = routing = Routing(
         recipients=recipients,
         routes=sections.routes(root.get("routes"), names, desk),
         silences=sections.silences(root.get("silences"), desk),

@@ -100,11 +100,6 @@ def _moment(key: str, node: Node, desk: Desk) -> float:
         ) from None
 
 
-def _path(key: str, node: Node, desk: Desk) -> Path | None:
-    said = values.value(key, str | None, node, desk)
-    return desk.path(said, node.at) if said else None
-
-
 def _limit(key: str, node: Node, desk: Desk) -> float | None:
     said = values.value(key, Duration | Literal[False] | None, node, desk)
     return said.total_seconds() if isinstance(said, Duration) else None
@@ -384,7 +379,7 @@ class Rules:
 class Store:
     """`store`."""
 
-    path: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
+    path: Path | None = None
     retention: float = _span("90d", 3600.0)
 
 
@@ -394,7 +389,7 @@ class Client:
 
     proxy: str | None = field(default=None, repr=False)
     no_proxy: list[str] = field(default_factory=list)
-    ca_file: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
+    ca_file: Path | None = None
     network: Literal["open", "strict"] = "open"
 
 

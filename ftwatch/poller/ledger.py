@@ -90,6 +90,9 @@ class Ledger:
     async def take(self, looks: dict[str, Look | None], *, baseline: bool = False) -> list[Decision]:
         """Decides about looks (None: only time went by) and commits what follows; returns what was new."""
         decisions, over = await self.run(self._decide_and_commit, looks, baseline)
+        came = [look.at for look in looks.values() if look is not None]
+        if decisions and came:
+            self.store.meter.look_seconds.add(self._clock.now() - min(came), self.config.name)
         self.has_moved = self.has_moved or bool(decisions)
         for id in over:
             # Somebody else may have forgotten it meanwhile.

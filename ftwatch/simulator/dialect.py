@@ -33,6 +33,8 @@ class Dialect:
     """Whether a job that succeeded names the model it made."""
     log_tells: ClassVar[frozenset[str]] = frozenset({"states", "figures", "checkpoints"})
     """What stands in its job log, for a kind that reads one; "ends" where lines prove how a job ended."""
+    sends_hooks: ClassVar[bool] = False
+    """Whether the service sends webhooks when jobs end, and its API says where to."""
     pages: ClassVar[bool] = True
     """Whether its listing comes in pages; then it keeps to `world.page_cap`."""
 

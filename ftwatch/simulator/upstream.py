@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ftwatch.simulator.dialect import Dialect, dialect_of
+from ftwatch.simulator.hooks import Hooks
 from ftwatch.simulator.script import SCRIPTS, Job, Script, Transition
 from ftwatch.simulator.serving import Place
 
@@ -125,6 +126,7 @@ class Upstream:
     jobs: dict[str, Job] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     dialect: Dialect = field(default_factory=lambda: dialect_of("openai"))
+    hooks: Hooks = field(default_factory=Hooks)
 
     def __post_init__(self) -> None:
         self._trouble: Trouble | None = None
@@ -134,7 +136,7 @@ class Upstream:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Upstream"]:
         """Serves for as long as the context lasts."""
-        async with self.place.serving():
+        async with self.place.serving(), self.hooks.sending(self):
             yield self
 
     @property

@@ -32,6 +32,15 @@ class Inbound:
             )
         )
 
+    def since(self, provider: str, moment: float) -> list[tuple[str, str]]:
+        """What was taken from a provider from a moment on (Unix seconds): the sender's id, and the type."""
+        rows = self._db.rows(
+            "SELECT id, type FROM inbound WHERE provider = ? AND received_at >= ? ORDER BY received_at",
+            provider,
+            moment,
+        )
+        return [(id, type) for id, type in rows]
+
     def put(self, provider: str, job: str, merge: Callable[[bytes | None], bytes], now: float) -> None:
         """Replaces a job's document in the mailbox by what `merge` makes of the one there."""
         row = self._db.row("SELECT document FROM mailbox WHERE provider = ? AND job = ?", provider, job)

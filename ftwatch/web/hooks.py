@@ -23,6 +23,7 @@ from ftwatch.core.signature import BadSecret, Stale
 from ftwatch.plugins import Hook, Hooked, Pushed, Unreadable, load_kind
 from ftwatch.store import Damaged, Receipt, StoreError
 from ftwatch.web.house import House
+from ftwatch.web.metrics import count_hook
 from ftwatch.web.server import read_body
 from ftwatch.wire import hooks as wire
 
@@ -59,10 +60,24 @@ class Gate:
             self._inside -= 1
 
 
+# What is counted, by how a webhook was answered.
+VERDICTS = {401: "forged", 404: "unknown", 408: "slow", 413: "large", 429: "flood", 503: "busy"}
+
+
 async def receive(request: Request) -> Response:
     """`POST /hooks/<provider>`: 204 once it is committed, or known to have been before."""
     house: House = request.app.state.house
     name = request.path_params["provider"]
+    try:
+        answer = await _receive(request, house, name)
+    except HTTPException as error:
+        count_hook(house, name, VERDICTS.get(error.status_code, "malformed"))
+        raise
+    count_hook(house, name, "taken")
+    return answer
+
+
+async def _receive(request: Request, house: House, name: str) -> Response:
     config = house.config.providers.get(name)
     if config is None or config.hook is None:
         raise HTTPException(404, "no webhooks are accepted here: see webhook_secret of the provider")

@@ -1,6 +1,9 @@
 """check --online: what it finds out about a provider of any kind, well or not."""
 
+import asyncio
+import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -342,6 +345,36 @@ async def test_the_bug_of_a_guest_is_an_answer(
         upstream.create("slow")
         told = await asked(config)
     assert told[-1] == ("error", "the plug-in failed: ZeroDivisionError")
+
+
+async def test_a_receiver_is_greeted_as_it_wants_to_be(authority: Path, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    context.load_verify_locations(authority / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
+        files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
+        tls = {name: str(authority / file) for name, file in files.items()}
+        notifiers = {
+            "shows": {"kind": "webhook", "url": url, "body": {"a": 1}, "tls": tls},
+            "hides": {"kind": "webhook", "url": url, "body": {"a": 1}},
+        }
+        file = tmp_path / "ftwatch.yaml"
+        file.write_text(json.dumps({"providers": {}, "notifiers": notifiers}))
+        found = await ask_everybody(config.load(file, environ={}))
+    said = {one.what.split()[1]: (one.result, one.said.partition("/: ")[2]) for one in found}
+    assert said["shows"] == ("answers", "it answers (HTTP 405), nothing was sent")
+    assert said["hides"][0] == "error"
+    assert said["hides"][1].startswith("TLS: ")
 
 
 async def test_relative_paths_start_at_the_configs_folder(
