@@ -442,8 +442,8 @@ class Pushed(Protocol):
 class Heard(Protocol):
     """What a provider also has, when its documents say when a job was last heard of."""
 
-    def heard_at(self, raw: bytes) -> float | None:
-        """That moment in one document (pure), Unix seconds."""
+    def heard_at(self, raw: bytes) -> float:
+        """That moment in one document (pure), Unix seconds. Raises Unreadable."""
         ...
 
 
@@ -512,7 +512,7 @@ class Mailbox(Protocol):
     """The documents of one provider's jobs, which tell of themselves."""
 
     async def documents(self, after: str | None, limit: int) -> list[tuple[str, bytes]]:
-        """Up to so many after the job `after`, those that came last first, each with its job's id."""
+        """Up to so many after the job `after`, the newest jobs first, each with its job's id."""
         ...
 
     async def document(self, id: str) -> bytes | None:

@@ -24,7 +24,16 @@ from ftwatch.cli.visible import Visible, heads_of, visible
 from ftwatch.client import Client, Unreachable
 from ftwatch.config import Config, NotifierConfig, ProviderConfig
 from ftwatch.core.job import Snapshot
-from ftwatch.plugins import Introducing, JobLog, NotFound, Provider, ProviderError, Secret, Unreadable
+from ftwatch.plugins import (
+    Introducing,
+    JobLog,
+    NotFound,
+    Provider,
+    ProviderError,
+    Pushed,
+    Secret,
+    Unreadable,
+)
 
 __all__ = ["LONGEST", "Answer", "ask_everybody", "in_words", "look_at"]
 
@@ -87,7 +96,10 @@ async def _provider(config: ProviderConfig, client: Client, folder: Path) -> lis
     with anyio.move_on_after(LONGEST) as scope:
         try:
             provider = make_provider(config, client, folder)
-            await _examine(provider, config, report)
+            if isinstance(provider, Pushed):
+                report.says(f"there is nobody to ask: its jobs tell of themselves, at /hooks/{config.name}")
+            else:
+                await _examine(provider, config, report)
         except ProviderError as error:
             report.says(error.reason, "error")
         except Exception as error:  # a guest: its bug is an answer too

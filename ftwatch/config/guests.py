@@ -29,6 +29,7 @@ __all__ = ["names_of", "notifiers", "providers"]
 
 # Requests per second to an account, where neither the file nor the kind says otherwise.
 USUAL_RATE = 10.0
+SHORTEST_SECRET = 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAMES = "letters, digits, - _ and . (at most 64)"
@@ -103,6 +104,8 @@ def _hook(
     secrets = given if isinstance(given, tuple) else (given,)
     if scheme == "standard":
         desk.checks.append(lambda: _judge_secrets(secrets, block, desk))
+    elif scheme in ("bearer", "header"):
+        desk.checks.append(lambda: _judge_length(secrets, block, desk))
     header = (common.scheme_header or "").lower()
     return HookConfig(secrets=secrets, scheme=scheme, header=header, tolerance=common.tolerance)
 
@@ -117,6 +120,17 @@ def _judge_secrets(secrets: tuple[Secret, ...], block: Map, desk: Desk) -> None:
             continue  # Who needs the secret says so.
         except BadSecret as error:
             desk.error(place, f"webhook_secret: {error}; another sender may need scheme: github, stripe, …")
+
+
+def _judge_length(secrets: tuple[Secret, ...], block: Map, desk: Desk) -> None:
+    """Secrets that come along as they are, and are short enough to be guessed."""
+    for secret in secrets:
+        try:
+            if len(secret.reveal()) < SHORTEST_SECRET:
+                sentence = f"what lets webhooks in is shorter than {SHORTEST_SECRET} characters"
+                desk.warning(block.at, f"{sentence}: it can be guessed")
+        except LookupError:
+            pass  # Who needs the secret says so.
 
 
 def _members(name: str, kind: "_Kind", options: Any, at: Place, desk: Desk) -> dict[str, Any]:

@@ -195,13 +195,21 @@ class Store:
         return lost
 
     def receive(self, receipt: Receipt, now: float) -> bool:
-        """Takes a webhook and all that follows from it in one transaction; False: it was taken before."""
+        """Takes a webhook and all that follows from it in one transaction; False: it was taken before.
+
+        Raises Full on a full disk: what room there is belongs to what is under way.
+        """
+        if self.is_full:
+            raise Full("the disk is full: nothing new is taken until it has room again")
         with self._committing("hooks"):
             id = receipt.id
             if id is not None and not self.inbound.take(receipt.provider, id, receipt.type, now):
                 return False
+            known = self.jobs.load(receipt.provider, [job for job, _ in receipt.mail])
             for job, merge in receipt.mail:
-                self.inbound.put(receipt.provider, job, merge, now)
+                # Of what was to be forgotten nothing is kept, whatever it goes on to say.
+                if job not in known or not known[job].forgotten:
+                    self.inbound.put(receipt.provider, job, merge, now)
             if receipt.said is not None:
                 self._tell(receipt.said, now)
         return True

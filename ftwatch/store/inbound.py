@@ -61,7 +61,7 @@ class Inbound:
         return bytes(row[0]) if row else None
 
     def documents(self, provider: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
-        """Up to so many documents after the job `after`, those that came last first, by their jobs."""
+        """Up to so many documents after the job `after`, the newest jobs first, each with its job's id."""
         rows = self._db.rows(
             "SELECT job, document FROM mailbox WHERE provider = ?1"
             " AND (?2 IS NULL OR seq < (SELECT seq FROM mailbox WHERE provider = ?1 AND job = ?2))"
@@ -92,6 +92,7 @@ def forget_inbound(db: Database, provider: str, job: str | None = None) -> None:
 
 
 def rename_inbound(db: Database, old: str, new: str) -> None:
-    """Gives a renamed provider what came in under its old name."""
+    """Gives a renamed provider what came in under its old name; what it was told under the new one counts."""
     for table in ("inbound", "mailbox"):
-        db.execute(f"UPDATE OR REPLACE {table} SET provider = ? WHERE provider = ?", new, old)
+        db.execute(f"UPDATE OR IGNORE {table} SET provider = ? WHERE provider = ?", new, old)
+        db.execute(f"DELETE FROM {table} WHERE provider = ?", old)

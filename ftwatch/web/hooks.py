@@ -27,7 +27,7 @@ from ftwatch.web.metrics import count_hook
 from ftwatch.web.server import read_body
 from ftwatch.wire import hooks as wire
 
-__all__ = ["Gate", "routes"]
+__all__ = ["Gate", "mail_of", "routes"]
 
 log = structlog.get_logger("ftwatch.web.hooks")
 
@@ -115,7 +115,7 @@ async def _take(
         )
     # Who tells of itself says the same again and again, and means it; a job may be looked at again, too.
     receipt = Receipt(
-        provider=config.name, id=own or None, type=hook.type, said=said, mail=_mail(kind, hook, now)
+        provider=config.name, id=own or None, type=hook.type, said=said, mail=mail_of(kind, hook, now)
     )
     try:
         is_new = await house.work(house.store.receive, receipt, now)
@@ -160,7 +160,8 @@ def _proved(proof: HookConfig, headers: dict[str, str], body: bytes, now: float)
         raise HTTPException(503, "the secret cannot be had here at the moment", SOON) from None
 
 
-def _mail(kind: Any, hook: Hook, now: float) -> Sequence[tuple[str, Callable[[bytes | None], bytes]]]:
+def mail_of(kind: Any, hook: Hook, now: float) -> Sequence[tuple[str, Callable[[bytes | None], bytes]]]:
+    """What jobs told of themselves, for the store: each job's id, and how its document goes on."""
     if not hook.documents or not isinstance(kind, Pushed):
         return ()
 
