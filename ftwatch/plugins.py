@@ -555,6 +555,8 @@ class Notifier(Protocol):
     """How many deliveries of different lanes may be under way at once."""
     folds: ClassVar[int]
     """How many events one message may name, for a digest after an outage. 0, or no such attribute: one."""
+    names_bundles: ClassVar[bool]
+    """Whether `send` takes `bundle`: what several events were held for on purpose. May be left out."""
     marks_replays: ClassVar[bool]
     """Whether `send` takes `manual`: True for what somebody has sent again by hand. May be left out."""
     timeout: float

@@ -4,9 +4,12 @@ A kind is a guest: whatever its module or its options' class may do, it becomes 
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, tzinfo
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ftwatch import plugins
 from ftwatch.config import shape, values
@@ -18,6 +21,7 @@ from ftwatch.config.yaml import List, Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
 from ftwatch.core.event import Event
 from ftwatch.core.route import Recipient, did_you_mean
+from ftwatch.core.route.hold import Digest, Holding, Quiet
 from ftwatch.core.signature import BadSecret, signing_key
 from ftwatch.plugins import Audience, HookScheme, Secret
 
@@ -175,12 +179,46 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
             said["fold"] = said.get("fold", policy.fold) or None
             policy = dataclasses.replace(policy, **said)
         found[name] = NotifierConfig(
-            name=name, kind=kind.name, options=options, retry=policy, closure=common.closure
+            name=name,
+            kind=kind.name,
+            options=options,
+            retry=policy,
+            closure=common.closure,
+            throttle=common.throttle,
         )
         recipients.append(
-            Recipient(name=name, kind=kind.name, audience=kind.audience, closure=common.closure)
+            Recipient(
+                name=name,
+                kind=kind.name,
+                audience=kind.audience,
+                closure=common.closure,
+                holding=_holding(common),
+            )
         )
     return found, tuple(recipients)
+
+
+def _holding(common: shape.Notifier) -> Holding | None:
+    """When a notifier wants to be told; None: whenever there is something to tell."""
+    quiet, digest = common.quiet_hours, common.digest
+    if quiet is None and digest is None:
+        return None
+    return Holding(
+        zone=common.timezone or local_zone(),
+        quiet=Quiet(begin=quiet.begin, end=quiet.end, days=quiet.days, passes=quiet.passes)
+        if quiet is not None
+        else None,
+        digest=Digest(at=digest.at, days=digest.days, passes=digest.passes) if digest is not None else None,
+    )
+
+
+def local_zone() -> tzinfo:
+    """The zone of this machine's clock on the wall."""
+    named = os.environ.get("TZ") or os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(named.removeprefix(":"))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 def names_of(node: Node | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Match, Routing
+from ftwatch.core.route.hold import Hold
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import MINUTE
 
@@ -126,11 +127,12 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 
 class Assignment(Struct, frozen=True):
-    """One event owed to one notifier, and why."""
+    """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once)."""
 
     event_id: str
     notifier: str
     reason: str
+    hold: Hold | None = None
 
 
 class Refusal(Struct, frozen=True):

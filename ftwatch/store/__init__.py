@@ -17,7 +17,6 @@ from ftwatch.core.delivery import Breaker
 from ftwatch.core.event import Event, encode, is_late, is_mere_progress
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Assignment, Decision, Refusal
-from ftwatch.core.signature import message_id
 from ftwatch.meter import Meter
 from ftwatch.store.acks import Acks
 from ftwatch.store.census import Census, Waiting
@@ -283,18 +282,7 @@ class Store:
                 )
         for owed in deliveries:
             if owed.event_id in lanes:
-                self.db.execute(
-                    "INSERT INTO deliveries"
-                    " (id, event_id, notifier, lane, why, state, reason, due_at, created_at)"
-                    " VALUES (?, ?, ?, ?, ?, 'pending', '', ?, ?) ON CONFLICT (id) DO NOTHING",
-                    message_id(owed.notifier, owed.event_id),
-                    owed.event_id,
-                    owed.notifier,
-                    lanes[owed.event_id],
-                    owed.reason,
-                    now,
-                    now,
-                )
+                self.outbox.owe(owed, lanes[owed.event_id], now)
         self.db.execute_many(
             "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
             " ON CONFLICT (event_id, notifier) DO NOTHING",

@@ -110,9 +110,9 @@ def test_counting_walks_an_index_and_no_table(
 
 def test_an_older_database_gets_the_index(tmp_path: Path) -> None:
     path = tmp_path / "ftwatch.db"
-    Store(path).close()
+    schema = Path(__file__).parents[1] / "data" / "schemas" / "0004.sql"
     with closing(sqlite3.connect(path)) as file:
-        file.execute("DROP INDEX jobs_counted")
+        file.executescript(schema.read_text())
         file.execute("PRAGMA user_version = 4")
         file.commit()
     store = Store(path)
