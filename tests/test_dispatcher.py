@@ -7,8 +7,10 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from msgspec.structs import replace
 
 from ftwatch.config import NotifierConfig
+from ftwatch.core import announce
 from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
@@ -443,6 +445,48 @@ async def test_who_takes_nothing_any_more_is_told_of_once_and_its_end_too(store:
     for _, event in store.history.events():
         if event.type.startswith("ftwatch.notifier"):
             assert [one.notifier for one in store.history.deliveries(event=event.id)] == ["boss"]
+
+
+async def test_what_needs_no_receiver_says_nothing_of_how_it_does(store: Store, clock: Any) -> None:
+    """A pager has nothing to say of most events; that these are settled does not mean that it is back."""
+    toy = Toy()
+
+    def answer(event: Event) -> Any:
+        is_quiet = event.data.id.startswith("quiet")
+        return Sent("not sent: nothing to tell", idle=True) if is_quiet else Retry("HTTP 503")
+
+    def told_of() -> list[str]:
+        types = [event.type for _, event in store.history.events()]
+        return [type for type in types if type.startswith("ftwatch.notifier")]
+
+    toy.answer = answer
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    for number in range(60):
+        bench.happen(f"quiet-{number}", Status.QUEUED)
+        await bench.round(after=60)
+    assert bench.states() == ["pending", *["delivered"] * 60]
+    assert told_of() == ["ftwatch.notifier.failing"]
+    assert store.outbox.breaker("pipe").fails_for(1000, clock.now())
+    toy.answer = lambda event: Sent("ok")
+    await bench.round(after=40000)
+    assert told_of() == ["ftwatch.notifier.failing", "ftwatch.notifier.recovered"]
+
+
+async def test_an_end_does_not_overtake_its_beginning_for_providers_either(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("HTTP 503") if len(toy.seen) == 1 else Sent("ok")
+    bench = Bench(store, clock, toy)
+    routing, now = Routing(recipients=(Recipient(name="pipe", kind="toy"),)), clock.now()
+    state = announce.ProviderState(name="prod")
+    bad = announce.degraded(state, "openai", "HTTP 401", routing, now)
+    assert bad.state is not None
+    good = announce.recovered(bad.state, "openai", routing, now + 1)
+    store.commit(Batch(announcements=[replace(said, state=None) for said in (bad, good)]), now)
+    await bench.round()
+    assert toy.told == ["prod degraded"]
+    await bench.round(after=60)
+    assert toy.told == ["prod degraded", "prod degraded", "prod recovered"]
 
 
 async def test_what_waited_for_a_receiver_that_is_back_leaves_at_once(store: Store, clock: Any) -> None:

@@ -64,11 +64,13 @@ class State(StrEnum):
 class Sent(Struct, frozen=True, tag="sent"):
     """It arrived. `note` may say how (an HTTP status, a plainer form that had to do).
 
-    `disable`: the receiver took it, and asked for nothing more.
+    `disable`: the receiver took it, and asked for nothing more. `idle`: there was nothing to tell, so the
+    receiver was not asked, and nothing is known of how it does.
     """
 
     note: str = ""
     disable: bool = False
+    idle: bool = False
 
 
 class Retry(Struct, frozen=True, tag="retry"):
@@ -196,6 +198,9 @@ def trip(breaker: Breaker, outcome: Outcome, now: float, policy: RetryPolicy = R
 
     Probes leave every half minute, or as often as the policy would ever try.
     """
+    if isinstance(outcome, Sent) and outcome.idle:
+        # It did not use the probe: the next message may.
+        return replace(breaker, probe_at=now) if breaker.is_open else breaker
     if isinstance(outcome, Sent):
         return Breaker()
     since = breaker.failing_since

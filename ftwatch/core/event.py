@@ -53,6 +53,9 @@ FULL = "ftwatch.store.full"
 ROOM = "ftwatch.store.recovered"
 TEST = "ftwatch.test"
 
+# What ftwatch says of itself that has a beginning and an end: the end must not overtake the beginning.
+_LANES = ("ftwatch.provider", "ftwatch.notifier", "ftwatch.config", "ftwatch.store")
+
 # What is told so long after it happened (seconds) is history: people may get it in one piece.
 LATE = 15 * MINUTE
 
@@ -189,7 +192,10 @@ class Event(Struct, frozen=True, kw_only=True):
     @property
     def lane(self) -> str:
         """What keeps its order: events of one lane reach a notifier in the order they happened."""
-        return str(self.key) if self.key else self.id
+        if self.key:
+            return str(self.key)
+        family = self.type.rpartition(".")[0]
+        return f"{family}:{self.data.id}" if family in _LANES else self.id
 
 
 _encoder = msgspec.json.Encoder()

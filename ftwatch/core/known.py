@@ -60,9 +60,9 @@ class Known(Struct, frozen=True, kw_only=True):
     `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
     news, `held` a success that still waits for its model (and since when), `alerts` the rules that fire,
     each with its subject (and, after STAGE, its stage) and who was told, `told` the people who know of the
-    job's open state, `ack` who has acknowledged that. `forgotten`: somebody wanted nothing to be kept of this
-    job; it is known only so as not to be taken for a new one. `heard_at`: when a job that tells of itself
-    last did.
+    job's open state, or of its last end, `ack` who has acknowledged what is open. `forgotten`: somebody
+    wanted nothing to be kept of this job; it is known only so as not to be taken for a new one. `heard_at`:
+    when a job that tells of itself last did.
 
     Of its log: `logged`: it was read once; `arrival` is the line by which the job came to be what it is, if
     that is known, `unproved` are the states that were told before the log had them; `states` are the lines

@@ -68,6 +68,16 @@ class Message(Struct, frozen=True, kw_only=True):
     footer: str = ""
 
     @property
+    def icon(self) -> str:
+        """The title's picture."""
+        return self.title.partition(" ")[0]
+
+    @property
+    def headline(self) -> str:
+        """The title without its picture: for a service with pictures of its own, or that reads aloud."""
+        return self.title.partition(" ")[2]
+
+    @property
     def text(self) -> str:
         """The whole message as plain lines."""
         lines = [self.title]

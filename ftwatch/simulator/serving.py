@@ -91,6 +91,9 @@ class Place:
                 await self._change.wait()
                 server.should_exit = server.force_exit = True
         finally:
+            # Cancelled, it would leave the loop a socket under a number that the next one may get.
+            for one in getattr(server, "servers", ()):
+                one.close()
             listener.close()
             self._is_up = anyio.Event()
             self._is_down.set()

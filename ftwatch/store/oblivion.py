@@ -87,6 +87,7 @@ def forget_provider(db: Database, name: str) -> Forgotten:
     for (id,) in db.rows("SELECT id FROM jobs WHERE provider = ?", name):
         titles |= _titles(db, JobKey(name, id)) | {id}
         _forget_lane(db, str(JobKey(name, id)))
+    _forget_lane(db, f"ftwatch.provider:{name}")
     gone = _forget_events(db, "provider = ?", name)
     _forget_deaths(db, titles)
     forget_journal(db, "provider = ?", name)

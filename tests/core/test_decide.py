@@ -342,6 +342,24 @@ def test_people_who_heard_of_the_open_state_hear_of_the_end() -> None:
     assert history.told == [("slack", "closure")]
 
 
+def test_who_heard_that_a_job_failed_hears_what_it_came_to_after_all() -> None:
+    routing = Routing(
+        recipients=(SLACK, PIPELINE),
+        routes=(Route(match=parse_match({"type": "fine_tuning.job.failed"}), notify=("slack", "pipeline")),),
+    )
+    history = History(Policy(routing=routing, settle=0))
+    history.look(Status.RUNNING)
+    history.look(Status.FAILED)
+    assert history.told == [("slack", "route 1"), ("pipeline", "route 1")]
+    assert history.look(Status.RUNNING) == ["job.running"]
+    assert history.told == []
+    assert history.look(Status.SUCCEEDED) == ["job.succeeded"]
+    assert history.told == [("slack", "closure")]
+    history.look(Status.QUEUED)
+    history.look(Status.CANCELLED)
+    assert history.told == [("slack", "closure")], "and again, should that be no end either"
+
+
 def test_a_silence_wins_over_closure() -> None:
     silence = Silence(match=parse_match({"type": "fine_tuning.job.failed"}), comment="known")
     history = History(Policy(routing=replace(EVERYBODY, silences=(silence,))))

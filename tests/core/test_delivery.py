@@ -145,6 +145,19 @@ def test_five_silences_in_a_row_open_the_breaker_and_one_answer_closes_it() -> N
     assert trip(later, Sent(), NOW + 60) == Breaker()
 
 
+def test_who_was_not_asked_has_not_answered() -> None:
+    idle = Sent("not sent: it opens and closes nothing", idle=True)
+    assert trip(Breaker(), idle, NOW) == Breaker()
+    breaker = trip(Breaker(), Retry("HTTP 500"), NOW)
+    assert trip(breaker, idle, NOW + 9) == breaker, "what fails still fails"
+    for _ in range(5):
+        breaker = trip(breaker, Retry("connection refused", unreachable=True), NOW)
+    assert breaker.is_open
+    after = trip(breaker, idle, NOW + 9)
+    assert after.is_open
+    assert (after.failing_since, after.probe_at) == (breaker.failing_since, NOW + 9)
+
+
 def test_nothing_arrives_is_counted_from_the_first_failure_to_the_first_success() -> None:
     breaker = trip(Breaker(), Retry("HTTP 429", throttled=True), NOW)
     assert breaker == Breaker(), "who wants fewer messages takes messages"

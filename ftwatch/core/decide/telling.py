@@ -129,10 +129,10 @@ class Telling:
         self.verdicts += verdicts
         names = tuple(assignment.notifier for assignment in deliveries)
         if ended:
+            # It may turn out to be none: who was told of it is owed what the job comes to after all.
             self.told = []
-        else:
-            people = set(_people(self.policy.routing))
-            self.told += [name for name in names if name in people and name not in self.told]
+        people = set(_people(self.policy.routing))
+        self.told += [name for name in names if name in people and name not in self.told]
         return names
 
 
