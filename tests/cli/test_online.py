@@ -16,13 +16,15 @@ from ftwatch import config
 from ftwatch.cli import online
 from ftwatch.cli.online import Answer, ask_everybody
 from ftwatch.config import Config
-from ftwatch.plugins import Introducing, Introduction, kinds, load_kind
+from ftwatch.plugins import Introducing, Introduction, Pushed, kinds, load_kind
 from ftwatch.providers.openai import OpenAI
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
 
 KEY = "sk-simulated-key-0123456789"
 KINDS = sorted(kinds("provider"))
+# Who is asked at all.
+ASKED = [kind for kind in KINDS if not isinstance(load_kind("provider", kind), Pushed)]
 
 
 def loaded(folder: Path, **providers: Any) -> Config:
@@ -55,7 +57,13 @@ async def asked(config: Config) -> list[tuple[str, str]]:
 # ------------------------------------------------------------------------------------------- every kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
+async def test_whose_jobs_tell_of_themselves_has_nobody_who_could_be_asked(tmp_path: Path) -> None:
+    about = {"kind": "push", "token": "not-shown-0123456789"}
+    said = "there is nobody to ask: its jobs tell of themselves, at /hooks/acme"
+    assert await asked(loaded(tmp_path, acme=about)) == [("answers", said)]
+
+
+@pytest.mark.parametrize("kind", ASKED)
 async def test_a_provider_that_is_as_it_should_be(kind: str, tmp_path: Path) -> None:
     async with service(kind, tmp_path) as (upstream, config):
         for life in ("happy", "slow", "happy"):
@@ -90,7 +98,7 @@ SAID = {
 MAY = {"huggingface": "can also start jobs (role write)", "vertex": "can also create jobs"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 async def test_it_says_whose_key_it_is_where_the_service_does(kind: str, tmp_path: Path) -> None:
     assert issubclass(load_kind("provider", kind), Introducing) == (kind in SAID)
     if kind not in SAID:
@@ -104,7 +112,7 @@ async def test_it_says_whose_key_it_is_where_the_service_does(kind: str, tmp_pat
     assert ("answers", "it lets ftwatch in, and shows no jobs yet") in told
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 async def test_a_key_that_is_refused(kind: str, tmp_path: Path) -> None:
     if kind == "file":
         return  # a disk knows no keys

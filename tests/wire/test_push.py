@@ -101,6 +101,15 @@ def test_an_error_may_be_a_sentence_or_an_object(
     assert (found and found.code, found and found.message) == (code, message)
 
 
+def test_an_error_is_a_line_of_the_log_too(told: Told) -> None:
+    told(status="failed", error="CUDA out of memory")(error="CUDA out of memory")
+    told(status="running")(status="failed", error="CUDA out of memory", message="rank 3 died", level="warn")
+    assert [(line.level, line.message) for line in told.lines if line.type == "message"] == [
+        ("error", "CUDA out of memory"),
+        ("warning", "rank 3 died"),
+    ]
+
+
 def test_figures_stand_anywhere_under_any_name_of_theirs(told: Told) -> None:
     told(step=1, loss=2.0, lr="1e-5", entropy=3)
     told(step=2, metrics={"loss": 1.5, "eval_loss": 1.7, "rewards/accuracies": 0.7, "num_tokens": 9})

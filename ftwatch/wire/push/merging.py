@@ -57,10 +57,10 @@ def merged(before: bytes | None, told: Mapping[str, Any], now: float) -> bytes:
     if word is not None:
         at = _enter(run, State(run.pushes, at, shapeless(word[:WORD])))
     said = Fields(told)
+    run.lines += _lines(run, told, said.kept.get("error"), at)
     run.fields = {**said.kept, **run.fields} if is_late else {**run.fields, **said.kept}
     for name in () if is_late else said.cleared:
         run.fields.pop(name, None)
-    run.lines += _lines(run, told, at)
     run.lines += _complaints(run, {**said.refused, **fields.strange(told)}, at)
     saved = _saved(told, at, run.attempt)
     if saved is not None and mark_of(saved) not in map(mark_of, run.checkpoints):
@@ -122,12 +122,17 @@ def _is_first(run: Run, at: int, place: int) -> bool:
     return at < run.started and not any(meaning(state.word).is_terminal for state in after)
 
 
-def _lines(run: Run, told: Mapping[str, Any], at: int) -> Iterator[Said]:
-    """The push as a line of the run's log, where it says more than a state."""
+def _lines(run: Run, told: Mapping[str, Any], error: Mapping[str, str] | None, at: int) -> Iterator[Said]:
+    """The push as a line of the run's log, where it says more than a state.
+
+    An error that is new stands there, too: of an attempt that is over when somebody looks, nothing else does.
+    """
     known = {**trainer_figures(told), **trainer_figures(told.get("metrics"))}
     message = fields.text(told.get("message"), SENTENCE)
+    level = LEVELS.get(str(told.get("level")).lower(), "info")
+    if message is None and error and error != run.fields.get("error"):
+        message, level = error.get("message"), "error"
     if known or message is not None:
-        level = LEVELS.get(str(told.get("level")).lower(), "info")
         type = "message" if message is not None else "metrics"
         yield Said(run.pushes, at, type, message, level, lenient.count(told.get("step")), known)
 
