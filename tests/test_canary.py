@@ -335,6 +335,11 @@ class Run:
             yield f"n{number}", f"kind: webhook, url: '{here}{FORMED}', {form}"
         for number, row in numbered("apprise"):
             yield f"n{number}", f"kind: apprise, {self.given('url', number, row)}"
+        for number, row in numbered("ntfy"):
+            yield f"n{number}", f"kind: ntfy, url: '{here}', topic: mine, {self.given('token', number, row)}"
+        for number, row in numbered("alertmanager"):
+            login = f"username: ftwatch, {self.given('password', number, row)}"
+            yield f"n{number}", f"kind: alertmanager, url: '{here}/am', {login}"
         for number, row in numbered("env"):
             script = (
                 f'env >{self.folder}/env.{number}; echo "no login with $IT" >&2; exit $((75 * ($RANDOM % 2)))'

@@ -262,6 +262,10 @@ def _addresses(options: Any) -> Iterator[str | tuple[str, int | None]]:
         yield host, getattr(options, "port", None)
     if not is_dataclass(options):
         return
+    home = getattr(options, "address", None)
+    if isinstance(home, str):
+        yield _root(home)
+        return
     for field in fields(options):
         given = getattr(options, field.name)
         for value in given if isinstance(given, tuple) else (given,):
@@ -269,8 +273,12 @@ def _addresses(options: Any) -> Iterator[str | tuple[str, int | None]]:
                 continue
             text = value.reveal() if isinstance(value, Secret) else value
             if isinstance(text, str) and text.startswith(("http://", "https://")):
-                parts = urlsplit(text)
-                yield f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
+                yield _root(text)
+
+
+def _root(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
 
 
 async def _greet(what: str, root: str, client: Client) -> Answer:

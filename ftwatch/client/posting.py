@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ftwatch.client import Client, Response, Unreachable, failure_of, outcome_of
 from ftwatch.core.delivery import Outcome, Sent
 from ftwatch.core.message import clean
-from ftwatch.log import redacted
+from ftwatch.log import hide, redacted
 
 __all__ = ["authorization", "post_json"]
 
@@ -59,6 +59,8 @@ def authorization(token: str | None, username: str | None, password: str | None)
     if token is not None:
         return {"authorization": f"Bearer {token}"}
     if username is not None:
-        pair = b64encode(f"{username}:{password or ''}".encode()).decode()
-        return {"authorization": f"Basic {pair}"}
+        login = "Basic " + b64encode(f"{username}:{password or ''}".encode()).decode()
+        # The log knows the password, not what base64 makes of it.
+        hide(login)
+        return {"authorization": login}
     return {}

@@ -114,7 +114,7 @@ def test_the_schema_is_json_and_its_references_lead_somewhere() -> None:
         assert name in schema["$defs"]
     assert set(schema["$defs"]) == {
         *(f"provider.{kind}" for kind in kinds("provider")),
-        *(f"notifier.{kind}" for kind in ("apprise", "command", "console", "email", "slack", "webhook")),
+        *(f"notifier.{kind}" for kind in kinds("notifier")),
     }
     assert config.schema() == schema
 

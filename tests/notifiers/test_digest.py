@@ -78,7 +78,7 @@ async def test_a_digest_of_other_events_is_another_letter(kit: Any) -> None:
 
 def test_who_folds_says_so_and_machines_get_every_event_on_its_own() -> None:
     folding = {kind for kind in kinds("notifier") if getattr(load_kind("notifier", kind), "folds", 0)}
-    assert folding == {"slack", "email", "apprise"}
+    assert folding == {"slack", "email", "apprise", "ntfy"}
     for kind in folding:
         assert load_kind("notifier", kind).retry.fold == 900
 
@@ -112,12 +112,13 @@ def test_what_was_found_out_late_says_so() -> None:
     assert compose(*late).title.startswith("📬 6 messages about what happened meanwhile: 1 failed")
 
 
-@pytest.mark.parametrize("kind", ["slack", "email", "apprise"])
+@pytest.mark.parametrize("kind", ["slack", "email", "apprise", "ntfy"])
 async def test_a_summary_of_thousands_fits(kit: Any, kind: str) -> None:
     options = {
         "slack": {"webhook_url": Secret("http://x")},
         "email": {"host": "h", "from_": "f@example.com", "to": ("a@example.com",)},
         "apprise": {"url": Secret("json://h")},
+        "ntfy": {"topic": Secret("t")},
     }[kind]
     shown = await rendered(kit, kind, of_many_jobs(2000), **options)
     assert "run-0" in shown

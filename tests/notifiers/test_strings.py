@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from ftwatch import log as logs
 from ftwatch.cli.output import plain
+from ftwatch.client import Client
 from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Sent
 from ftwatch.core.event import Event
@@ -36,6 +37,7 @@ from ftwatch.log import shapeless
 from ftwatch.notifiers import apprise, slack
 from ftwatch.plugins import NotifierSpec, Secret, Unreadable, load_kind
 from ftwatch.wire import openai as wire
+from tests.notifiers.services import alertmanager, needs_alertmanager
 
 NOW = 1_795_387_800
 POLICY = Policy(routing=Routing(), settle=0)
@@ -193,8 +195,12 @@ CONSOLE = made("console")
 APPRISE = made("apprise", url=Secret("json://receiver.example.com"))
 WEBHOOK = made("webhook", url=Secret("https://example.com/"), secret=Secret("whsec_" + "A" * 32))
 COMMAND = made("command", argv=("true",))
+PAGER = made("pagerduty", routing_key=Secret("k" * 32))
+PHONE = made("ntfy", topic=Secret("t"))
+MARKED = made("ntfy", topic=Secret("t"), markdown=True)
+ALERTS = made("alertmanager", url="http://alerts.example.com")
 # The sinks that show what a message says, for `*` in a row's `never`.
-SHOWN = ("message", "console", "apprise", "email text")
+SHOWN = ("message", "console", "apprise", "email text", "pagerduty", "ntfy", "alertmanager")
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -395,6 +401,86 @@ def test_slack_mentions_nobody_and_links_nothing(name: str) -> None:
         check_never(name, "slack", json.dumps(payload, ensure_ascii=False))
 
 
+def rendered(notifier: Any, event: Event) -> Any:
+    """What would be posted of an event; None where it says nothing of it."""
+    shown = notifier.render(event)
+    return None if shown.startswith("nothing: ") else json.loads(shown)
+
+
+def check_page(page: dict[str, Any]) -> None:
+    """Texts of one line that PagerDuty takes, about a job that nobody's words can make another one."""
+    json.dumps(page).encode()
+    assert all(quiet(text) for text in strings(page))
+    assert 0 < len(page["dedup_key"]) <= 255
+    if page["event_action"] == "resolve":
+        return
+    payload = page["payload"]
+    assert 0 < len(payload["summary"]) <= 1024
+    assert payload["source"] == "openai-prod"
+    assert 0 < len(payload["component"]) <= 200
+    assert all(link["href"].startswith(("https://", "http://")) for link in page["links"])
+    assert len(json.dumps(page)) < 64 * 1024
+
+
+def check_push(push: dict[str, Any], event: Event) -> None:
+    """A title of one line and a message, both of a length that ntfy takes, and nobody's word beside them."""
+    json.dumps(push).encode()
+    assert quiet(push["title"])
+    assert quiet(push["message"], None)
+    assert 0 < len(push["title"].encode()) <= 1024
+    assert 0 < len(push["message"].encode()) <= 4096
+    assert len(push["tags"]) == 1
+    assert re.fullmatch(r"[a-z0-9_]+", push["tags"][0])
+    assert push["priority"] == event.severity.rank + 1
+    assert push.get("click", "https://").startswith(("https://", "http://"))
+    assert re.fullmatch("[0-9a-f]{32}", push.get("sequence_id", "0" * 32))
+
+
+def check_alert(alert: dict[str, Any], event: Event) -> None:
+    """Labels that Alertmanager takes, ours among them as they should be."""
+    json.dumps(alert).encode()
+    labels, notes = alert["labels"], alert["annotations"]
+    assert all(re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]{0,64}", name) for name in labels)
+    assert not any(name.startswith("__") for name in labels)
+    assert all(quiet(text) and 0 < len(text) <= 200 for text in labels.values())
+    assert re.fullmatch("FineTuningJob[A-Z][a-z]+", labels["alertname"])
+    assert labels["severity"] in ("info", "warning", "critical")
+    assert (labels["provider"], labels["kind"]) == ("openai-prod", "openai")
+    assert quiet(notes["summary"])
+    assert quiet(notes["description"], lines_of(compose(event)) - 1)
+    assert set(notes) <= {"summary", "description", "url", "event"}
+    assert alert["startsAt"] <= alert["endsAt"]
+
+
+@every_row
+def test_a_page_a_push_and_an_alert_hold_it_as_text(name: str) -> None:
+    for event in all_told(name):
+        if page := rendered(PAGER, event):
+            check_page(page)
+            check_never(name, "pagerduty", json.dumps(page, ensure_ascii=False))
+        for phone in (PHONE, MARKED):
+            push = rendered(phone, event)
+            check_push(push, event)
+            check_never(name, "ntfy", push["title"] + push["message"])
+        for alert in rendered(ALERTS, event) or ():
+            check_alert(alert, event)
+            check_never(name, "alertmanager", json.dumps(alert, ensure_ascii=False))
+
+
+@needs_alertmanager
+async def test_the_real_alertmanager_takes_them_all(tmp_path: Path) -> None:
+    async with Client() as client, alertmanager(tmp_path, client) as real:
+        for name in ROWS:
+            alerts = [alert for event in all_told(name) for alert in rendered(ALERTS, event) or ()]
+            answer = await client.request(
+                "POST",
+                f"{real.url}/api/v2/alerts",
+                headers={"content-type": "application/json"},
+                content=json.dumps(alerts).encode(),
+            )
+            assert answer.status == 200, (name, answer.text())
+
+
 @every_row
 def test_a_letter_has_its_headers_and_people_and_no_others(name: str) -> None:
     # A letter is slow to make and to read, and that of a success says nothing new.
@@ -511,6 +597,10 @@ def test_no_mixture_of_them_does_more(
     for event in events_of(name, model, metadata, code, message):
         check_message(compose(event))
         check_slack(slack._payload(compose(event)))
+        check_page(rendered(PAGER, event) or {"dedup_key": "-", "event_action": "resolve"})
+        check_push(rendered(MARKED, event), event)
+        for alert in rendered(ALERTS, event) or ():
+            check_alert(alert, event)
         check_letter(*posted(event), event)
         assert quiet(CONSOLE.render(event))
         assert json.loads(WEBHOOK.freeze(event)) == json.loads(json.dumps(msgspec.to_builtins(event)))
