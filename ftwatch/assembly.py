@@ -13,6 +13,7 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.log import hide
+from ftwatch.meter import Meter
 from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
@@ -51,16 +52,26 @@ class Letterbox:
 
 
 def make_provider(
-    config: ProviderConfig, client: Client, folder: Path | None = None, mailbox: Mailbox | None = None
+    config: ProviderConfig,
+    client: Client,
+    folder: Path | None = None,
+    mailbox: Mailbox | None = None,
+    meter: Meter | None = None,
 ) -> Provider:
-    """A configured provider, with a rate budget of its own; `folder` is where relative paths start."""
+    """A configured provider, with a rate budget of its own; `folder` is where relative paths start.
+
+    `meter` counts its requests.
+    """
+    meter = meter or Meter()
+    account = Account(client, Budget(config.rate), heard=meter.hears(config.name))
+    meter.allowances[config.name] = account.allowance
     provider: Provider = load_kind("provider", config.kind)(
         ProviderSpec(
             name=config.name,
             kind=config.kind,
             labels=config.labels,
             options=config.options,
-            client=Account(client, Budget(config.rate)),
+            client=account,
             folder=str(folder or Path()),
             mailbox=mailbox,
         )
@@ -86,6 +97,7 @@ def make_loops(
     config: Config, client: Client, store: Store, run: Runner, clock: Clock, bell: Callable[[], None]
 ) -> tuple[dict[str, Dispatcher], dict[str, Poller]]:
     """One generation's loops, by the names of what they serve."""
+    store.meter.allowances.clear()
     dispatchers = {
         name: Dispatcher(
             notifier,
@@ -101,7 +113,7 @@ def make_loops(
     pollers = {
         name: Poller(
             provider,
-            make_provider(provider, client, config.folder, Letterbox(name, store, run)),
+            make_provider(provider, client, config.folder, Letterbox(name, store, run), store.meter),
             store,
             run,
             routing=config.routing,

@@ -5,6 +5,7 @@ are settled together as they come in. A notifier is a guest: whatever it raises 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import anyio
 import msgspec
@@ -94,6 +95,7 @@ class Dispatcher:
         self._breaker: Breaker | None = None
         self._folds: int = getattr(notifier, "folds", 0)
         self._marks_replays: bool = getattr(notifier, "marks_replays", False)
+        self._names_bundles: bool = getattr(notifier, "names_bundles", False)
         self._draining = False
         self._fold_until: float | None = None
         self._stopping = False
@@ -232,6 +234,7 @@ class Dispatcher:
 
         def take() -> tuple[list[Claim], bool]:
             most = self._folds
+            room = self._room(limit, now)
             if self._folds > 1 and after is not None and outbox.late(name, now, most=CROWD) >= CROWD:
                 # So much old news is wanted in one piece, whether it waited here or was found out late.
                 self._fold_until, most = now, LARGEST_DIGEST
@@ -242,13 +245,33 @@ class Dispatcher:
                     claims = outbox.backlog(name, now, until=until, limit=most, lease=lease)
                     if claims:
                         return claims, len(claims) > 1
-            return outbox.due(name, now, limit=limit, lease=lease, probe=probe), False
+            bundle = outbox.bundle_due(name, now) if self._folds > 1 else None
+            if bundle is not None:
+                claims = outbox.bundled(name, bundle, now, limit=LARGEST_DIGEST, lease=lease)
+                return claims, len(claims) > 1
+            return outbox.due(name, now, limit=room, lease=lease, probe=probe, loose=self._folds > 1), False
 
         claims, is_digest = await self._run(take)
         if self._breaker.failing_since is None and len(claims) < self._folds:
             self._fold_until = None
         self._draining = self._draining and (is_digest or len(claims) == limit)
         return claims, is_digest
+
+    def _room(self, limit: int, now: float) -> int:
+        """How many messages may leave now, where somebody wants no more than so many: the rest is gathered.
+
+        Errors always may.
+        """
+        throttle = self.config.throttle
+        if throttle is None:
+            return limit
+        count, seconds = throttle
+        until = self._store.outbox.full_until(self.config.name, now, count, seconds)
+        if until is not None:
+            why = f"more than {count} messages in {span(seconds)}: held for one"
+            self._store.outbox.gather(self.config.name, "throttle", why, until, now)
+        # One at a time, since each of them may be the last one that there is room for.
+        return 1
 
     async def _freeze(self, claims: Sequence[Claim], events: Sequence[Event]) -> list[bytes | None]:
         """The bytes that every try of a claim sends, stored before the first one where they are its own.
@@ -280,12 +303,17 @@ class Dispatcher:
     async def _try(self, claim: Claim, events: Sequence[Event], memory: Memory, body: bytes | None) -> _Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
         at, begun = self._clock.now(), self._clock.ticks()
-        timeout = self._notifier.timeout
-        manual = {"manual": True} if self._marks_replays and claim.delivery.is_replay else {}
+        timeout, tried = self._notifier.timeout, self._store.meter.tried
+        tried[self.config.name] = max(tried.get(self.config.name, 0.0), begun + timeout)
+        more: dict[str, Any] = {}
+        if self._marks_replays and claim.delivery.is_replay:
+            more["manual"] = True
+        if self._names_bundles and claim.delivery.bundle is not None:
+            more["bundle"] = claim.delivery.bundle
         result: Result | None = None
         try:
             with anyio.move_on_after(timeout) as scope:
-                result = await self._notifier.send(events, memory, body=body, **manual)
+                result = await self._notifier.send(events, memory, body=body, **more)
             if result is None or scope.cancelled_caught:
                 result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
         except Exception as error:  # a guest may not crash the house
@@ -326,6 +354,7 @@ class Dispatcher:
         while True:
             try:
                 await self._run(commit)
+                self._count(batch, along)
                 break
             except Damaged:
                 raise
@@ -340,6 +369,19 @@ class Dispatcher:
         if said is not None or disabled is not None or any(done.announcement for done in batch):
             self._bell()
         return batch
+
+    def _count(self, tries: Sequence[Settled], along: Sequence[Settled]) -> None:
+        """Counts what was settled; `along` went out as lines of a digest, without a try of their own."""
+        meter, name = self._store.meter, self.config.name
+        for done in tries:
+            meter.attempts.add(name, done.outcome)
+            meter.attempt_seconds.add(done.took, name)
+        for done in (*tries, *along):
+            state, delivery = done.settlement.state, done.claim.delivery
+            if state is not State.PENDING:
+                meter.deliveries.add(name, state)
+            if state in (State.DELIVERED, State.FOLDED) and not delivery.is_replay:
+                meter.delivery_seconds.add(done.at + done.took - delivery.created_at, name)
 
     def _health(self, before: Breaker, after: Breaker, outcome: Outcome, now: float) -> Announcement | None:
         """What others are told about this notifier: nothing arrives any more, or it does again."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Duration",
+    "Endpoint",
     "Findable",
+    "Form",
     "Heard",
     "Hook",
     "HookScheme",
@@ -44,10 +46,12 @@ __all__ = [
     "ProviderError",
     "ProviderSpec",
     "Pushed",
+    "Registering",
     "Result",
     "Retiring",
     "Secret",
     "TellingDocument",
+    "Tried",
     "Unreadable",
     "Watching",
     "kinds",
@@ -133,6 +137,37 @@ class Duration(timedelta):
         return core_schema.no_info_plain_validator_function(
             read,
             json_schema_input_schema=core_schema.str_schema(pattern=r"^(\d+(\.\d+)?(ms|[smhd]))+$"),
+        )
+
+
+class Form:
+    """A list or a mapping as the YAML has it, all that is in it included, to be filled in by its reader.
+
+    `tree` has lists, maps by text, texts, numbers, truths and None. A text with variables in it (`${VAR}`) is
+    a Secret, and stands for itself; one without may be a template, whatever that is to who reads it.
+    """
+
+    __slots__ = ("tree",)
+
+    def __init__(self, tree: dict[str, Any] | list[Any]) -> None:
+        self.tree = tree
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        def read(value: object) -> "Form":
+            if isinstance(value, Form):
+                return value
+            if isinstance(value, dict | list):
+                return cls(value)
+            raise ValueError("a form is a mapping or a list")
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            json_schema_input_schema=core_schema.union_schema(
+                [core_schema.dict_schema(), core_schema.list_schema()]
+            ),
         )
 
 
@@ -407,8 +442,69 @@ class Pushed(Protocol):
 class Heard(Protocol):
     """What a provider also has, when its documents say when a job was last heard of."""
 
-    def heard_at(self, raw: bytes) -> float | None:
-        """That moment in one document (pure), Unix seconds."""
+    def heard_at(self, raw: bytes) -> float:
+        """That moment in one document (pure), Unix seconds. Raises Unreadable."""
+        ...
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """An address that a service sends webhooks to. `types` are those of the events that it sends there.
+
+    `secret` is what it signs them with, given once: when the endpoint is made, or gets another.
+    """
+
+    id: str
+    url: str
+    name: str = ""
+    types: tuple[str, ...] = ()
+    created_at: int | None = None
+    secret: Secret | None = None
+
+
+class Tried(Struct, frozen=True):
+    """What became of a sample webhook: the HTTP status that it was answered with at its endpoint.
+
+    None: the service could not deliver it at all, for the reason that `said` gives.
+    """
+
+    status: int | None
+    said: str = ""
+
+
+@runtime_checkable
+class Registering(Protocol):
+    """What a provider also has, when its service can be told where to send webhooks.
+
+    For `ftwatch hooks`; the daemon asks for nothing of it. Every method raises ProviderError.
+    """
+
+    @property
+    def unmanaged(self) -> str:
+        """Why this account has nothing to manage here, as a sentence; empty where it has."""
+        ...
+
+    async def endpoints(self) -> list[Endpoint]:
+        """All that are registered, newest first."""
+        ...
+
+    async def hook_types(self) -> list[str]:
+        """The types of the events that the service sends to endpoints."""
+        ...
+
+    async def register(self, url: str, types: Sequence[str], name: str) -> Endpoint:
+        """Makes an endpoint. Its secret comes along, this once."""
+        ...
+
+    async def rotate(self, id: str) -> Endpoint:
+        """Gives an endpoint another secret, which comes along; the old one counts for another day."""
+        ...
+
+    async def remove(self, id: str) -> None:
+        """Removes an endpoint: nothing is sent there any more."""
+        ...
+
+    async def test(self, id: str, type: str) -> Tried:
+        """Has the service send a sample event of this type to an endpoint."""
         ...
 
 
@@ -416,7 +512,7 @@ class Mailbox(Protocol):
     """The documents of one provider's jobs, which tell of themselves."""
 
     async def documents(self, after: str | None, limit: int) -> list[tuple[str, bytes]]:
-        """Up to so many after the job `after`, those that came last first, each with its job's id."""
+        """Up to so many after the job `after`, the newest jobs first, each with its job's id."""
         ...
 
     async def document(self, id: str) -> bytes | None:
@@ -442,6 +538,13 @@ class Notifier(Protocol):
 
     `body` is what `freeze` gave before the first attempt (None where a kind renders when sending).
     A raised exception counts as Retry with the exception's type as reason: a guest may not crash the house.
+
+    `Options` may have `problems()`: (option, sentence) of what only shows once secrets are had; and
+    `objections(samples)`: the same of what it could not tell of these events, one by name of every sort that
+    can reach it. An option's name leads by dots into its block; a tuple of steps leads into a form.
+
+    A notifier may have `client()`, awaited by `check --online`: the HTTP client that reaches its receiver,
+    where that is not `spec.client`. Raises ValueError or LookupError with a sentence.
     """
 
     Options: ClassVar[type]
@@ -452,6 +555,8 @@ class Notifier(Protocol):
     """How many deliveries of different lanes may be under way at once."""
     folds: ClassVar[int]
     """How many events one message may name, for a digest after an outage. 0, or no such attribute: one."""
+    names_bundles: ClassVar[bool]
+    """Whether `send` takes `bundle`: what several events were held for on purpose. May be left out."""
     marks_replays: ClassVar[bool]
     """Whether `send` takes `manual`: True for what somebody has sent again by hand. May be left out."""
     timeout: float

@@ -136,6 +136,9 @@ def test_the_corpus_is_in_order() -> None:
 
 # ------------------------------------------------------------------------------------------- the other side
 
+# Where what has a secret in its body goes.
+FORMED = "/formed"
+
 
 class Echo:
     """Providers, receivers, a proxy and a mail server that fail, and repeat what they were sent."""
@@ -182,6 +185,8 @@ class Echo:
             if body:
                 self.bodies[headers.get("x-is", target)].append(body)
             status, answer = self._answer(method, target, headers)
+            if target == FORMED:
+                answer = b"cannot use " + body
             told = b"HTTP/1.1 %d %s\r\ncontent-length: %d\r\n" % (status, b"No", len(answer))
             if status == 302:
                 told += b"location: /elsewhere?key=" + answer[:200].replace(b"\n", b" ") + b"\r\n"
@@ -320,6 +325,14 @@ class Run:
             yield f"n{number}", f"kind: webhook, {self.given('url', number, row)}, {SIGNED}"
         for number, row in numbered("secret"):
             yield f"n{number}", f"kind: webhook, url: '{here}/in', {self.given('secret', number, row)}"
+        for use, login in (("basic", "username: ftwatch, "), ("bearer", "")):
+            for number, row in numbered(use):
+                key = "password" if use == "basic" else "bearer"
+                auth = f"auth: {{{login}{self.given(key, number, row)}}}"
+                yield f"n{number}", f"kind: webhook, url: '{here}/in', {auth}, {SIGNED}"
+        for number, row in numbered("body"):
+            form = f"body: {{title: '{{{{ title }}}}', {self.given('key', number, row)}}}"
+            yield f"n{number}", f"kind: webhook, url: '{here}{FORMED}', {form}"
         for number, row in numbered("apprise"):
             yield f"n{number}", f"kind: apprise, {self.given('url', number, row)}"
         for number, row in numbered("ntfy"):
@@ -377,7 +390,13 @@ class Run:
         self.shown["the log"] = log.read_text()
         self.shown["the database"] = self.bytes_of("ftwatch.db*")
         self.shown["the backup"] = self.bytes_of("backup.db")
-        told = b"\n".join(body for bodies in self.echo.bodies.values() for body in bodies)
+        told = b"\n".join(
+            # What is meant to be told its secret within the message is told it.
+            body
+            for target, bodies in self.echo.bodies.items()
+            if target != FORMED
+            for body in bodies
+        )
         self.shown["the messages"] = told.decode()
         if daemon.returncode != 0:
             raise AssertionError(
@@ -495,7 +514,9 @@ def test_the_run_showed_enough_to_be_found_out(run: Run) -> None:
     assert all(len(text) > 20 for text in run.shown.values()), run.shown
     heads = "".join(run.echo.heads)
     sent = {row["name"] for row in ROWS if seen(row, heads)}
-    for use in ("api_key", "header", "url", "proxy"):
+    heads += b"".join(run.echo.bodies[FORMED]).decode()
+    sent |= {row["name"] for _, row in numbered("body") if seen(row, heads)}
+    for use in ("api_key", "header", "url", "proxy", "basic", "bearer", "body"):
         assert sent >= {row["name"] for _, row in numbered(use)}, use
     assert run.echo.count["smtp"] > 1
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -29,6 +30,7 @@ from ftwatch.client import (
     retry_after,
     shown,
 )
+from ftwatch.client.trust import trust_from
 from ftwatch.core.delivery import Rejected, Retry, Sent
 from ftwatch.core.pace import Budget
 
@@ -440,6 +442,38 @@ async def test_a_failure_passes_through_the_account() -> None:
             await Account(client, Budget(10)).request("GET", "ftp://x/")
 
 
+async def test_who_listens_hears_how_every_request_ended() -> None:
+    heard: list[tuple[str, float | None]] = []
+    answers = [Response(status, {}, b"") for status in (200, 304, 404, 429, 500)]
+    hand = Hand(*answers)
+
+    def hear(outcome: str, seconds: float | None) -> None:
+        heard.append((outcome, seconds))
+
+    account = Account(
+        hand,  # type: ignore[arg-type]
+        Budget(1000),
+        clock=hand.clock,
+        sleep=hand.sleep,
+        heard=hear,
+    )
+    for _ in answers:
+        await account.request("GET", "u")
+    assert heard == [("ok", 0), ("ok", 0), ("refused", 0), ("throttled", 0), ("failed", 0)]
+    hand.answers.append(Response(429, {"retry-after": "3000"}, b""))
+    await account.request("GET", "u")
+    with pytest.raises(Paced):
+        await account.request("GET", "u")
+    assert heard[-1] == ("paced", None)
+    allowed = account.allowance()
+    assert (allowed.requests, allowed.blocked_seconds) == (0, 3000)
+    assert 200 < allowed.requests_per_second < 300, "two refusals make it slower"
+    async with Client() as client:
+        with pytest.raises(Unreachable):
+            await Account(client, Budget(10), heard=hear).request("GET", "ftp://x/")
+    assert heard[-1][0] == "unreachable"
+
+
 # ------------------------------------------------------------------------------------- another trust
 
 
@@ -534,6 +568,32 @@ async def test_a_trust_that_cannot_be_used_is_a_sentence(trust: Trust, sentence:
     assert "SECRET" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert "SECRET" not in repr(trust)
+
+
+def test_files_make_a_trust(authority: Path, tmp_path: Path) -> None:
+    made = trust_from(authorities=authority / "ca.pem", certificate=authority / "client.pem", key=None)
+    assert made == replace(trust_of(authority, shows=True), key=None)
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * (MIB + 1))
+    for path, sentence in (
+        (tmp_path / "nix", "no such file"),
+        (tmp_path, "directory"),
+        (large, "larger than"),
+    ):
+        with pytest.raises(ValueError, match=sentence) as caught:
+            trust_from(authorities=path, certificate=None, key=None)
+        assert str(path) in str(caught.value)
+
+
+def test_a_password_opens_a_key_and_is_shown_nowhere(authority: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.key"
+    command = ["openssl", "ec", "-aes256", "-passout", "pass:secret", "-in", authority / "client.key", "-out"]
+    subprocess.run([*command, locked], check=True, capture_output=True)
+    trust = replace(trust_of(authority, shows=True), key=locked.read_text(), password="secret")
+    assert Client(trust=trust)
+    with pytest.raises(ValueError, match="its password is another one"):
+        Client(trust=replace(trust, password="hunter2"))
+    assert "hunter2" not in repr(replace(trust, password="hunter2"))
 
 
 def test_nobody_is_asked_for_the_passphrase_of_a_key(authority: Path, tmp_path: Path) -> None:

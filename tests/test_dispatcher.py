@@ -564,3 +564,46 @@ async def test_the_loop_wakes_when_it_is_rung_and_ends_when_it_is_stopped(store:
             await arrived.wait()
             bench.dispatcher.stop()
     assert bench.states() == ["delivered"]
+
+
+# -------------------------------------------------------------------------------------- what is counted
+
+
+async def test_every_try_is_counted_once_it_is_settled(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Rejected("no", final=True) if event.data.id == "a" else Retry("HTTP 503")
+    bench = Bench(store, clock, toy, waits=(60,))
+    bench.happen("a", Status.RUNNING)
+    bench.happen("b", Status.RUNNING)
+    await bench.round(after=5)
+    meter = store.meter
+    assert dict(meter.attempts.items()) == {("pipe", "rejected"): 1, ("pipe", "retry"): 1}
+    assert dict(meter.deliveries.items()) == {("pipe", "dead"): 1}
+    assert meter.delivery_seconds.items() == []
+    assert meter.tried["pipe"] == clock.ticks() + toy.timeout
+    toy.answer = lambda event: Sent("ok")
+    await bench.round(after=300)
+    assert dict(meter.deliveries.items())["pipe", "delivered"] == 1
+    ((labels, counts, total),) = meter.delivery_seconds.items()
+    assert (labels, counts[-1], total) == (("pipe",), 1, 305)
+    # History that is sent again says nothing of how fast things arrive.
+    store.outbox.replay("pipe", 0, clock.now())
+    await bench.round(after=300)
+    assert dict(meter.attempts.items())["pipe", "sent"] == 3
+    assert meter.delivery_seconds.items()[0][1][-1] == 1
+    assert meter.attempt_seconds.items()[0][1][-1] == 5
+
+
+async def test_the_lines_of_a_digest_are_deliveries_but_no_tries(store: Store, clock: Any) -> None:
+    chat = Chat()
+    chat.answer = lambda event: Retry("HTTP 503")
+    bench = Bench(store, clock, chat, **FOLD)
+    for job in ("a", "b", "c"):
+        bench.happen(job, Status.QUEUED)
+    for _ in range(8):
+        await bench.round(after=170)
+    sent = dict(store.meter.attempts.items())
+    chat.answer = lambda event: Sent("ok")
+    await bench.round(after=3600)
+    assert dict(store.meter.attempts.items()) == {**sent, ("pipe", "sent"): 1}
+    assert dict(store.meter.deliveries.items()) == {("pipe", "delivered"): 1, ("pipe", "folded"): 2}

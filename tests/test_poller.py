@@ -498,3 +498,27 @@ async def test_a_failing_disk_is_not_taken_for_a_failing_provider(store: Store, 
     clock.time += 60
     with pytest.raises(Damaged):
         await watch.poller.poll_once()
+
+
+# -------------------------------------------------------------------------------------- what is counted
+
+
+async def test_looks_and_commits_are_counted(store: Store, clock: Any) -> None:
+    account = Account()
+    account.put("j1", Status.QUEUED)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    first = store.meter.looked["p"]
+    assert first == (clock.now(), clock.ticks())
+    before = store.meter.look_seconds.items()
+    await watch.round(40)
+    assert store.meter.looked["p"].ticks > first.ticks, "that nothing is new is an answer, too"
+    assert store.meter.look_seconds.items() == before, "and nothing to commit"
+    account.put("j1", Status.RUNNING)
+    await watch.round(40)
+    assert store.meter.look_seconds.items()[0][1][-1] == before[0][1][-1] + 1
+    assert dict(store.meter.events.items())["p", "fine_tuning.job.running"] == 1
+    looked = store.meter.looked["p"]
+    account.failing = ProviderError("HTTP 500")
+    await watch.round(40)
+    assert store.meter.looked["p"] == looked

@@ -7,16 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from ftwatch import config
-from ftwatch.assembly import make_client, make_provider
+from ftwatch.assembly import Letterbox, make_client, make_provider
 from ftwatch.core.event import Event
 from ftwatch.core.route import Recipient, Routing
 from ftwatch.core.rule import Stuck
+from ftwatch.plugins import load_kind
 from ftwatch.poller import Poller
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
-from ftwatch.store import Store, inline
+from ftwatch.store import Receipt, Store, inline
+from ftwatch.web.hooks import mail_of
 
 KEY = "sk-simulated-key-0123456789"
+
+
+def deliver(upstream: Upstream, store: Store, provider: str) -> list[str]:
+    """Brings what jobs have told of themselves into their mailbox; whose they are."""
+    kind, now, told = load_kind("provider", upstream.dialect.kind), upstream.now(), []
+    for body in upstream.pushes():
+        hook = kind.hook(body)
+        store.receive(Receipt(provider=provider, id=None, type=hook.type, mail=mail_of(kind, hook, now)), now)
+        told += [job for job, _ in hook.documents]
+    return told
 
 
 class OneClock:
@@ -31,6 +43,10 @@ class OneClock:
 
     def ticks(self) -> float:
         return self._clock.now() - self._began + 1000.0
+
+    def forget(self, seconds: float) -> None:
+        """So much of the time was set, and did not pass."""
+        self._began += seconds
 
     def luck(self) -> float:
         return 0.5
@@ -58,6 +74,15 @@ class Watched:
         assert isinstance(self.upstream.clock, StillClock)
         self.upstream.clock.move(seconds)
         self.upstream.dialect.write(self.upstream)
+        told = deliver(self.upstream, self.store, "acme")
+        if told:
+            self.poller.hear(told)
+
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets the time; no time passes."""
+        assert isinstance(self.upstream.clock, StillClock)
+        self.upstream.clock.move(seconds)
+        self.clock.forget(seconds)
 
     async def round(self, after: float = 0.0) -> list[Event]:
         """Lets time pass, polls until nothing is due; the events that were recorded."""
@@ -99,7 +124,7 @@ async def watched(
                 def make(watched: Watched) -> Poller:
                     return Poller(
                         provider,
-                        make_provider(provider, client, made.folder),
+                        make_provider(provider, client, made.folder, Letterbox("acme", store, inline)),
                         store,
                         inline,
                         routing=routing or Routing(recipients=(Recipient(name="slack", kind="slack"),)),

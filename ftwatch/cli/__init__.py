@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("jobs", "Everything about one job."),
     "events": ("jobs", "What happened, as it happened."),
     "wait": ("wait", "Wait until jobs have ended; exit 0 if all succeeded."),
+    "hooks": ("hooks", "A service's webhooks to ftwatch: register, list, test."),
     "notify": ("notify", "Try a notifier."),
     "render": ("notify", "Show what a notifier would send."),
     "route": ("check", "Who gets which events, and why."),

@@ -9,7 +9,7 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["completion", "job_names", "notifier_names", "silence_ids"]
+__all__ = ["completion", "job_names", "notifier_names", "provider_names", "silence_ids"]
 
 
 def _config(context: click.Context) -> str | None:
@@ -44,6 +44,15 @@ def job_names(context: click.Context, parameter: click.Parameter, incomplete: st
         for name, note in offered.items()
         if name.startswith(incomplete) and name.isprintable()
     ]
+
+
+def provider_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the config's providers."""
+    from ftwatch.config import ConfigError, find, load
+
+    with suppress(ConfigError, OSError):
+        return [name for name in load(find(_config(context))).providers if name.startswith(incomplete)]
+    return []
 
 
 def notifier_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

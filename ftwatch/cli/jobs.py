@@ -1,8 +1,10 @@
 """status, jobs, show, events: what is known, for people and programs. Only reads."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -290,12 +292,15 @@ def _print(found: list[Any], output: str) -> None:
 
 
 @click.command()
+@click.option("--alive", is_flag=True, help="Only whether the daemon answers and none of its loops hangs.")
 @format_option
 @click.pass_obj
-def status(config: str | None, output: str) -> int:
+def status(config: str | None, alive: bool, output: str) -> int:
     """One screen: can I trust it? Exits with 1 where something is wrong."""
     from ftwatch.control import NoDaemon, Refused, ask
 
+    if alive:
+        return _alive(config, output)
     with reading(config) as (loaded, store):
         try:
             daemon: dict[str, Any] | None = ask(loaded.socket, "ping")
@@ -331,6 +336,35 @@ def status(config: str | None, output: str) -> int:
         ["notifier", "state", "pending", "dead", "delivered", "last delivered"],
     )
     return Exit.OK if well else Exit.NO
+
+
+def _alive(config: str | None, output: str) -> int:
+    """Whether the daemon is to be left alone: for a container's health check, which may start it anew."""
+    from ftwatch.control import NoDaemon, Refused, ask
+
+    try:
+        late = ask(_socket(config), "ping").get("late", [])
+        problem = f"no sign of life from {', '.join(late)}" if late else None
+    except (NoDaemon, Refused) as error:
+        problem = str(error)
+    if output == "json":
+        as_json({"alive": problem is None, "problem": problem})
+    else:
+        click.echo(f"not alive: {plain(problem)}" if problem else "alive")
+    return Exit.OK if problem is None else Exit.NO
+
+
+def _socket(config: str | None) -> Path:
+    """The control socket by the config; where that is spoilt, which stops no daemon, by the environment."""
+    from ftwatch.config import ConfigError, find, load
+
+    try:
+        return load(find(config)).socket
+    except ConfigError:
+        runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        if not runtime:
+            raise
+        return Path(runtime) / "ftwatch.sock"
 
 
 def _provider(name: str, store: Any) -> dict[str, Any]:

@@ -159,7 +159,7 @@ _SHORTEST = 4
 
 def secrets(options: Any) -> Iterator[str]:
     """The secrets among a notifier's options that can be had: what is shown must not hold them."""
-    from ftwatch.plugins import Secret
+    from ftwatch.plugins import Form, Secret
 
     if is_dataclass(options):
         for field in fields(options):
@@ -169,6 +169,8 @@ def secrets(options: Any) -> Iterator[str]:
             yield from secrets(one)
     elif isinstance(options, dict):
         yield from secrets(list(options.values()))
+    elif isinstance(options, Form):
+        yield from secrets(options.tree)
     elif isinstance(options, Secret):
         try:
             value = options.reveal()

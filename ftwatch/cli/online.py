@@ -19,12 +19,21 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
-from ftwatch.assembly import make_client, make_provider
+from ftwatch.assembly import make_client, make_notifier, make_provider
 from ftwatch.cli.visible import Visible, heads_of, visible
 from ftwatch.client import Client, Unreachable
 from ftwatch.config import Config, NotifierConfig, ProviderConfig
 from ftwatch.core.job import Snapshot
-from ftwatch.plugins import Introducing, JobLog, NotFound, Provider, ProviderError, Secret, Unreadable
+from ftwatch.plugins import (
+    Introducing,
+    JobLog,
+    NotFound,
+    Provider,
+    ProviderError,
+    Pushed,
+    Secret,
+    Unreadable,
+)
 
 __all__ = ["LONGEST", "Answer", "ask_everybody", "in_words", "look_at"]
 
@@ -87,7 +96,10 @@ async def _provider(config: ProviderConfig, client: Client, folder: Path) -> lis
     with anyio.move_on_after(LONGEST) as scope:
         try:
             provider = make_provider(config, client, folder)
-            await _examine(provider, config, report)
+            if isinstance(provider, Pushed):
+                report.says(f"there is nobody to ask: its jobs tell of themselves, at /hooks/{config.name}")
+            else:
+                await _examine(provider, config, report)
         except ProviderError as error:
             report.says(error.reason, "error")
         except Exception as error:  # a guest: its bug is an answer too
@@ -214,7 +226,8 @@ async def _notifier(config: NotifierConfig, client: Client, folder: Path) -> lis
     what = f"notifier {config.name}"
     try:
         found = list(_addresses(config.options))
-    except LookupError as error:
+        client = await _client_of(config, client, folder)
+    except (LookupError, ValueError) as error:
         return [Answer(what, "error", str(error.args[0]))]
     answers = []
     for address in found:
@@ -228,6 +241,18 @@ async def _notifier(config: NotifierConfig, client: Client, folder: Path) -> lis
         said = f"{argv[0]} can{'' if there else 'not'} be run"
         answers.append(Answer(what, "answers" if there else "error", said))
     return answers or [Answer(what, "answers", "nothing to ask; `ftwatch notify test` shows more")]
+
+
+async def _client_of(config: NotifierConfig, client: Client, folder: Path) -> Client:
+    """The notifier's own client, where it has one. Raises ValueError, LookupError."""
+    try:
+        made = make_notifier(config, client, folder)
+        own = getattr(made, "client", None)
+        return await own() if own is not None else client
+    except (LookupError, ValueError):
+        raise
+    except Exception as error:  # a guest
+        raise ValueError(f"the plug-in failed: {type(error).__name__}") from error
 
 
 def _addresses(options: Any) -> Iterator[str | tuple[str, int | None]]:

@@ -1,8 +1,6 @@
 """Who gets what, worked out from the routes; pure, no printing. The routing itself is `core.route`'s.
 
-Every type of event is asked about with a sample of it. What a route says about type, severity or status is
-settled by the sample; what it says about a job that is not known yet (`labels.team`, `model` …) stays a
-condition, in the words of the config.
+Every type of event is asked about with a sample of it; what may reach whom says `core.reach`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,27 +12,11 @@ from msgspec.structs import replace
 from ftwatch.core.diff import Change
 from ftwatch.core.event import JOB, Data, Event, Severity
 from ftwatch.core.job import JobError, Method, Snapshot, Status
-from ftwatch.core.route import (
-    Match,
-    Matcher,
-    Recipient,
-    Route,
-    Routing,
-    check_key,
-    check_value,
-    matches,
-    route,
-)
+from ftwatch.core.reach import ALWAYS, conditions
+from ftwatch.core.route import Route, Routing, check_key, check_value
 from ftwatch.core.sample import SAMPLES, sample
 
 __all__ = ["ALWAYS", "Reach", "catalogue", "in_words", "make_event", "reach"]
-
-ALWAYS = "always"
-
-# What a sample settles, for events about a job and for ftwatch's own, which have no job.
-_SETTLED = ("type", "severity", "status")
-_OPEN_OF_OWN = ("provider", "kind", "id", "name", "labels.")
-
 
 # What an event has one word for; elsewhere an asterisk is a letter like any other.
 CLOSED = ("type", "severity", "status", "previous_status", "job.status")
@@ -66,49 +48,11 @@ def reach(routing: Routing) -> list[Reach]:
     found: dict[tuple[str, str], list[str]] = {}
     for recipient in routing.recipients:
         for type, event in events.items():
-            when = _conditions(event, recipient, routing)
+            when = conditions(event, recipient, routing)
             if when:
                 said = ALWAYS if ALWAYS in when else "; or ".join(dict.fromkeys(when))
                 found.setdefault((recipient.name, said), []).append(type)
     return [Reach(name, when, tuple(types)) for (name, when), types in found.items()]
-
-
-def _conditions(event: Event, recipient: Recipient, routing: Routing) -> list[str]:
-    """Each condition under which the recipient gets such an event; nothing where it never does."""
-    if routing.routes is None:
-        alone = Routing(recipients=(recipient,))
-        return [ALWAYS] if route(event, alone, 0).selected else []
-    found = []
-    for candidate in routing.routes:
-        reduced, rest = _reduce(candidate, event)
-        chosen = route(event, Routing(recipients=(recipient,), routes=(reduced,)), 0).selected
-        if chosen:
-            found.append(rest if rest and chosen[0][1] != "default" else ALWAYS)
-    return found
-
-
-def _reduce(candidate: Route, event: Event) -> tuple[Route, str]:
-    """The route with only what `event` settles, and the rest of it in words."""
-    settled = tuple(m for m in candidate.match.matchers if _is_settled(m, event))
-    words = [str(m) for m in candidate.match.matchers if m not in settled]
-    except_ = candidate.except_
-    if except_ is not None:
-        open_ = tuple(m for m in except_.matchers if not _is_settled(m, event))
-        closed = Match(tuple(m for m in except_.matchers if m not in open_), except_.min_severity)
-        if open_:
-            if matches(closed, event):
-                words.append("not " + " and ".join(map(str, open_)))
-            except_ = None
-    reduced = Route(
-        match=Match(settled), except_=except_, min_severity=candidate.floor, notify=candidate.notify
-    )
-    return reduced, " and ".join(words)
-
-
-def _is_settled(matcher: Matcher, event: Event) -> bool:
-    if event.job is not None:
-        return matcher.key in _SETTLED
-    return not matcher.key.startswith(_OPEN_OF_OWN)
 
 
 def in_words(candidate: Route) -> str:

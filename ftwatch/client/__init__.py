@@ -27,6 +27,7 @@ from ftwatch.client.guard import GuardedTransport
 from ftwatch.client.meaning import Response, failure_of, outcome_of, retry_after
 from ftwatch.client.trust import SYSTEM, Trust, context_of
 from ftwatch.core.pace import Budget
+from ftwatch.meter import Allowance, Heard
 
 __all__ = [
     "MIB",
@@ -55,6 +56,8 @@ LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=50, keepa
 # would quote too much.
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
 UNSENDABLE = "the request holds a character that cannot be sent"
+# How a request ended, by its status.
+ENDS = {4: "refused", 5: "failed"}
 # Who asks through an account never hangs for longer than this on its budget; it is told to come back.
 LONGEST_PAUSE = 30.0
 
@@ -265,6 +268,7 @@ class Account:
     """A client with one account's rate budget: asks no faster than that, learns from every answer.
 
     `clock` gives monotonic seconds. At most `concurrency` requests of one account are under way at once.
+    `heard` is told of each of them (of streams it is not).
     """
 
     def __init__(
@@ -275,11 +279,13 @@ class Account:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         concurrency: int = 8,
+        heard: Heard = lambda outcome, seconds: None,
     ) -> None:
         self._client = client
         self._budget = budget
         self._clock = clock
         self._sleep = sleep
+        self._heard = heard
         self._slots = anyio.CapacityLimiter(concurrency)
 
     async def request(
@@ -297,11 +303,23 @@ class Account:
         Raises Paced, without asking, where that would take longer than half a minute.
         """
         async with self._slots:
-            await self._turn()
-            answer = await self._client.request(
-                method, url, headers=headers, content=content, deadline=deadline, cap=cap
-            )
-            self._learn(answer.status, answer.headers)
+            try:
+                await self._turn()
+            except Paced:
+                self._heard("paced", None)
+                raise
+            begun = self._clock()
+            try:
+                answer = await self._client.request(
+                    method, url, headers=headers, content=content, deadline=deadline, cap=cap
+                )
+            except Unreachable:
+                self._heard("unreachable", self._clock() - begun)
+                raise
+            status = answer.status
+            outcome = "throttled" if status == 429 else ENDS.get(status // 100, "ok")
+            self._heard(outcome, self._clock() - begun)
+            self._learn(status, answer.headers)
             return answer
 
     async def lines(
@@ -324,6 +342,11 @@ class Account:
         except Answered as error:
             self._learn(error.response.status, error.response.headers)
             raise
+
+    def allowance(self) -> Allowance:
+        """What the budget allows at the moment."""
+        now, budget = self._clock(), self._budget
+        return Allowance(budget.left(now), budget.pace(now), budget.blocked(now))
 
     def trusting(self, trust: Trust) -> "Account":
         """This account, budget and all, over `Client.trusting`."""

@@ -3,22 +3,26 @@
 import ssl
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["SYSTEM", "Trust", "context_of"]
+__all__ = ["SYSTEM", "Trust", "context_of", "pem_text", "trust_from"]
+
+LARGEST_FILE = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
     """What an account believes and shows that the others do not; each is PEM text.
 
-    `authorities` count instead of the system's. `certificate` (with what leads up to it) and its `key`, not
-    encrypted, are shown to a server that asks for them.
+    `authorities` count instead of the system's. `certificate` (with what leads up to it) and its `key`, which
+    may stand in the same text, are shown to a server that asks for them. `password` opens an encrypted key.
     """
 
     authorities: str | None = None
-    certificate: str | None = None
+    certificate: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
 
 
 SYSTEM = Trust()
@@ -42,20 +46,50 @@ def context_of(trust: Trust, ca_file: str | None = None) -> ssl.SSLContext:
         except (ssl.SSLError, ValueError):
             raise ValueError("the certificate authority is no PEM certificate") from None
     if trust.certificate is not None:
-        _show(context, trust.certificate, trust.key or "")
+        _show(context, trust)
     return context
 
 
-def _show(context: ssl.SSLContext, certificate: str, key: str) -> None:
+def trust_from(
+    *, authorities: Path | None, certificate: Path | None, key: Path | None, password: str | None = None
+) -> Trust:
+    """What stands in these PEM files now; `key` None: it stands in the certificate's. Blocking.
+
+    Raises ValueError, with a sentence, where one cannot be read.
+    """
+    return Trust(
+        authorities=pem_text(authorities) if authorities else None,
+        certificate=pem_text(certificate) if certificate else None,
+        key=pem_text(key) if key else None,
+        password=password,
+    )
+
+
+def pem_text(path: Path) -> str:
+    """What stands in a file. Blocking. Raises ValueError, with a sentence, where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            found = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {(error.strerror or type(error).__name__).lower()}") from None
+    except ValueError:
+        raise ValueError(f"{path} is no PEM text") from None
+    if len(found) > LARGEST_FILE:
+        raise ValueError(f"{path} is larger than {LARGEST_FILE:,} bytes")
+    return found
+
+
+def _show(context: ssl.SSLContext, trust: Trust) -> None:
     # The library reads files only: this one is ours alone, and gone at once.
     with tempfile.NamedTemporaryFile(mode="w", encoding="utf-8", prefix="ftwatch-") as file:
-        file.write(f"{certificate}\n{key}\n")
+        file.write(f"{trust.certificate}\n{trust.key or ''}\n")
         file.flush()
         try:
-            context.load_cert_chain(file.name, password=_never)
+            context.load_cert_chain(file.name, password=trust.password or _never)
         except (ssl.SSLError, ValueError):
+            secret = "its password is another one" if trust.password else "the key is encrypted"
             raise ValueError(
-                "the client certificate and its key are no pair of PEM texts, or the key is encrypted"
+                f"the client certificate and its key are no pair of PEM texts, or {secret}"
             ) from None
 
 

@@ -2,11 +2,13 @@
 
 The same for ftwatch's own sections and for the options of a plug-in. A field may say more in its metadata:
 `key` (its name in YAML where Python forbids it), `read` (a function of key, node and desk that reads it).
+What is a `Path` starts at the config's folder; `private` says that others should not be able to read it.
 """
 
 import dataclasses
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from ftwatch.config import secrets, values
@@ -151,6 +153,12 @@ def _read(field: Field, form: str, block: Map, desk: Desk) -> Any:
         return read(text, desk, node.at)
     if "read" in field.meta:
         return field.meta["read"](form, node, desk)
+    if Path in values.members(field.hint):
+        said = values.value(form, str | None, node, desk)
+        path = desk.path(said, node.at) if said else None
+        if path is not None and field.meta.get("private"):
+            secrets.warn_of_readers(path, desk, node.at)
+        return path
     if field.is_block and not (field.is_switch and isinstance(node, Scalar)):
         shape: Any = next(part for part in values.members(field.hint) if dataclasses.is_dataclass(part))
         return build(shape, mapping(node, desk, form), block.place(form), desk, form)

@@ -91,7 +91,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     providers = guests.providers(root.get("providers"), desk)
     notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)
     names = guests.names_of(root.get("notifiers"))
-    routing = Routing(
+    desk.routing = routing = Routing(
         recipients=recipients,
         routes=sections.routes(root.get("routes"), names, desk),
         silences=sections.silences(root.get("silences"), desk),
@@ -114,6 +114,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     if not guests.names_of(root.get("providers")):
         desk.warning(root.at, "no providers: nothing is watched")
     _warn_of_unreached(root, config.routing, desk)
+    _warn_of_unheard(root, config, desk)
     return config
 
 
@@ -129,6 +130,20 @@ def _warn_of_unreached(root: Map, routing: Routing, desk: Desk) -> None:
         elif routing.routes is not None and not any(name in one.notify for one in routing.routes):
             rest = ", except ftwatch's own events" if recipient.audience == "people" else ""
             desk.warning(place, f"nothing reaches {name!r}: no route names it{rest}")
+
+
+def _warn_of_unheard(root: Map, config: Config, desk: Desk) -> None:
+    """Whose webhooks are to be accepted should find somebody who listens."""
+    section = root.get("providers")
+    if config.web is not None or not isinstance(section, Map):
+        return
+    for name in section.entries:
+        accounts = desk.groups.get(name, (name,))
+        if any(account in config.providers and config.providers[account].hook for account in accounts):
+            sentence = (
+                f"nobody listens for what {name!r} is sent: that takes a section web, `web: {{}}` at least"
+            )
+            desk.warning(section.place(name), sentence)
 
 
 def _check(desk: Desk, secrets: bool) -> None:

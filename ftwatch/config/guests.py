@@ -4,18 +4,24 @@ A kind is a guest: whatever its module or its options' class may do, it becomes 
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, tzinfo
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ftwatch import plugins
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, fields, mapping
 from ftwatch.config.model import HookConfig, NotifierConfig, ProviderConfig
 from ftwatch.config.report import Broken, Desk
-from ftwatch.config.yaml import Map, Node, Place
+from ftwatch.config.slips import shown_key
+from ftwatch.config.yaml import List, Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
+from ftwatch.core.event import Event
 from ftwatch.core.route import Recipient, did_you_mean
+from ftwatch.core.route.hold import Digest, Holding, Quiet
 from ftwatch.core.signature import BadSecret, signing_key
 from ftwatch.plugins import Audience, HookScheme, Secret
 
@@ -23,6 +29,7 @@ __all__ = ["names_of", "notifiers", "providers"]
 
 # Requests per second to an account, where neither the file nor the kind says otherwise.
 USUAL_RATE = 10.0
+SHORTEST_SECRET = 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAMES = "letters, digits, - _ and . (at most 64)"
@@ -97,6 +104,8 @@ def _hook(
     secrets = given if isinstance(given, tuple) else (given,)
     if scheme == "standard":
         desk.checks.append(lambda: _judge_secrets(secrets, block, desk))
+    elif scheme in ("bearer", "header"):
+        desk.checks.append(lambda: _judge_length(secrets, block, desk))
     header = (common.scheme_header or "").lower()
     return HookConfig(secrets=secrets, scheme=scheme, header=header, tolerance=common.tolerance)
 
@@ -111,6 +120,17 @@ def _judge_secrets(secrets: tuple[Secret, ...], block: Map, desk: Desk) -> None:
             continue  # Who needs the secret says so.
         except BadSecret as error:
             desk.error(place, f"webhook_secret: {error}; another sender may need scheme: github, stripe, …")
+
+
+def _judge_length(secrets: tuple[Secret, ...], block: Map, desk: Desk) -> None:
+    """Secrets that come along as they are, and are short enough to be guessed."""
+    for secret in secrets:
+        try:
+            if len(secret.reveal()) < SHORTEST_SECRET:
+                sentence = f"what lets webhooks in is shorter than {SHORTEST_SECRET} characters"
+                desk.warning(block.at, f"{sentence}: it can be guessed")
+        except LookupError:
+            pass  # Who needs the secret says so.
 
 
 def _members(name: str, kind: "_Kind", options: Any, at: Place, desk: Desk) -> dict[str, Any]:
@@ -159,12 +179,46 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
             said["fold"] = said.get("fold", policy.fold) or None
             policy = dataclasses.replace(policy, **said)
         found[name] = NotifierConfig(
-            name=name, kind=kind.name, options=options, retry=policy, closure=common.closure
+            name=name,
+            kind=kind.name,
+            options=options,
+            retry=policy,
+            closure=common.closure,
+            throttle=common.throttle,
         )
         recipients.append(
-            Recipient(name=name, kind=kind.name, audience=kind.audience, closure=common.closure)
+            Recipient(
+                name=name,
+                kind=kind.name,
+                audience=kind.audience,
+                closure=common.closure,
+                holding=_holding(common),
+            )
         )
     return found, tuple(recipients)
+
+
+def _holding(common: shape.Notifier) -> Holding | None:
+    """When a notifier wants to be told; None: whenever there is something to tell."""
+    quiet, digest = common.quiet_hours, common.digest
+    if quiet is None and digest is None:
+        return None
+    return Holding(
+        zone=common.timezone or local_zone(),
+        quiet=Quiet(begin=quiet.begin, end=quiet.end, days=quiet.days, passes=quiet.passes)
+        if quiet is not None
+        else None,
+        digest=Digest(at=digest.at, days=digest.days, passes=digest.passes) if digest is not None else None,
+    )
+
+
+def local_zone() -> tzinfo:
+    """The zone of this machine's clock on the wall."""
+    named = os.environ.get("TZ") or os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(named.removeprefix(":"))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 def names_of(node: Node | None) -> tuple[str, ...]:
@@ -233,8 +287,8 @@ def _plugin(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> tup
         raise _guest(kind.name, error, desk, at) from None
     if not fine:
         raise Broken
-    if hasattr(options, "problems"):
-        desk.checks.append(lambda: _ask(options, kind, block, at, desk))
+    if hasattr(options, "problems") or hasattr(options, "objections"):
+        desk.checks.append(lambda: _ask(options, name, kind, block, at, desk))
     return kind, common, options
 
 
@@ -278,31 +332,68 @@ def _guest(kind: str, error: Exception, desk: Desk, at: Place) -> Broken:
     return desk.error(at, f"the plug-in of kind {kind!r} cannot be used: {reason}")
 
 
-def _ask(options: Any, kind: _Kind, block: Map, at: Place, desk: Desk) -> None:
+def _ask(options: Any, name: str, kind: _Kind, block: Map, at: Place, desk: Desk) -> None:
     """What a plug-in itself has against its options. Skipped where a secret that it needs is not here."""
     try:
-        for name, sentence in options.problems():
-            key, place = _placed(name, kind.options, block, at)
-            desk.error(place, f"{key}: {sentence}")
+        if hasattr(options, "problems"):
+            for option, sentence in options.problems():
+                _tell(option, sentence, kind, block, at, desk)
+        if hasattr(options, "objections"):
+            for option, sentence in options.objections(_samples(name, desk)):
+                _tell(option, sentence, kind, block, at, desk)
     except LookupError:
         return
     except Exception as error:
         _guest(kind.name, error, desk, at)
 
 
-def _placed(name: str, options: type, block: Map, at: Place) -> tuple[str, Place]:
-    """The key that gives an option, and its place; the name leads by dots into blocks of its own.
+def _samples(name: str, desk: Desk) -> dict[str, Event]:
+    """Those that can reach a notifier by what the routes say, by their names."""
+    # Imported late: hardly any kind wants them.
+    from ftwatch.core.reach import conditions
+    from ftwatch.core.sample import SAMPLES, sample
+
+    (recipient,) = (one for one in desk.routing.recipients if one.name == name)
+    events = {each: sample(each) for each in SAMPLES}
+    return {each: event for each, event in events.items() if conditions(event, recipient, desk.routing)}
+
+
+def _tell(
+    option: str | tuple[str | int, ...], sentence: str, kind: _Kind, block: Map, at: Place, desk: Desk
+) -> None:
+    steps = tuple(option.split(".")) if isinstance(option, str) else option
+    key, place = _placed(steps, kind.options, block, at)
+    desk.error(place, f"{key}: {sentence}")
+
+
+def _placed(steps: tuple[str | int, ...], options: type, block: Map, at: Place) -> tuple[str, Place]:
+    """The key that gives an option, and its place; further steps lead into its block, or into a form.
 
     What was not given is placed at the block that it is missing from.
     """
-    outer, _, inner = name.partition(".")
+    outer, *inner = steps
     field = next((field for field in fields(options) if field.name == outer), None)
     given = next((form for form in field.forms if form in block.entries), None) if field else None
     if field is None or given is None:
-        return name, at
+        return _joined(steps), at
     node = block.entries[given][1]
-    if not inner or not isinstance(node, Map):
-        return given, node.at
-    shape: Any = next(part for part in values.members(field.hint) if dataclasses.is_dataclass(part))
-    key, place = _placed(inner, shape, node, node.at)
-    return f"{given}.{key}", place
+    if inner and field.is_block and isinstance(node, Map):
+        shape: Any = next(part for part in values.members(field.hint) if dataclasses.is_dataclass(part))
+        key, place = _placed(tuple(inner), shape, node, node.at)
+        return f"{given}.{key}", place
+    for step in inner:
+        if isinstance(node, Map) and step in node.entries:
+            node = node.entries[str(step)][1]
+        elif isinstance(node, List) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+        else:
+            break
+    return _joined((given, *inner)), node.at
+
+
+def _joined(steps: tuple[str | int, ...]) -> str:
+    """The way to a value as a sentence may tell it."""
+    first, *rest = steps
+    return shown_key(str(first)) + "".join(
+        f"[{step}]" if isinstance(step, int) else f".{shown_key(step)}" for step in rest
+    )

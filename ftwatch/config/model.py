@@ -93,13 +93,17 @@ class ProviderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NotifierConfig:
-    """One destination, with how it retries. `closure`: its people are told the end of what they heard of."""
+    """One destination, with how it retries. `closure`: its people are told the end of what they heard of.
+
+    `throttle`: at most so many messages in so many seconds, errors aside.
+    """
 
     name: str
     kind: str
     options: Any = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     closure: bool = True
+    throttle: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ftwatch.config.model import Problem
 from ftwatch.config.yaml import Place
+from ftwatch.core.route import Routing
 from ftwatch.plugins import Secret
 
 __all__ = ["Broken", "Desk"]
@@ -27,7 +28,7 @@ class Desk:
 
     `hidden` maps what may not be told to what is told instead; `providers` are the names that the file
     defines, `groups` the blocks that stand for several of them; `secrets` are those found so far with their
-    places; `checks` run last, once nothing else is wrong.
+    places; `checks` run last, once nothing else is wrong; by then `routing` is there.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Desk:
     providers: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     checks: list[Callable[[], None]] = field(default_factory=list)
+    routing: Routing = field(default_factory=Routing)
 
     @property
     def has_errors(self) -> bool:

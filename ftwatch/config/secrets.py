@@ -16,7 +16,16 @@ from ftwatch.config.yaml import Place
 from ftwatch.log import hide
 from ftwatch.plugins import Secret
 
-__all__ = ["CREDENTIAL", "FILE", "SUFFIXES", "from_credential", "from_file", "from_template", "literals"]
+__all__ = [
+    "CREDENTIAL",
+    "FILE",
+    "SUFFIXES",
+    "from_credential",
+    "from_file",
+    "from_template",
+    "literals",
+    "warn_of_readers",
+]
 
 FILE, CREDENTIAL = "_file", "_credential"
 SUFFIXES = (FILE, CREDENTIAL)
@@ -44,12 +53,17 @@ def from_template(template: Template, desk: Desk, place: Place) -> Secret:
 def from_file(text: str, desk: Desk, place: Place) -> Secret:
     """The secret in a file, without the line break at its end."""
     path = desk.path(text, place)
+    warn_of_readers(path, desk, place)
+    return _kept(lambda: _content(path), f"file {path}", desk, place)
+
+
+def warn_of_readers(path: Path, desk: Desk, place: Place) -> None:
+    """Warns where a file that should be private is not."""
     try:
         if path.stat().st_mode & stat.S_IROTH:
             desk.warning(place, f"everybody on this machine can read {path}: chmod o-r it")
     except (OSError, ValueError):
-        pass  # It may be there when it is needed; `read` says so if not.
-    return _kept(lambda: _content(path), f"file {path}", desk, place)
+        pass  # It may be there when it is needed; who needs it says so if not.
 
 
 def from_credential(name: str, desk: Desk, place: Place) -> Secret:

@@ -12,6 +12,7 @@ from ftwatch.config.report import Broken, Desk
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match, Route, Silence, did_you_mean
+from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
 from ftwatch.plugins import Secret
 
@@ -42,7 +43,17 @@ def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route
             desk.error(block.place("min_severity"), "min_severity is said twice: in match and beside it")
         floor = Severity(said.min_severity) if said.min_severity else None
         notify = tuple(dict.fromkeys(said.notify))
-        found.append(Route(match=match, except_=said.except_, min_severity=floor, notify=notify))
+        group = Group(by=said.group.by, wait=said.group.wait) if said.group is not None else None
+        found.append(
+            Route(
+                match=match,
+                except_=said.except_,
+                min_severity=floor,
+                notify=notify,
+                group=group,
+                max_age=said.max_age,
+            )
+        )
     return tuple(found)
 
 

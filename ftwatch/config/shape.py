@@ -8,10 +8,11 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time, tzinfo
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field as Limits
 
@@ -20,15 +21,19 @@ from ftwatch.config.report import Desk
 from ftwatch.config.routing import read_match, read_watch
 from ftwatch.config.yaml import Node, Scalar
 from ftwatch.core.event import Severity
-from ftwatch.core.route import Match
+from ftwatch.core.route import Match, check_key, did_you_mean
+from ftwatch.core.route.hold import DAYS
 from ftwatch.plugins import Duration, Secret
 
 __all__ = [
     "LATER",
     "Client",
+    "Digest",
+    "Group",
     "Log",
     "Notifier",
     "Provider",
+    "QuietHours",
     "Retiring",
     "Retry",
     "Route",
@@ -44,13 +49,16 @@ LATER: dict[str, tuple[str, ...]] = {
     "file": ("people", "templates", "plots"),
     "store": ("url", "url_file"),
     "provider": (),
-    "notifier": ("quiet_hours", "digest", "throttle", "timezone", "template"),
-    "route": ("group", "remind", "template", "mention", "max_age"),
+    "notifier": ("template",),
+    "route": ("remind", "template", "mention"),
     "rules": ("late", "diverging"),
 }
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h)")
 _PER = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_THROTTLE = re.compile(r"(\d{1,4})\s*/\s*(min|h|d)")
+CLOCK_SCHEMA = {"type": "string", "pattern": rf"^{_CLOCK.pattern}$"}
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d)?(\.\d+)?([Zz]|[-+]\d\d:?\d\d)")
 
 SPANS = Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=10)]
@@ -90,11 +98,6 @@ def _moment(key: str, node: Node, desk: Desk) -> float:
         raise desk.error(
             node.at, f"{key}: {text!r} is no moment: write 2027-01-01T00:00:00Z, with its zone"
         ) from None
-
-
-def _path(key: str, node: Node, desk: Desk) -> Path | None:
-    said = values.value(key, str | None, node, desk)
-    return desk.path(said, node.at) if said else None
 
 
 def _limit(key: str, node: Node, desk: Desk) -> float | None:
@@ -144,6 +147,60 @@ def _networks(key: str, node: Node, desk: Desk) -> tuple[str, ...]:
         return tuple(str(ip_network(one, strict=False)) for one in found)
     except ValueError as error:
         raise desk.error(node.at, f"{key}: {error}; write 10.0.0.1 or 10.0.0.0/8") from None
+
+
+def _clock_time(key: str, node: Node, desk: Desk) -> time:
+    text = values.text(key, node, desk)
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        raise desk.error(node.at, f"{key}: {text!r} is no time of the day: write 07:30 or 22:00")
+    return time(int(found[1]), int(found[2]))
+
+
+def _days(key: str, node: Node, desk: Desk) -> frozenset[int]:
+    """`mon-fri`, `sat`, or several of these with commas; a range may go over the weekend."""
+    text = values.text(key, node, desk).lower()
+    found: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
+            raise desk.error(node.at, f"{key}: {text!r} names no days: write mon-fri, or sat,sun")
+        begin = DAYS.index(first)
+        length = (DAYS.index(last) - begin) % 7 if dash else 0
+        found |= {(begin + ahead) % 7 for ahead in range(length + 1)}
+    return frozenset(found)
+
+
+def _throttle(key: str, node: Node, desk: Desk) -> tuple[int, float]:
+    text = values.text(key, node, desk)
+    found = _THROTTLE.fullmatch(text)
+    if found is None or int(found[1]) < 1:
+        raise desk.error(node.at, f"{key}: {text!r} is no limit: write 10/h, 3/min or 20/d")
+    return int(found[1]), {"min": 60.0, "h": 3600.0, "d": 86400.0}[found[2]]
+
+
+def _zone(key: str, node: Node, desk: Desk) -> tzinfo:
+    text = values.text(key, node, desk)
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = did_you_mean(text, sorted(available_timezones()))
+        raise desk.error(
+            node.at, f"{key}: there is no zone {text!r}{near or '; write Europe/Berlin'}"
+        ) from None
+
+
+def _keys(key: str, node: Node, desk: Desk) -> tuple[str, ...]:
+    """The keys of events, as `match` has them."""
+    found: tuple[str, ...] = values.value(key, tuple[str, ...], node, desk)
+    if not found:
+        raise desk.error(node.at, f"{key} is empty: name what a group has in common, like labels.sweep")
+    for name in found:
+        try:
+            check_key(name)
+        except ValueError as error:
+            raise desk.error(node.at, str(error)) from None
+    return found
 
 
 def _span(default: str, least: float = 0.0) -> Any:
@@ -203,12 +260,60 @@ class Retry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuietHours:
+    """`quiet_hours` of a notifier, by the clock on the wall; what `pass` matches is told all the same."""
+
+    begin: time = field(metadata={"key": "from", "read": _clock_time, "schema": CLOCK_SCHEMA})
+    end: time = field(metadata={"key": "to", "read": _clock_time, "schema": CLOCK_SCHEMA})
+    days: frozenset[int] = field(
+        default=frozenset(range(7)),
+        metadata={"read": _days, "schema": {"type": "string"}, "shown": "mon-sun"},
+    )
+    passes: Match | None = field(
+        default=None, metadata={"key": "pass", "read": read_match, "schema": MATCH_SCHEMA}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    """`digest` of a notifier: one message a day; what `pass` matches is told at once."""
+
+    at: time = field(metadata={"read": _clock_time, "schema": CLOCK_SCHEMA})
+    days: frozenset[int] = field(
+        default=frozenset(range(7)),
+        metadata={"read": _days, "schema": {"type": "string"}, "shown": "mon-sun"},
+    )
+    passes: Match | None = field(
+        default=None, metadata={"key": "pass", "read": read_match, "schema": MATCH_SCHEMA}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notifier:
     """What every notifier has beside the options of its kind."""
 
     kind: str | None = None
     retry: Retry | None = None
     closure: bool = True
+    quiet_hours: QuietHours | None = None
+    digest: Digest | None = None
+    throttle: tuple[int, float] | None = field(
+        default=None,
+        metadata={"read": _throttle, "schema": {"type": "string", "pattern": rf"^{_THROTTLE.pattern}$"}},
+    )
+    timezone: tzinfo | None = field(
+        default=None, metadata={"read": _zone, "schema": {"type": "string"}, "shown": None}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """`group` of a route: what agrees in the values of `by` leaves as one message."""
+
+    by: Annotated[tuple[str, ...], Limits(min_length=1, max_length=5)] = field(
+        metadata={"read": _keys, "schema": {"type": "array", "items": {"type": "string"}}}
+    )
+    wait: float = _span("30s", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +326,10 @@ class Route:
     )
     min_severity: Literal["detail", "info", "notice", "warning", "error"] | None = None
     notify: Annotated[list[str], Limits(min_length=1)]
+    group: Group | None = None
+    max_age: float | None = field(
+        default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +379,7 @@ class Rules:
 class Store:
     """`store`."""
 
-    path: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
+    path: Path | None = None
     retention: float = _span("90d", 3600.0)
 
 
@@ -280,7 +389,7 @@ class Client:
 
     proxy: str | None = field(default=None, repr=False)
     no_proxy: list[str] = field(default_factory=list)
-    ca_file: Path | None = field(default=None, metadata={"read": _path, "type": str | None})
+    ca_file: Path | None = None
     network: Literal["open", "strict"] = "open"
 
 

@@ -6,9 +6,15 @@ A repair is the whole text with the culprit replaced by as many harmless letters
 import re
 from typing import Any, NamedTuple
 
-__all__ = ["Slip", "diagnose", "shown", "shown_key"]
+__all__ = ["UNQUOTED_TEMPLATE", "Slip", "diagnose", "shown", "shown_key"]
+
+UNQUOTED_TEMPLATE = 'quote a template, like any text that begins with a brace: "{{ … }}"'
+
+# What is looked at of a line: hostile ones are as long as the file may be.
+LONGEST_LINE = 4096
 
 _VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
+_TEMPLATE = re.compile(r"(?:^|[:,\[{-])[ \t]*(\{\{[^\n]{0,300}?\}\})")
 _COMMENT = re.compile(r"[\s,:\[{]#")
 _RESERVED = {"@": "nothing may begin with @", "`": "nothing may begin with a backtick"}
 
@@ -33,6 +39,8 @@ def diagnose(text: str, error: Any) -> Slip:
         return Slip(
             at - 1, f"quote a variable inside braces and brackets: {quoted}", _blank(text, variable.span())
         )
+    if (template := _template(text, at)) is not None:
+        return Slip(template[0], UNQUOTED_TEMPLATE, _blank(text, template))
     if "alias" in context or "anchor" in context:
         return _marker(text, start, "an alias" if text[start : start + 1] == "*" else "an anchor")
     if "tag" in context:
@@ -74,6 +82,17 @@ def shown_key(key: str) -> str:
 
 def _blank(text: str, span: tuple[int, int]) -> str:
     return text[: span[0]] + "_" * (span[1] - span[0]) + text[span[1] :]
+
+
+def _template(text: str, at: int) -> tuple[int, int] | None:
+    """Where a template without quotes stands before `at` in its line, or around it."""
+    begin = text.rfind("\n", 0, at) + 1
+    line = text[begin : begin + LONGEST_LINE].partition("\n")[0]
+    for found in _TEMPLATE.finditer(line):
+        start, end = found.span(1)
+        if begin + start <= at and not any(line[:start].count(quote) % 2 for quote in "\"'"):
+            return begin + start, begin + end
+    return None
 
 
 def _word(text: str, at: int) -> str:

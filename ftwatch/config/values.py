@@ -4,6 +4,7 @@ Pydantic compares; what it finds is said here in words that name the key and not
 """
 
 import math
+import re
 import types
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin
@@ -16,13 +17,16 @@ from ftwatch.config.secrets import from_template, literals
 from ftwatch.config.slips import shown_key
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.route import did_you_mean
-from ftwatch.plugins import Secret
+from ftwatch.plugins import Form, Secret
 
 __all__ = ["admits", "choices", "members", "text", "value"]
 
 LONGEST_SHOWN = 40
 # A literal of this length where a secret may stand is told nowhere, not even by a plug-in's own sentence.
 SHORTEST_SECRET = 8
+
+# What makes a text of a form a template, as far as one can tell without knowing whose.
+TEMPLATE = re.compile(r"\{[{%#]")
 
 # What pydantic's complaints come down to. The rest is said in its own words.
 _WANTED = {
@@ -55,7 +59,7 @@ _LIMITS = {
 def value(key: str, hint: Any, node: Node, desk: Desk) -> Any:
     """What `node` says, as `hint` wants it. Reports every mistake in it, and raises Broken then."""
     secret = admits(hint, Secret)
-    given = _plain(key, node, desk, hint, secret)
+    given = _formed(key, node, desk) if Form in members(hint) else _plain(key, node, desk, hint, secret)
     try:
         result = _adapter(hint).validate_python(given)
     except ValidationError as error:
@@ -132,6 +136,25 @@ def _plain(key: str, node: Node, desk: Desk, hint: Any, secret: bool) -> Any:
         return from_template(template, desk, node.at)
     filled = _filled(node, desk)
     return None if filled == "" and type(None) in members(hint) else filled
+
+
+def _formed(key: str, node: Node, desk: Desk) -> Any:
+    """What a form holds: texts with variables are resolved late, and are no templates.
+
+    What a variable holds must not become a part of a template, which would be obeyed.
+    """
+    if isinstance(node, Map):
+        return {
+            name: _formed(f"{key}.{shown_key(name)}", inner, desk)
+            for name, (_, inner) in node.entries.items()
+        }
+    if isinstance(node, List):
+        return [_formed(f"{key}[{index}]", inner, desk) for index, inner in enumerate(node.items)]
+    if not _has_variables(node):
+        return _plain(key, node, desk, Any, False)
+    if node.text and TEMPLATE.search(node.text):
+        raise desk.error(node.at, f"{key}: a text is a template or has variables, not both")
+    return _plain(key, node, desk, Any, True)
 
 
 def _template(node: Scalar, desk: Desk) -> interpolate.Template:

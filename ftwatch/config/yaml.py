@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ftwatch.config.slips import Slip, diagnose, shown, shown_key
+from ftwatch.config.slips import UNQUOTED_TEMPLATE, Slip, diagnose, shown, shown_key
 
 __all__ = ["Document", "List", "Map", "Node", "Place", "Scalar", "parse"]
 
@@ -260,10 +260,14 @@ class _Composer:
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
+            begin = event.start_mark.index
             key = self._node(event, depth + 1)
             value = self._blank(self._node(next(self._events), depth + 1), event.end_mark.index, key.at)
             size += value.size + 1
-            if not isinstance(key, Scalar):
+            if isinstance(key, Map) and self._text[begin - 1 : begin + 1] == "{{":
+                place = self._lines.place(begin - 1)
+                self.problems.append((place, UNQUOTED_TEMPLATE))
+            elif not isinstance(key, Scalar):
                 self.problems.append((key.at, "a key is a word, not a list or a mapping"))
             elif key.broken:
                 pass

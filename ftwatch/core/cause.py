@@ -67,14 +67,16 @@ _CODES = _table(
             moderation moderationblocked contentfilter contentpolicyviolation policyviolation
             responsibleaipolicyviolation unsafefile unsafetrainingfile failedsafetychecks safety
             accessdenied accessdeniedexception unauthorized unauthenticated forbidden""",
-        Cause.OUT_OF_MEMORY: "oomkilled outofmemory outofmemoryerror oom",
+        Cause.OUT_OF_MEMORY: "oomkilled outofmemory outofmemoryerror outofme oom",
         Cause.TIMEOUT: """
-            maxruntimeexceeded maxwaittimeexceeded deadlineexceeded expired timeout timedout jobtimeout
-            jobtimedout requesttimeout gatewaytimeout""",
+            maxruntimeexceeded maxwaittimeexceeded deadlineexceeded deadline expired timeout timedout
+            jobtimeout jobtimedout requesttimeout gatewaytimeout""",
+        # The states of Slurm and SkyPilot among them, as runs push them (`OUT_OF_ME+` as a table cuts it).
         # Together starts a job anew under another id; SageMaker interrupts one whose spot machine is taken.
         Cause.HARDWARE_RESTART: """
-            jobrestarted interrupted preempted preemption evicted nodelost nodefailure spotinterruption
-            hardwarefailure capacityerror insufficientcapacity insufficientinstancecapacity""",
+            jobrestarted interrupted preempted preemption evicted nodelost nodefailure nodefail bootfail
+            launchfailed spotinterruption hardwarefailure capacityerror insufficientcapacity
+            insufficientinstancecapacity failednoresource failedcontroller""",
         Cause.USER_CANCEL: """
             usercancelled usercanceled cancelledbyuser canceledbyuser cancelrequested userrequested""",
     }

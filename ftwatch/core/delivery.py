@@ -134,7 +134,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """One event owed to one notifier. Times are Unix seconds.
 
     `attempts` counts real tries; `throttles` those answered "too many requests"; `first_attempt_at` starts
-    the span, so ftwatch's own downtime burns nothing; `rejected_at` is since when its receiver says no.
+    the span, so ftwatch's own downtime burns nothing; `rejected_at` is since when its receiver says no;
+    `bundle` names what it is held for, to leave with others as one message.
     """
 
     id: str
@@ -150,6 +151,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     rejected_at: float | None = None
     created_at: float
     settled_at: float | None = None
+    bundle: str | None = None
 
     @property
     def is_replay(self) -> bool:

@@ -20,12 +20,15 @@ __all__ = [
     "Journal",
     "Line",
     "Proof",
+    "attempts_ago",
     "between",
     "caught_up",
     "checkpoint_key",
     "fresh",
+    "goes_on",
     "in_order",
     "keyed",
+    "restarts",
     "series",
     "since",
 ]
@@ -69,8 +72,12 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """A saved state of the model. `model` is the name it can be used by, `files` its result files."""
+    """A saved state of the model. `model` is the name it can be used by, `files` its result files.
 
+    `key` is what tells it from others where that can be trusted, else "".
+    """
+
+    key: str = ""
     id: str | None = None
     at: int | None = None
     step: int | None = None
@@ -134,6 +141,8 @@ def fresh(journal: Journal, lines: Container[str], checkpoints: Container[str]) 
 
 def checkpoint_key(checkpoint: Checkpoint) -> str:
     """What identifies a checkpoint within its job: step and model; some servers invent an id every time."""
+    if checkpoint.key:
+        return checkpoint.key
     if checkpoint.step is not None:
         return f"{checkpoint.step} {checkpoint.model or ''}"
     return checkpoint.model or checkpoint.id or "?"
@@ -210,6 +219,36 @@ def since(states: Sequence[Line], status: Status, looked: float) -> tuple[tuple[
     while rest and _leads_to(rest[0].status, status):
         del rest[0]
     return tuple(rest), None
+
+
+def goes_on(lines: Iterable[Line], end: Line | None) -> bool:
+    """Whether a log tells of a job that ran again after `end`, the line of its end (None: not known)."""
+    at = end.at if end is not None else None
+    return at is not None and any(
+        line.status is not None and not line.status.is_terminal and line.at is not None and line.at > at
+        for line in lines
+    )
+
+
+def restarts(lived: Iterable[Status]) -> int:
+    """How often a job began anew after an end, by the states that it went through."""
+    count, before = 0, None
+    for status in lived:
+        count += before is not None and before.is_terminal and not status.is_terminal
+        before = status
+    return count
+
+
+def attempts_ago(lines: Sequence[Line]) -> list[int]:
+    """How many attempts before the last one of a log each of its lines was written."""
+    found: list[int] = []
+    ago, after = 0, None
+    for line in reversed(lines):
+        if line.status is not None:
+            ago += line.status.is_terminal and after is not None and not after.is_terminal
+            after = line.status
+        found.append(ago)
+    return found[::-1]
 
 
 _ORDER = {

@@ -8,6 +8,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Match, Routing
+from ftwatch.core.route.hold import Hold
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import MINUTE
 
@@ -24,7 +25,7 @@ class Look(Struct, frozen=True, kw_only=True):
     a listing that may lag behind, so it never moves a known job back. `fingerprint` stands for the listed
     bytes that this look settles. `journal` is what came of the job's log (None: it was not asked
     for), `saved` the last checkpoint of a service whose jobs name their model there; `heard_at` is when a
-    job that tells of itself last did.
+    job that tells of itself last did. `calm`: how far a run is need not be told before the next look.
     """
 
     key: JobKey
@@ -36,6 +37,7 @@ class Look(Struct, frozen=True, kw_only=True):
     journal: Journal | None = None
     saved: Checkpoint | None = None
     heard_at: float | None = None
+    calm: bool = False
 
 
 class Ack(Struct, frozen=True, kw_only=True):
@@ -108,7 +110,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     `baseline`: this job's first sight is no news (its provider is only being got to know). `words`: the
     unknown statuses that this provider was already heard to use. `ends` is when the provider's models end;
     `names_models`: its jobs tell which model they made; `successors` maps jobs that it started anew under
-    another id to the ids they had before.
+    another id to the ids they had before. `listens_since` (Unix seconds): what jobs tell of themselves is
+    heard without a break from then on, so that nobody counts as silent who only was not listened to.
     """
 
     routing: Routing
@@ -120,14 +123,16 @@ class Policy(Struct, frozen=True, kw_only=True):
     ends: Mapping[str, int] = {}
     names_models: bool = True
     successors: dict[str, str] = {}
+    listens_since: float = 0.0
 
 
 class Assignment(Struct, frozen=True):
-    """One event owed to one notifier, and why."""
+    """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once)."""
 
     event_id: str
     notifier: str
     reason: str
+    hold: Hold | None = None
 
 
 class Refusal(Struct, frozen=True):

@@ -152,19 +152,30 @@ def _is_web(url: str) -> bool:
     return is_whole and url.startswith(("https://", "http://"))
 
 
-def compose(event: Event, *more: Event, most: int = 1000) -> Message:
+# Why several events come as one message, by the bundle that they waited in (see core/route/hold.py).
+_BUNDLES = {
+    "quiet": "from the quiet hours",
+    "digest": "in this digest",
+    "throttle": "that were too many at once",
+    "late": "about what happened meanwhile",
+    "group": "at once",
+}
+
+
+def compose(event: Event, *more: Event, most: int = 1000, bundle: str | None = None) -> Message:
     """The message that tells a person of this event; of several, a digest that names each.
 
     More than `most` are summed up: one line for a job, those that ended badly first, the rest counted.
+    `bundle` is what they waited in, where they were held for one message on purpose.
     """
     if more:
-        return _digest((event, *more), most)
+        return _digest((event, *more), most, bundle)
     job = event.job
     return _about_job(event, job) if job else _about_ourselves(event)
 
 
-def _digest(told: Sequence[Event], most: int) -> Message:
-    """What could not be told in time, in the order in which it happened."""
+def _digest(told: Sequence[Event], most: int, bundle: str | None) -> Message:
+    """What could not or should not be told in time, in the order in which it happened."""
     ends = Counter(str(event.status) for event in told if event.status and event.status.is_terminal)
     counted = [f"{ends[status]} {status}" for status in ("failed", "succeeded", "cancelled") if ends[status]]
     if counted and len(told) > ends.total():
@@ -173,6 +184,7 @@ def _digest(told: Sequence[Event], most: int) -> Message:
     lines = [_line(event) for event in told] if len(told) <= most else _summed(told, most)
     found_late = sum(is_late(event, event.data.observed_at) for event in told)
     why = "about what happened meanwhile" if found_late * 2 > len(told) else "that could not be sent in time"
+    why = _BUNDLES.get((bundle or "").partition(" ")[0], why)
     return Message(
         title=f"📬 {len(told)} messages {why}" + _listed(counted),
         tone=_SEVERITY[worst.severity] if worst.severity.rank >= Severity.WARNING.rank else Tone.NEUTRAL,

@@ -65,6 +65,17 @@ class Budget:
         self._turn_to(now)
         return max(0.0, self._blocked_until - now)
 
+    def left(self, now: float) -> float:
+        """How many requests may go out at once, none of them waiting: from 0 to the burst."""
+        if self._start(now) > now:
+            return 0.0
+        return (now + self._ahead - max(self._even_at, now)) / self._interval(now) + 1
+
+    def pace(self, now: float) -> float:
+        """How many requests a second there may be in the long run, by all that is known now."""
+        self._turn_to(now)
+        return 1 / self._interval(now)
+
     def learn(self, status: int, headers: Mapping[str, str], now: float) -> None:
         """What an answer says about the pace. Header names in lower case; nonsense is passed over."""
         self._turn_to(now)

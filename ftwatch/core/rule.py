@@ -22,7 +22,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status.
 
     `ends` is when models stop answering (Unix seconds), by their names, as the provider itself says;
-    `heard_at` when a job that tells of itself last did.
+    `heard_at` since when a job that tells of itself could have been heard and was not.
     """
 
     snapshot: Snapshot
@@ -90,8 +90,12 @@ class Stuck(Struct, frozen=True, kw_only=True):
         return Finding(note=f"{status} for more than {span(limit)}", subject=status)
 
 
+# Who waits has nobody who could speak; how long that may last is for `Stuck` to say.
+WAITING = frozenset({Status.QUEUED, Status.PAUSED})
+
+
 class Silent(Struct, frozen=True, kw_only=True):
-    """A run that tells of itself has not been heard of for `every` seconds, and had not ended."""
+    """A run that tells of itself is not heard of for `every` seconds, and neither waits nor has ended."""
 
     name: ClassVar[str] = "silent"
 
@@ -99,8 +103,9 @@ class Silent(Struct, frozen=True, kw_only=True):
     severity: Severity = Severity.WARNING
 
     def judge(self, facts: Facts, now: float) -> Finding:
-        """Fires once nothing has come for so long; what is heard of again, or has ended, resolves it."""
-        if facts.heard_at is None or facts.snapshot.status.is_terminal:
+        """Fires once nothing has come for so long; what is heard of again resolves it."""
+        status = facts.snapshot.status
+        if facts.heard_at is None or status.is_terminal or status in WAITING:
             return Finding()
         due = facts.heard_at + self.every
         if now < due:

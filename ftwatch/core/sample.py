@@ -14,7 +14,7 @@ from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Routing
-from ftwatch.core.rule import Retiring, Rule, Stuck
+from ftwatch.core.rule import Retiring, Rule, Silent, Stuck
 from ftwatch.core.span import DAY, HOUR, MINUTE
 
 __all__ = ["SAMPLES", "sample"]
@@ -49,6 +49,20 @@ _RUNNING = replace(
     progress=Progress(step=120, total_steps=600, percent=20.0),
     estimated_finish=NOW + 40 * MINUTE,
 )
+_RUN = replace(
+    _RUNNING,
+    id="run-42",
+    provider="my-box",
+    kind="push",
+    name="llama-sft",
+    model="meta-llama/Llama-3.1-8B",
+    organization_id=None,
+    training_file=None,
+    validation_file=None,
+    estimated_finish=None,
+    url="https://wandb.ai/acme/sft/runs/run-42",
+)
+_SILENT = Silent(every=10 * MINUTE)
 _OVER: dict[str, Any] = {"finished_at": NOW - 12, "estimated_finish": None, "progress": None}
 _ENDS = {
     "succeeded": replace(
@@ -132,10 +146,19 @@ def _retiring() -> tuple[Known, Event]:
     return _fired(Retiring(ahead=(60 * DAY,)), _ENDS["succeeded"])
 
 
+def _silent() -> tuple[Known, Event]:
+    return _fired(_SILENT, _RUN, NOW, _known(_RUN, heard_at=NOW - 11 * MINUTE))
+
+
 def _withdrawn() -> Known:
     """A job whose model was to end, and now is one that no table names."""
     known = _retiring()[0]
     return replace(known, snapshot=replace(known.snapshot, fine_tuned_model="support-bot-v7"))
+
+
+def _heard() -> Known:
+    """A run that told nothing for a while, and goes on."""
+    return replace(_silent()[0], heard_at=NOW)
 
 
 _FULL = "2 MiB are left in /var/lib/ftwatch; messages still go out, and nothing that happens is lost"
@@ -160,6 +183,8 @@ _MAKERS: dict[str, Callable[[], Event]] = {
     "returned": lambda: _look(_known(_RUNNING, gone=True), _RUNNING)[0],
     "stuck": lambda: _stuck()[1],
     "stuck-resolved": lambda: _look(_stuck()[0], _RUNNING)[-1],
+    "silent": lambda: _silent()[1],
+    "silent-resolved": lambda: _fired(_SILENT, _RUN, NOW, _heard())[1],
     "retiring": lambda: _retiring()[1],
     "retiring-resolved": lambda: _fired(Retiring(), _JOB, NOW, _withdrawn())[1],
     "watching": lambda: _own(announce.watching(_STATE, "openai", 3, 41, NOBODY, NOW, tell=True)),

@@ -29,6 +29,7 @@ from ftwatch.core import event as events
 from ftwatch.core.event import Severity
 from ftwatch.core.span import span
 from ftwatch.daemon.clock import Anchor, Pulse, WallClock, threaded
+from ftwatch.daemon.heartbeat import Heartbeat
 from ftwatch.daemon.listener import Listener, Occupied
 from ftwatch.daemon.once import Round, once
 from ftwatch.daemon.reader import Reader
@@ -67,6 +68,7 @@ class Daemon:
         self.read = self._reader.read
         self.operations = self._operations()
         self.listener = Listener(self)
+        self._heartbeat = Heartbeat(self)
         self.pollers: dict[str, Poller] = {}
         self.dispatchers: dict[str, Dispatcher] = {}
         self._ending = anyio.Event()
@@ -95,6 +97,7 @@ class Daemon:
             self.dispatchers, self.pollers = make_loops(
                 config, client, self.store, self.work, self.clock, self.ring
             )
+            group.start_soon(self._heartbeat.run, client, config.web)
             async with _finishing(group) as sending:
                 for name, dispatcher in self.dispatchers.items():
                     sending.start_soon(dispatcher.run, self._pulse.of(f"dispatcher {name}"))
@@ -117,6 +120,10 @@ class Daemon:
         """Something new may be due."""
         for dispatcher in self.dispatchers.values():
             dispatcher.ring()
+
+    def late(self) -> list[str]:
+        """Which loops have not given the sign of life that they promised."""
+        return self._pulse.late()
 
     def _summary(self) -> str:
         return f"watching {len(self.pollers)} providers for {len(self.dispatchers)} notifiers"
@@ -213,7 +220,7 @@ class Daemon:
         period = systemd.watchdog_period()
         while True:
             await anyio.sleep(min(period / 2, WATCHED_EVERY) if period else WATCHED_EVERY)
-            late = self._pulse.late()
+            late = self.late()
             if late:
                 log.error("no sign of life", of=late)
             elif period:
@@ -301,6 +308,7 @@ class Daemon:
             "config": str(self.path),
             "generation": self.generation,
             "full": self.store.is_full,
+            "late": self.late(),
         }
 
     async def _op_reload(self) -> dict[str, Any]:

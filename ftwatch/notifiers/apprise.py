@@ -43,6 +43,7 @@ class AppriseNotifier:
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
     # Some of the services take no more than 2,000 characters.
     folds: ClassVar[int] = 8
+    names_bundles: ClassVar[bool] = True
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -52,7 +53,14 @@ class AppriseNotifier:
     def freeze(self, event: Event) -> None:
         """Nothing: a message is rendered when it is sent."""
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        bundle: str | None = None,
+    ) -> Result:
         """Sends to every URL that has not taken this event yet; `memory` holds which have."""
         global _limiter
         if _limiter is None:
@@ -64,7 +72,7 @@ class AppriseNotifier:
         except LookupError as error:
             return Result(Rejected(str(error)))
         taken = list(memory.get("taken", ())) if memory.get("event") == name else []
-        message = compose(*events, most=self.folds)
+        message = compose(*events, most=self.folds, bundle=bundle)
         for place, url in enumerate(urls):
             if place in taken:
                 continue

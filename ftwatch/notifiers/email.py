@@ -79,6 +79,7 @@ class Email:
     audience: ClassVar[Audience] = "people"
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, fold=15 * MINUTE)
     folds: ClassVar[int] = 200
+    names_bundles: ClassVar[bool] = True
     concurrency: ClassVar[int] = 2
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -92,12 +93,19 @@ class Email:
     def freeze(self, event: Event) -> None:
         """Nothing: a letter is written when it is sent."""
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        bundle: str | None = None,
+    ) -> Result:
         """Sends one letter. `memory` holds who already took it, where a server refused only some."""
         name = _name(events)
         taken = set(memory.get("taken", ())) if memory.get("event") == name else set()
         try:
-            letter = self._letter(*events)
+            letter = self._letter(*events, bundle=bundle)
             password = self._options.password.reveal() if self._options.password else None
         except LookupError as error:
             return Result(Rejected(str(error)))
@@ -117,8 +125,8 @@ class Email:
 
     # ------------------------------------------------------------------------------------- writing
 
-    def _letter(self, *events: Event) -> EmailMessage:
-        message, name = compose(*events, most=self.folds), _name(events)
+    def _letter(self, *events: Event, bundle: str | None = None) -> EmailMessage:
+        message, name = compose(*events, most=self.folds, bundle=bundle), _name(events)
         sender = _address(self._options.from_)
         letter = EmailMessage(policy=SMTP)
         letter["From"] = sender

@@ -50,6 +50,7 @@ class Slack:
     audience: ClassVar[Audience] = "people"
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
     folds: ClassVar[int] = 100
+    names_bundles: ClassVar[bool] = True
     # About one message a second is what a channel takes.
     concurrency: ClassVar[int] = 1
 
@@ -61,9 +62,16 @@ class Slack:
     def freeze(self, event: Event) -> None:
         """Nothing: a message is rendered when it is sent."""
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        bundle: str | None = None,
+    ) -> Result:
         """Posts a message; in plain text where Slack does not take the blocks."""
-        message = compose(*events, most=self.folds)
+        message = compose(*events, most=self.folds, bundle=bundle)
         try:
             url = self._options.webhook_url.reveal()
         except LookupError as error:

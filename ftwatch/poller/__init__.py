@@ -19,7 +19,7 @@ from ftwatch.core.retirements import TABLE
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
 from ftwatch.core.span import DAY, HOUR
-from ftwatch.plugins import Provider, ProviderError, Retiring, Watching
+from ftwatch.plugins import Heard, Provider, ProviderError, Retiring, Watching
 from ftwatch.poller.agenda import Turn
 from ftwatch.poller.health import Health
 from ftwatch.poller.inquiry import Inquiry
@@ -104,7 +104,9 @@ class Poller:
     async def _poll(self, beat: Callable[[float], None]) -> None:
         while True:
             if self._ledger.store.is_full:
-                # What can be kept is kept for what is under way; the provider keeps the rest until then.
+                # What can be kept is kept for what is under way; the provider keeps the rest until then. Who
+                # has no provider cannot be heard meanwhile.
+                self._ledger.was_deaf()
                 beat(LONGEST_NAP * 5)
                 await self._clock.sleep(STORE_PAUSE)
                 continue
@@ -170,6 +172,7 @@ class Poller:
             again = await self._inquiry.ask() or again
             await self._ask_for_ends()
             again = await self._judge_anew() or again
+            await self._note_wakes()
         except StoreError:
             raise
         except ProviderError as error:
@@ -207,15 +210,26 @@ class Poller:
         if self._wake_at is not None and self._wake_at <= now:
             # Of those that have ended only the store knows; a model of theirs may end, too.
             awake += await ledger.run(jobs.waking, self.config.name, now, WOKEN)
+        if isinstance(self._provider, Heard):
+            # What they told since the last look comes first: nobody is silent who was not listened to.
+            heard = [id for id in awake if id in ledger.active]
+            self._inquiry.agenda.ask_for(heard)
+            awake = [id for id in awake if id not in ledger.active]
         if awake:
             await ledger.take(dict.fromkeys(awake))
-        if ledger.has_moved:
-            ledger.has_moved = False
-            self._wake_at = await ledger.run(jobs.next_wake, self.config.name)
-        elif self._wake_at is not None and self._wake_at <= now:
+        if not await self._note_wakes() and self._wake_at is not None and self._wake_at <= now:
             # Nobody had anything to say; whoever wanted to be asked now is not asked without end.
             self._wake_at = now + LONGEST_NAP
         return len(awake) >= WOKEN
+
+    async def _note_wakes(self) -> bool:
+        """Finds out when the next job wants to be decided about, if that may have changed."""
+        ledger = self._ledger
+        if not ledger.has_moved:
+            return False
+        ledger.has_moved = False
+        self._wake_at = await ledger.run(ledger.store.jobs.next_wake, self.config.name)
+        return True
 
     async def _judge_anew(self) -> bool:
         """Lets the rules look at finished jobs, some at a time, once they or what they go by have changed.

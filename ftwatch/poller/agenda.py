@@ -68,6 +68,11 @@ class Agenda:
         )
         return list(dict.fromkeys([*wanted, *late]))[:limit]
 
+    def has_turn(self, id: str) -> bool:
+        """Whether a job's own turn has come, or it has none; it may be wanted before that."""
+        turn = self._turns.get(id)
+        return turn is None or turn.at <= self._clock.ticks()
+
     def begin(self, ids: Iterable[str]) -> dict[str, bytes | None]:
         """These are being asked for now; what asks for them from here on asks for another look.
 

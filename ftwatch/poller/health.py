@@ -7,6 +7,7 @@ from ftwatch.core import announce
 from ftwatch.core.clock import Clock
 from ftwatch.core.pace import backoff
 from ftwatch.core.span import HOUR
+from ftwatch.meter import Look
 from ftwatch.plugins import ProviderError
 from ftwatch.poller.ledger import Ledger
 
@@ -41,6 +42,7 @@ class Health:
         """A whole answer came, whatever may fail after it."""
         self.heard = True
         self.good_at = self._clock.now()
+        self._ledger.store.meter.looked[self._config.name] = Look(self.good_at, self._clock.ticks())
         self._failing_since = None
 
     async def well(self, unreadable: dict[str, str], drift: dict[str, str]) -> None:

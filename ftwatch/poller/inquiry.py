@@ -20,7 +20,7 @@ from ftwatch.plugins import Heard, NotFound, Provider, ProviderError, Pushed
 from ftwatch.poller.agenda import Agenda
 from ftwatch.poller.ear import Ear
 from ftwatch.poller.ledger import Ledger
-from ftwatch.poller.listing import Listing
+from ftwatch.poller.listing import Listing, fingerprint
 from ftwatch.poller.logbook import Logbook
 from ftwatch.store import StoreError
 
@@ -107,11 +107,13 @@ class Inquiry:
         if not begun:
             return False
         answers: dict[str, Look] = {}
+        # Runs that push say at every step how far they are. That alone is told as often as it is of others.
+        calm = {id for id in begun if self._is_pushed and not self.agenda.has_turn(id)}
 
         async def one(id: str) -> None:
             look = await self._retrieve(id, begun[id])
             if look is not None:
-                answers[id] = look
+                answers[id] = replace(look, calm=id in calm)
 
         errors = await self._at_once(begun, one)
         missing = {id for id, look in answers.items() if look.snapshot is None and id in active}
@@ -119,7 +121,9 @@ class Inquiry:
         implausible = len(self._missing) >= MANY_MISSING and len(self._missing) * 2 > len(active)
         told = len(active)
         await self.integrate([look for id, look in answers.items() if not (implausible and id in missing)])
-        self.agenda.done(begun, errors, self._ledger.active, crowded=crowded)
+        # Their own turns stay where they are.
+        turned = {id: mark for id, mark in begun.items() if id not in calm or id in errors}
+        self.agenda.done(turned, errors, self._ledger.active, crowded=crowded)
         for id in begun:
             if id not in active:
                 self._log_at.pop(id, None)
@@ -190,8 +194,11 @@ class Inquiry:
             snapshot=snapshot,
             fingerprint=mark,
             journal=journal,
-            heard_at=self._provider.heard_at(raw) if isinstance(self._provider, Heard) else None,
+            heard_at=self._heard_at(raw),
         )
+
+    def _heard_at(self, raw: bytes) -> float | None:
+        return self._provider.heard_at(raw) if isinstance(self._provider, Heard) else None
 
     # --------------------------------------------------------------------------------------------- logs
 
@@ -253,16 +260,17 @@ class Inquiry:
 
     # ------------------------------------------------------------------------------------------- looks
 
-    def look(self, snapshot: Snapshot, fingerprint: bytes, journal: Journal | None = None) -> Look:
-        """A look at a job that a listing showed."""
+    def look(self, snapshot: Snapshot, raw: bytes, journal: Journal | None = None) -> Look:
+        """A look at a job that a listing showed, in these bytes."""
         return Look(
             key=snapshot.key,
             asked=self._next(),
             at=self._clock.now(),
             snapshot=snapshot,
             listed=not self._provider.list_is_truth,
-            fingerprint=fingerprint,
+            fingerprint=fingerprint(raw),
             journal=journal,
+            heard_at=self._heard_at(raw),
         )
 
     def _next(self) -> int:

@@ -25,6 +25,8 @@ log = structlog.get_logger("ftwatch.poller")
 
 # A lost race is decided again; more often than this means a bug, not a race.
 RACES = 5
+# By how much the wall clock may stray from the monotonic one before that counts (seconds).
+STRAY = 5.0
 
 
 class Ledger:
@@ -59,6 +61,9 @@ class Ledger:
         self.by_checkpoint = by_checkpoint
         self.rules = rules
         self._clock = clock
+        # Since when jobs that tell of themselves are heard, and how far the two clocks are apart.
+        self._listens_since = clock.now()
+        self._apart = clock.now() - clock.ticks()
         self._bell = bell
         self._log = log.bind(provider=config.name)
 
@@ -81,7 +86,12 @@ class Ledger:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
         self.active = await self.run(jobs.active, name)
         self.state, self.is_open, self.has_moved = state, True, True
+        self.was_deaf()
         return await self.run(jobs.last_asked, name)
+
+    def was_deaf(self) -> None:
+        """Nobody could be heard until now."""
+        self._listens_since = self._clock.now()
 
     def close(self) -> None:
         """Forgets what is in memory, after the store refused something: it is read again."""
@@ -90,6 +100,9 @@ class Ledger:
     async def take(self, looks: dict[str, Look | None], *, baseline: bool = False) -> list[Decision]:
         """Decides about looks (None: only time went by) and commits what follows; returns what was new."""
         decisions, over = await self.run(self._decide_and_commit, looks, baseline)
+        came = [look.at for look in looks.values() if look is not None]
+        if decisions and came:
+            self.store.meter.look_seconds.add(self._clock.now() - min(came), self.config.name)
         self.has_moved = self.has_moved or bool(decisions)
         for id in over:
             # Somebody else may have forgotten it meanwhile.
@@ -160,6 +173,11 @@ class Ledger:
         raise StoreError(f"could not agree with another writer about {len(waiting)} jobs")
 
     def _policy(self, baseline: bool, words: list[str], successors: dict[str, str]) -> Policy:
+        apart = self._clock.now() - self._clock.ticks()
+        if abs(apart - self._apart) > STRAY:
+            # The time was set, or the machine slept.
+            self._apart = apart
+            self.was_deaf()
         return Policy(
             routing=self.routing,
             rules=self.rules,
@@ -170,6 +188,7 @@ class Ledger:
             ends=self.state.ends or {},
             names_models=self.names_models,
             successors=successors,
+            listens_since=self._listens_since,
         )
 
     def _whole(self, look: Look | None) -> Look | None:

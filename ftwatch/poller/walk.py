@@ -222,7 +222,7 @@ class Walk:
                 ended = self._newest_first
                 continue
             journal = None if baseline else self._inquiry.logbook.told(raw)
-            looks.append(self._inquiry.look(snapshot, fingerprint(raw), journal))
+            looks.append(self._inquiry.look(snapshot, raw, journal))
         if not baseline:
             looks = await self._inquiry.with_logs(looks)
         await self._inquiry.integrate(looks, baseline=baseline)
@@ -241,7 +241,7 @@ class Walk:
             if (truth or (crowd and id not in inquiry.contradicted)) and not asks:
                 snapshot = self._listing.read(raw)
                 if snapshot is not None:
-                    looks.append(inquiry.look(snapshot, mark, inquiry.logbook.told(raw)))
+                    looks.append(inquiry.look(snapshot, raw, inquiry.logbook.told(raw)))
                     if truth or snapshot.status.is_terminal:
                         continue
             agenda.listed(id, mark)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 from urllib.parse import urlencode
 
-from ftwatch.client.api import Api, ApiOptions, can_be_sent
+from ftwatch.client.api import Api, ApiOptions, can_be_sent, is_near
+from ftwatch.client.endpoints import Registrar
 from ftwatch.client.openai import Relative, is_home, key_of
 from ftwatch.plugins import Introduction, ProviderSpec
 from ftwatch.wire.dialect import DIALECTS, OPENAI
@@ -53,7 +54,7 @@ class Options(ApiOptions):
                 yield option, "holds a character that no header can carry"
 
 
-class OpenAI(Relative):
+class OpenAI(Relative, Registrar):
     """An account on OpenAI or on a server that speaks its wire format."""
 
     Options: ClassVar[type] = Options
@@ -63,6 +64,8 @@ class OpenAI(Relative):
         options: Options = spec.options
         dialect, base = DIALECTS[options.dialect], options.address
         at_home = is_home(base, dialect)
+        # A service on this machine may be a simulated one; it says itself what it does not have.
+        self._has_endpoints = dialect is OPENAI and (at_home or is_near(base))
         advice = {}
         if options.api_key is None and not at_home:
             advice[401] = "no key was sent: set the option api_key"
@@ -86,6 +89,13 @@ class OpenAI(Relative):
             only={f"metadata[{key}]": value for key, value in options.metadata.items()},
             page=dialect.page if at_home else None,
         )
+
+    @property
+    def unmanaged(self) -> str:
+        """Why there are no webhook endpoints to manage; empty for OpenAI itself."""
+        if self._has_endpoints:
+            return ""
+        return "only OpenAI itself sends webhooks; other servers that speak like it have none to register"
 
     async def introduce(self) -> Introduction:
         """Whose key it is: every answer says that in its headers, where OpenAI itself gives it."""

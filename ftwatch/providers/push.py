@@ -27,7 +27,8 @@ from ftwatch.wire import lenient, push
 
 __all__ = ["Options", "Push"]
 
-PAGE = 200
+# How many runs stand on one page of the listing.
+PAGE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,8 @@ class Push:
         """Some of the runs in the mailbox, the newest first."""
         found = await self._mailbox().documents(anchor, PAGE)
         more = found[-1][0] if len(found) == PAGE else None
-        runs = [msgspec.Raw(push.listed(raw)) for _, raw in found]
-        return msgspec.json.encode({"runs": runs, "next": more})
+        # Whole documents: what they tell of an end that nobody has looked at yet must not be lost.
+        return msgspec.json.encode({"runs": [msgspec.Raw(raw) for _, raw in found], "next": more})
 
     async def retrieve(self, id: str) -> bytes:
         """One run's document."""
@@ -119,6 +120,6 @@ class Push:
         """The states, figures and checkpoints of a run."""
         return push.inline(raw)
 
-    def heard_at(self, raw: bytes) -> float | None:
+    def heard_at(self, raw: bytes) -> float:
         """When a run was last heard of."""
         return push.heard_at(raw)

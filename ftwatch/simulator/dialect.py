@@ -1,6 +1,6 @@
 """The socket between the simulated service and a kind's way of speaking. Nothing of any kind stands here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,6 +33,8 @@ class Dialect:
     """Whether a job that succeeded names the model it made."""
     log_tells: ClassVar[frozenset[str]] = frozenset({"states", "figures", "checkpoints"})
     """What stands in its job log, for a kind that reads one; "ends" where lines prove how a job ended."""
+    sends_hooks: ClassVar[bool] = False
+    """Whether the service sends webhooks when jobs end, and its API says where to."""
     pages: ClassVar[bool] = True
     """Whether its listing comes in pages; then it keeps to `world.page_cap`."""
 
@@ -45,6 +47,10 @@ class Dialect:
 
     def write(self, world: "Upstream") -> None:
         """Writes the files that the service consists of, as they are now. Most consist of none."""
+
+    def pushes(self, world: "Upstream", since: float) -> Iterator[bytes]:
+        """What jobs have told of themselves since then, as bodies of webhooks; most tell nothing."""
+        yield from ()
 
     def routes(self, world: "Upstream") -> Sequence[Route]:
         """The service's addresses, each endpoint guarded by `world.guarded`."""

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ftwatch.simulator.dialect import Dialect, dialect_of
+from ftwatch.simulator.hooks import Hooks
 from ftwatch.simulator.script import SCRIPTS, Job, Script, Transition
 from ftwatch.simulator.serving import Place
 
@@ -114,7 +115,8 @@ TROUBLES: dict[str, Trouble] = {
 class Upstream:
     """The service. `stale` seconds is how far its listing lags behind what a retrieve shows.
 
-    `page_cap` is the most jobs that a page may hold, whatever is asked for.
+    `page_cap` is the most jobs that a page may hold, whatever is asked for. `told_until` is the moment before
+    which jobs that tell of themselves have told everything.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -125,6 +127,8 @@ class Upstream:
     jobs: dict[str, Job] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     dialect: Dialect = field(default_factory=lambda: dialect_of("openai"))
+    hooks: Hooks = field(default_factory=Hooks)
+    told_until: float = 0.0
 
     def __post_init__(self) -> None:
         self._trouble: Trouble | None = None
@@ -134,7 +138,7 @@ class Upstream:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Upstream"]:
         """Serves for as long as the context lasts."""
-        async with self.place.serving():
+        async with self.place.serving(), self.hooks.sending(self):
             yield self
 
     @property
@@ -158,6 +162,11 @@ class Upstream:
         return sorted(
             (one for job in self.jobs.values() for one in job.transitions(now)), key=lambda one: one.at
         )
+
+    def pushes(self) -> list[bytes]:
+        """What jobs have told of themselves since the last call, as bodies of webhooks."""
+        since, self.told_until = self.told_until, self.now()
+        return list(self.dialect.pushes(self, since))
 
     def trouble(self, kind: str | None, times: int = 1_000_000) -> None:
         """From now on, this kind of trouble for so many requests; None: no more of it."""

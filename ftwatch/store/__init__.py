@@ -4,9 +4,10 @@ Everything that must be true together is committed together, by `Store.commit` a
 run this code through a `Runner`: a worker thread in the daemon, inline in a simulation.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Literal, Protocol, TypeVar, TypeVarTuple
 
 from msgspec import Struct
@@ -16,8 +17,9 @@ from ftwatch.core.delivery import Breaker
 from ftwatch.core.event import Event, encode, is_late, is_mere_progress
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Assignment, Decision, Refusal
-from ftwatch.core.signature import message_id
+from ftwatch.meter import Meter
 from ftwatch.store.acks import Acks
+from ftwatch.store.census import Census, Waiting
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
 from ftwatch.store.history import History
 from ftwatch.store.inbound import Inbound
@@ -31,6 +33,7 @@ from ftwatch.store.sqlite import Database
 
 __all__ = [
     "Batch",
+    "Census",
     "Damaged",
     "Database",
     "Forgotten",
@@ -44,6 +47,7 @@ __all__ = [
     "Store",
     "StoreError",
     "TooNew",
+    "Waiting",
     "inline",
 ]
 
@@ -89,9 +93,11 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions.
+    """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions,
+    `census` those of probes.
 
-    `inbound` keeps what came in by webhook, `silences` and `acks` what people asked for.
+    `inbound` keeps what came in by webhook, `silences` and `acks` what people asked for. `meter` counts what
+    this process commits, and whoever holds the store counts there, too, what it did to that end.
     """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
@@ -104,8 +110,11 @@ class Store:
         self.inbound = Inbound(self.db)
         self.silences = Silences(self.db)
         self.acks = Acks(self.db)
+        self.census = Census(self.db)
         self.room = Room(path)
+        self.meter = Meter()
         self.is_full = False
+        self._new: list[tuple[str, str]] = []
         if mode == "write":
             self.room.keep()
             self.outbox.release()
@@ -165,7 +174,7 @@ class Store:
         """
         lost: set[JobKey] = set()
         ended = False
-        with self.db.transaction():
+        with self._committing("looks"):
             for decision in batch.decisions:
                 known = decision.known
                 if known is None:
@@ -186,13 +195,21 @@ class Store:
         return lost
 
     def receive(self, receipt: Receipt, now: float) -> bool:
-        """Takes a webhook and all that follows from it in one transaction; False: it was taken before."""
-        with self.db.transaction():
+        """Takes a webhook and all that follows from it in one transaction; False: it was taken before.
+
+        Raises Full on a full disk: what room there is belongs to what is under way.
+        """
+        if self.is_full:
+            raise Full("the disk is full: nothing new is taken until it has room again")
+        with self._committing("hooks"):
             id = receipt.id
             if id is not None and not self.inbound.take(receipt.provider, id, receipt.type, now):
                 return False
+            known = self.jobs.load(receipt.provider, [job for job, _ in receipt.mail])
             for job, merge in receipt.mail:
-                self.inbound.put(receipt.provider, job, merge, now)
+                # Of what was to be forgotten nothing is kept, whatever it goes on to say.
+                if job not in known or not known[job].forgotten:
+                    self.inbound.put(receipt.provider, job, merge, now)
             if receipt.said is not None:
                 self._tell(receipt.said, now)
         return True
@@ -211,7 +228,7 @@ class Store:
         `breaker` is the notifier's new state where it changed, `said` what is to be told about that; with
         `hasten` what waited for the receiver is due now, and the caller paces it.
         """
-        with self.db.transaction():
+        with self._committing("deliveries"):
             for done in batch:
                 if self.outbox.settle(done) and done.announcement is not None:
                     self._tell(done.announcement, now)
@@ -221,6 +238,16 @@ class Store:
                 self.outbox.hasten(batch[0].claim.delivery.notifier)
             if said is not None:
                 self._tell(said, now)
+
+    @contextmanager
+    def _committing(self, what: str) -> Iterator[None]:
+        """One transaction, of which its length and its new events are counted once it stands."""
+        begun, self._new = perf_counter(), []
+        with self.db.transaction():
+            yield
+        self.meter.commit_seconds.add(perf_counter() - begun, what)
+        for provider, type in self._new:
+            self.meter.events.add(provider, type)
 
     def _tell(self, said: Announcement, now: float) -> None:
         self._record(said.events, said.deliveries, said.verdicts, now)
@@ -249,20 +276,13 @@ class Store:
                 encode(event),
             ):
                 lanes[event.id] = event.lane
+                # The type of what is relayed is a stranger's word.
+                self._new.append(
+                    (event.data.provider or "", "relayed" if event.data.received else event.type)
+                )
         for owed in deliveries:
             if owed.event_id in lanes:
-                self.db.execute(
-                    "INSERT INTO deliveries"
-                    " (id, event_id, notifier, lane, why, state, reason, due_at, created_at)"
-                    " VALUES (?, ?, ?, ?, ?, 'pending', '', ?, ?) ON CONFLICT (id) DO NOTHING",
-                    message_id(owed.notifier, owed.event_id),
-                    owed.event_id,
-                    owed.notifier,
-                    lanes[owed.event_id],
-                    owed.reason,
-                    now,
-                    now,
-                )
+                self.outbox.owe(owed, lanes[owed.event_id], now)
         self.db.execute_many(
             "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
             " ON CONFLICT (event_id, notifier) DO NOTHING",

@@ -32,6 +32,15 @@ class Inbound:
             )
         )
 
+    def since(self, provider: str, moment: float) -> list[tuple[str, str]]:
+        """What was taken from a provider from a moment on (Unix seconds): the sender's id, and the type."""
+        rows = self._db.rows(
+            "SELECT id, type FROM inbound WHERE provider = ? AND received_at >= ? ORDER BY received_at",
+            provider,
+            moment,
+        )
+        return [(id, type) for id, type in rows]
+
     def put(self, provider: str, job: str, merge: Callable[[bytes | None], bytes], now: float) -> None:
         """Replaces a job's document in the mailbox by what `merge` makes of the one there."""
         row = self._db.row("SELECT document FROM mailbox WHERE provider = ? AND job = ?", provider, job)
@@ -52,7 +61,7 @@ class Inbound:
         return bytes(row[0]) if row else None
 
     def documents(self, provider: str, after: str | None, limit: int) -> list[tuple[str, bytes]]:
-        """Up to so many documents after the job `after`, those that came last first, by their jobs."""
+        """Up to so many documents after the job `after`, the newest jobs first, each with its job's id."""
         rows = self._db.rows(
             "SELECT job, document FROM mailbox WHERE provider = ?1"
             " AND (?2 IS NULL OR seq < (SELECT seq FROM mailbox WHERE provider = ?1 AND job = ?2))"
@@ -83,6 +92,7 @@ def forget_inbound(db: Database, provider: str, job: str | None = None) -> None:
 
 
 def rename_inbound(db: Database, old: str, new: str) -> None:
-    """Gives a renamed provider what came in under its old name."""
+    """Gives a renamed provider what came in under its old name; what it was told under the new one counts."""
     for table in ("inbound", "mailbox"):
-        db.execute(f"UPDATE OR REPLACE {table} SET provider = ? WHERE provider = ?", new, old)
+        db.execute(f"UPDATE OR IGNORE {table} SET provider = ? WHERE provider = ?", new, old)
+        db.execute(f"DELETE FROM {table} WHERE provider = ?", old)

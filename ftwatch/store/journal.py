@@ -6,7 +6,7 @@ Takes part in the caller's transaction when it writes. What a line means is `cor
 import msgspec
 
 from ftwatch.core.job import JobKey, Status
-from ftwatch.core.journal import Checkpoint, Journal, Line, checkpoint_key, fresh
+from ftwatch.core.journal import Checkpoint, Journal, Line, attempts_ago, checkpoint_key, fresh
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Journals", "forget_journal", "rename_journal"]
@@ -52,15 +52,16 @@ class Journals:
         return {found for (found,) in rows}
 
     def add(self, key: JobKey, attempt: int, journal: Journal, now: float) -> None:
-        """Keeps what is new; what was known already stays as it was."""
-        for line in journal.lines:
+        """Keeps what is new; what was known already stays as it was. `attempt` is the one it ends in."""
+        for line, ago in zip(journal.lines, attempts_ago(journal.lines), strict=True):
+            of = max(0, attempt - ago)
             self._db.execute(
                 "INSERT INTO job_log"
                 " (provider, job, key, attempt, at, level, type, message, status, step, recorded_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (provider, job, key) DO NOTHING",
                 *key,
                 line.key,
-                attempt,
+                of,
                 line.at,
                 line.level,
                 line.type,
@@ -70,7 +71,7 @@ class Journals:
                 now,
             )
             if line.step is not None and line.metrics:
-                self._plot(key, attempt, line, now)
+                self._plot(key, of, line, now)
         for one in journal.checkpoints:
             self._db.execute(
                 "INSERT INTO checkpoints (provider, job, key, attempt, recorded_at, body)"

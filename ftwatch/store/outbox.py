@@ -16,19 +16,30 @@ from ftwatch.core.delivery import (
     State,
     shifted,
 )
+from ftwatch.core.known import Assignment
+from ftwatch.core.route.hold import Hold
+from ftwatch.core.signature import message_id
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Outbox", "Settled"]
 
 _COLUMNS = (
     "d.id, d.event_id, d.notifier, d.lane, d.state, d.reason, d.due_at, d.attempts, d.throttles,"
-    " d.first_attempt_at, d.rejected_at, d.created_at, d.settled_at"
+    " d.first_attempt_at, d.rejected_at, d.created_at, d.settled_at, d.bundle"
 )
 
 # Only the head of a lane may leave; one rejected for some time lets the next ones pass.
 _HEAD = (
     "NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending' AND b.notifier = d.notifier"
     " AND b.lane = d.lane AND b.seq < d.seq AND (b.rejected_at IS NULL OR b.rejected_at > :passing))"
+)
+
+# What of a bundle may leave: nothing that is not of the bundle stands before it in its lane.
+_BUNDLED = (
+    "AND d.bundle IS NOT NULL AND d.due_at <= :now"
+    " AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending' AND b.notifier = d.notifier"
+    " AND b.lane = d.lane AND b.seq < d.seq AND b.bundle IS NOT d.bundle"
+    " AND (b.rejected_at IS NULL OR b.rejected_at > :passing))"
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -53,15 +64,108 @@ class Outbox:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    # --------------------------------------------------------------------------------------------- owing
+
+    def owe(self, owed: Assignment, lane: str, now: float) -> None:
+        """Adds a delivery, within the caller's transaction.
+
+        What is held leaves with its bundle, when the first of that does, and not before what is held of its
+        lane. What leaves at once takes that along: nobody is told of an end before its beginning.
+        """
+        hold = owed.hold
+        if hold is not None:
+            bundle, due_at = self._bundle(owed.notifier, lane, hold)
+        else:
+            bundle, due_at = None, now
+            self._db.execute(
+                "UPDATE deliveries SET bundle = NULL, due_at = MIN(due_at, ?)"
+                " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL",
+                now,
+                owed.notifier,
+                lane,
+            )
+        self._db.execute(
+            "INSERT INTO deliveries"
+            " (id, event_id, notifier, lane, why, state, reason, bundle, due_at, created_at)"
+            " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            message_id(owed.notifier, owed.event_id),
+            owed.event_id,
+            owed.notifier,
+            lane,
+            owed.reason,
+            hold.why if hold else "",
+            bundle,
+            due_at,
+            now,
+        )
+
+    def _bundle(self, notifier: str, lane: str, hold: Hold) -> tuple[str, float]:
+        """The bundle that something held belongs to, and when that leaves."""
+        first = self._db.row(
+            "SELECT MIN(due_at) FROM deliveries WHERE notifier = ? AND bundle = ? AND state = 'pending'",
+            notifier,
+            hold.bundle,
+        )
+        due_at = first[0] if first is not None and first[0] is not None else hold.until
+        due_at = min(float(due_at), hold.until)
+        before = self._db.row(
+            "SELECT bundle, due_at FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending'"
+            " AND bundle IS NOT NULL ORDER BY due_at DESC LIMIT 1",
+            notifier,
+            lane,
+        )
+        if before is not None and before[1] > due_at:
+            return str(before[0]), float(before[1])
+        return hold.bundle, due_at
+
+    def full_until(self, notifier: str, now: float, count: int, seconds: float) -> float | None:
+        """Until when a notifier has had `count` messages within so many seconds; None while it has not."""
+        row = self._db.row(
+            "SELECT settled_at FROM deliveries WHERE notifier = ? AND state = 'delivered' AND settled_at > ?"
+            " ORDER BY settled_at DESC LIMIT 1 OFFSET ?",
+            notifier,
+            now - seconds,
+            count - 1,
+        )
+        return float(row[0]) + seconds if row else None
+
+    def gather(self, notifier: str, bundle: str, why: str, until: float, now: float) -> int:
+        """Makes a bundle, until then, of all that is due; but for errors, and what comes before one."""
+        with self._db.transaction():
+            return self._db.execute(
+                "UPDATE deliveries SET bundle = :bundle, reason = :why, due_at = :until"
+                " WHERE notifier = :notifier AND state = 'pending' AND bundle IS NULL AND due_at <= :now"
+                " AND attempts = 0 AND claimed_until IS NULL AND NOT EXISTS"
+                " (SELECT 1 FROM deliveries b JOIN events e ON e.id = b.event_id WHERE b.state = 'pending'"
+                " AND b.notifier = deliveries.notifier AND b.lane = deliveries.lane"
+                " AND b.seq >= deliveries.seq AND e.severity = 'error')",
+                notifier=notifier,
+                bundle=bundle,
+                why=why,
+                until=until,
+                now=now,
+            )
+
     # --------------------------------------------------------------------------------------------- taking
 
-    def due(self, notifier: str, now: float, *, limit: int, lease: float, probe: bool = False) -> list[Claim]:
+    def due(
+        self,
+        notifier: str,
+        now: float,
+        *,
+        limit: int,
+        lease: float,
+        probe: bool = False,
+        loose: bool = False,
+    ) -> list[Claim]:
         """Takes up to `limit` deliveries of different lanes for `lease` seconds.
 
-        `probe` takes the oldest one whether or not its time has come: is the receiver back? Only before its
-        time is it a probe, which costs no try.
+        `loose` leaves out what belongs to a bundle. `probe` takes the oldest one whether or not its time has
+        come: is the receiver back? Only before its time is it a probe, which costs no try.
         """
         times = "" if probe else "AND d.due_at <= :now"
+        # A probe may be sent before its time, but nothing that somebody wants to have later.
+        times += " AND (d.bundle IS NULL OR (d.due_at <= :now AND NOT :loose))"
         order = "d.seq" if probe else "d.due_at, d.seq"
         return self._take(
             f"{times} AND {_HEAD} ORDER BY {order}",
@@ -70,14 +174,35 @@ class Outbox:
             limit,
             lease,
             passing=now - LEAPFROG_AFTER,
+            loose=loose,
         )
+
+    def bundle_due(self, notifier: str, now: float) -> str | None:
+        """The bundle that may leave first, if one may."""
+        row = self._db.row(
+            "SELECT d.bundle FROM deliveries d WHERE d.notifier = :notifier AND d.state = 'pending'"
+            f" AND (d.claimed_until IS NULL OR d.claimed_until <= :now) {_BUNDLED} ORDER BY d.due_at LIMIT 1",
+            notifier=notifier,
+            now=now,
+            passing=now - LEAPFROG_AFTER,
+        )
+        return str(row[0]) if row else None
+
+    def bundled(self, notifier: str, bundle: str, now: float, *, limit: int, lease: float) -> list[Claim]:
+        """Takes up to `limit` of a bundle that may leave, the oldest first: for one message."""
+        which = f"AND d.bundle = :bundle {_BUNDLED} ORDER BY d.seq"
+        passing = now - LEAPFROG_AFTER
+        return self._take(which, notifier, now, limit, lease, bundle=bundle, passing=passing)
 
     def backlog(self, notifier: str, now: float, *, until: float, limit: int, lease: float) -> list[Claim]:
         """Takes up to `limit` of all that was owed by `until`, the oldest first, due or not: for a digest.
 
         What the receiver rejected stays behind, so that it cannot spoil the digest as well.
         """
-        which = "AND d.rejected_at IS NULL AND d.created_at <= :until ORDER BY d.seq"
+        which = (
+            "AND d.rejected_at IS NULL AND d.created_at <= :until"
+            " AND (d.bundle IS NULL OR d.due_at <= :now) ORDER BY d.seq"
+        )
         return self._take(which, notifier, now, limit, lease, until=until)
 
     def late(self, notifier: str, now: float, *, most: int) -> int:
@@ -93,7 +218,7 @@ class Outbox:
         return int(row[0]) if row else 0
 
     def _take(
-        self, which: str, notifier: str, now: float, limit: int, lease: float, **more: float
+        self, which: str, notifier: str, now: float, limit: int, lease: float, **more: float | str
     ) -> list[Claim]:
         with self._db.transaction():
             rows = self._db.rows(
@@ -166,7 +291,9 @@ class Outbox:
             return self._db.execute(
                 "UPDATE deliveries SET due_at = due_at + :by, claimed_until = claimed_until + :by,"
                 " first_attempt_at = first_attempt_at + :by, rejected_at = rejected_at + :by"
-                " WHERE state = 'pending'",
+                # What waits for a time of the day waits for what the clock says now.
+                " WHERE state = 'pending' AND (bundle IS NULL OR attempts > 0"
+                " OR bundle NOT IN ('quiet', 'digest'))",
                 by=seconds,
             )
 

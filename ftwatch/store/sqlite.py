@@ -4,7 +4,7 @@ import importlib.resources
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +101,15 @@ class Database:
         """What SQLite finds wrong with the file; looks into every page, `quick` not into every index."""
         pragma = "quick_check" if quick else "integrity_check"
         return [str(line) for (line,) in self.rows(f"PRAGMA {pragma}(20)") if line != "ok"]
+
+    @property
+    def size(self) -> int:
+        """Bytes that the file and the log beside it take up."""
+        sizes = 0
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+            with suppress(FileNotFoundError):
+                sizes += path.stat().st_size
+        return sizes
 
     def spare(self, frames: int | None = None) -> None:
         """Makes the write-ahead log keep to so many pages, and empties it now: for a full disk."""

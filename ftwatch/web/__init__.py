@@ -33,6 +33,8 @@ def application(house: House, ends: anyio.Event) -> ASGIApp:
     inner.state.house = house
     inner.state.ends = ends
     inner.state.gate = hooks.Gate()
+    inner.state.examiner = health.Examiner(house)
+    inner.state.figures = metrics.Figures(house, inner.state.examiner)
     return Access(inner, house)
 
 

@@ -23,10 +23,11 @@ from ftwatch.core.signature import BadSecret, Stale
 from ftwatch.plugins import Hook, Hooked, Pushed, Unreadable, load_kind
 from ftwatch.store import Damaged, Receipt, StoreError
 from ftwatch.web.house import House
+from ftwatch.web.metrics import count_hook
 from ftwatch.web.server import read_body
 from ftwatch.wire import hooks as wire
 
-__all__ = ["Gate", "routes"]
+__all__ = ["Gate", "mail_of", "routes"]
 
 log = structlog.get_logger("ftwatch.web.hooks")
 
@@ -59,10 +60,24 @@ class Gate:
             self._inside -= 1
 
 
+# What is counted, by how a webhook was answered.
+VERDICTS = {401: "forged", 404: "unknown", 408: "slow", 413: "large", 429: "flood", 503: "busy"}
+
+
 async def receive(request: Request) -> Response:
     """`POST /hooks/<provider>`: 204 once it is committed, or known to have been before."""
     house: House = request.app.state.house
     name = request.path_params["provider"]
+    try:
+        answer = await _receive(request, house, name)
+    except HTTPException as error:
+        count_hook(house, name, VERDICTS.get(error.status_code, "malformed"))
+        raise
+    count_hook(house, name, "taken")
+    return answer
+
+
+async def _receive(request: Request, house: House, name: str) -> Response:
     config = house.config.providers.get(name)
     if config is None or config.hook is None:
         raise HTTPException(404, "no webhooks are accepted here: see webhook_secret of the provider")
@@ -100,7 +115,7 @@ async def _take(
         )
     # Who tells of itself says the same again and again, and means it; a job may be looked at again, too.
     receipt = Receipt(
-        provider=config.name, id=own or None, type=hook.type, said=said, mail=_mail(kind, hook, now)
+        provider=config.name, id=own or None, type=hook.type, said=said, mail=mail_of(kind, hook, now)
     )
     try:
         is_new = await house.work(house.store.receive, receipt, now)
@@ -145,7 +160,8 @@ def _proved(proof: HookConfig, headers: dict[str, str], body: bytes, now: float)
         raise HTTPException(503, "the secret cannot be had here at the moment", SOON) from None
 
 
-def _mail(kind: Any, hook: Hook, now: float) -> Sequence[tuple[str, Callable[[bytes | None], bytes]]]:
+def mail_of(kind: Any, hook: Hook, now: float) -> Sequence[tuple[str, Callable[[bytes | None], bytes]]]:
+    """What jobs told of themselves, for the store: each job's id, and how its document goes on."""
     if not hook.documents or not isinstance(kind, Pushed):
         return ()
 

@@ -57,6 +57,10 @@ class House(Protocol):
         """What `question` finds in the store, of which it may only read. Raises StoreError."""
         ...
 
+    def late(self) -> list[str]:
+        """Which loops have not given the sign of life that they promised."""
+        ...
+
     def ring(self) -> None:
         """Something new may be due."""
         ...

@@ -13,7 +13,16 @@ from ftwatch.plugins import LogPage, ProviderError, Unreadable
 from ftwatch.wire import lenient
 from ftwatch.wire.dialect import Paging, Part
 
-__all__ = ["figures", "read", "read_checkpoints", "read_events", "read_metrics", "read_series"]
+__all__ = [
+    "LEVELS",
+    "NAMES",
+    "figures",
+    "read",
+    "read_checkpoints",
+    "read_events",
+    "read_metrics",
+    "read_series",
+]
 
 LEVELS = {"warn": "warning", "warning": "warning", "error": "error", "critical": "error"}
 
@@ -35,7 +44,7 @@ _SERIES = (
 )
 
 # What the services call their figures.
-_NAMES = {
+NAMES = {
     "train_loss": "train_loss",
     "training_loss": "train_loss",
     "loss": "train_loss",
@@ -65,7 +74,7 @@ def figures(found: object) -> dict[str, float]:
         return {}
     known: dict[str, float] = {}
     for key, value in found.items():
-        name, figure = _NAMES.get(str(key).lower()), lenient.finite(value)
+        name, figure = NAMES.get(str(key).lower()), lenient.finite(value)
         if name is not None and figure is not None:
             known.setdefault(name, figure)
     return known

@@ -16,9 +16,10 @@ from ftwatch.core.journal import METRICS, Checkpoint, Line
 from ftwatch.core.span import span
 from ftwatch.plugins import LogPage, Unreadable
 from ftwatch.wire import lenient
-from ftwatch.wire.joblog import figures
+from ftwatch.wire.joblog import NAMES, figures
 
 __all__ = [
+    "FIGURES",
     "STATUSES",
     "Found",
     "Record",
@@ -29,6 +30,7 @@ __all__ = [
     "log",
     "read",
     "state",
+    "trainer_figures",
 ]
 
 # Our own words, since a trainer has none: what a run's files show.
@@ -53,6 +55,8 @@ _NAMES = {
     "eval_rewards/accuracies": "valid_accuracy",
     "eval_mean_token_accuracy": "valid_accuracy",
 }
+# Every name under which `trainer_figures` finds one.
+FIGURES = frozenset({*_NAMES, *NAMES})
 _SPAN = re.compile(r"(?:(\d{1,5}) days?, )?(\d{1,7}):(\d\d):(\d\d)(?:\.\d+)?")
 
 
@@ -144,22 +148,32 @@ def state(whole: bytes) -> Record | None:
         elapsed=int(took) if took is not None and 0 <= took < 10**9 else None,
         tokens=lenient.count(found.get("num_input_tokens_seen")) or None,
         ended=summary is not None,
-        # The summary's loss is the mean of the whole run, and would pass for that of the last step.
-        lines=_figures((one.get("step"), None, one) for one in history if "train_runtime" not in one),
+        lines=_figures((one.get("step"), None, one) for one in history),
         settings={key: lenient.plain(value) for key, value in settings.items() if value is not None},
         best=lenient.strings(best),
     )
+
+
+def trainer_figures(found: object) -> dict[str, float]:
+    """The figures in what a trainer logs at once, under our names.
+
+    Its summary, at the end, tells means of the whole run, which would pass for figures of the last step.
+    """
+    if not isinstance(found, dict) or "train_runtime" in found:
+        return {}
+    known = figures(found)
+    for key, name in _NAMES.items():
+        figure = lenient.finite(found.get(key))
+        if figure is not None:
+            known.setdefault(name, figure)
+    return known
 
 
 def _figures(told: Any) -> tuple[dict[str, Any], ...]:
     """The newest of what has figures, as (step, time since the beginning, object) told it."""
     lines = []
     for step, elapsed, one in told:
-        known = figures(one)
-        for key, name in _NAMES.items():
-            figure = lenient.finite(one.get(key))
-            if figure is not None:
-                known.setdefault(name, figure)
+        known = trainer_figures(one)
         taken = lenient.count(step)
         if known and taken is not None:
             lines.append({"step": taken, "after": _seconds(elapsed), "figures": known})

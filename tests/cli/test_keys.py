@@ -29,7 +29,7 @@ ADDRESSES = {
 }
 ELSEWHERE = "https://gateway.example.com/v1"
 # Kinds that no environment opens: they have to be told what to watch.
-TOLD = {"file", "http", "nemo"}
+TOLD = {"file", "http", "nemo", "push"}
 
 pytestmark = pytest.mark.usefixtures("folder")
 

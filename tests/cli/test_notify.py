@@ -1,5 +1,6 @@
 """notify test and render: one sample, for real or only to look at."""
 
+import base64
 import json
 from email import message_from_string
 from pathlib import Path
@@ -32,6 +33,64 @@ def config(folder: Path, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         "  console: {}\n"
         "  unset: {kind: slack, webhook_url: '${FT_TEST_UNSET}'}\n"
     )
+
+
+FORMED = (
+    "providers: {{openai: {{}}}}\n"
+    "notifiers:\n"
+    "  formed:\n"
+    "    kind: webhook\n"
+    "    url: {url}/in\n"
+    "    auth: {auth}\n"
+    "    body:\n"
+    "      routing_key: ${{FT_TEST_TOKEN}}\n"
+    "      title: '{{{{ title }}}}'\n"
+    "      job: '{{{{ job | tojson }}}}'\n"
+    "routes: [{{match: {{type: 'fine_tuning.*'}}, notify: [formed]}}]\n"
+)
+BASIC = base64.b64encode(f"me:{TOKEN}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "shown"),
+    [
+        ("{bearer: '${FT_TEST_TOKEN}'}", f"Bearer {TOKEN}", "authorization: Bearer ••••"),
+        ("{username: me, password: '${FT_TEST_TOKEN}'}", f"Basic {BASIC}", "authorization: Basic ••••"),
+    ],
+)
+def test_a_form_is_shown_without_what_lets_in(
+    tool: Any, service: Any, auth: str, header: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("ftwatch.yaml").write_text(FORMED.format(url=service.url, auth=auth))
+    said = tool("render", "formed", "--sample", "succeeded")
+    head, _, body = said.out.partition("\n\n")
+    assert shown in head.splitlines()
+    found = json.loads(body)
+    assert (found["routing_key"], found["title"]) == ("••••", "✅ support-bot-v7 succeeded")
+    assert found["job"]["id"] == "ftjob-sample4w9Zq2"
+    assert TOKEN not in said.out
+    assert BASIC not in said.out
+    assert service.taken == []
+    assert tool("notify", "test", "formed", "--sample", "succeeded").code == Exit.OK
+    ((_, headers, sent),) = service.taken
+    assert {name.lower(): value for name, value in headers.items()}["authorization"] == header
+    assert json.loads(sent)["routing_key"] == TOKEN
+    # What it looks like can be seen in a shell that has none of its secrets.
+    monkeypatch.delenv("FT_TEST_TOKEN")
+    assert shown in tool("render", "formed", "--sample", "succeeded").out
+    assert "FT_TEST_TOKEN" in tool("notify", "test", "formed", "--sample", "succeeded").err
+
+
+def test_what_a_form_cannot_be_filled_with_is_said(tool: Any, service: Any) -> None:
+    text = FORMED.format(url=service.url, auth="{bearer: '${FT_TEST_TOKEN}'}")
+    Path("ftwatch.yaml").write_text(text.replace("{{ title }}", "{{ job.id }}"))
+    said = tool("render", "formed", "--sample", "degraded")
+    assert said.code == Exit.USAGE
+    assert "body.title: there is no 'id' in null" in said.err
+    said = tool("notify", "test", "formed")
+    assert said.code == Exit.NO
+    assert "rejected: body.title: there is no 'id' in null" in said.err
+    assert service.taken == []
 
 
 def test_a_sample_is_sent_for_real(tool: Any, service: Any) -> None:

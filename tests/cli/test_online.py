@@ -1,6 +1,9 @@
 """check --online: what it finds out about a provider of any kind, well or not."""
 
+import asyncio
+import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +16,15 @@ from ftwatch import config
 from ftwatch.cli import online
 from ftwatch.cli.online import Answer, ask_everybody
 from ftwatch.config import Config
-from ftwatch.plugins import Introducing, Introduction, kinds, load_kind
+from ftwatch.plugins import Introducing, Introduction, Pushed, kinds, load_kind
 from ftwatch.providers.openai import OpenAI
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
 
 KEY = "sk-simulated-key-0123456789"
 KINDS = sorted(kinds("provider"))
+# Who is asked at all.
+ASKED = [kind for kind in KINDS if not isinstance(load_kind("provider", kind), Pushed)]
 
 
 def loaded(folder: Path, **providers: Any) -> Config:
@@ -52,7 +57,13 @@ async def asked(config: Config) -> list[tuple[str, str]]:
 # ------------------------------------------------------------------------------------------- every kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
+async def test_whose_jobs_tell_of_themselves_has_nobody_who_could_be_asked(tmp_path: Path) -> None:
+    about = {"kind": "push", "token": "not-shown-0123456789"}
+    said = "there is nobody to ask: its jobs tell of themselves, at /hooks/acme"
+    assert await asked(loaded(tmp_path, acme=about)) == [("answers", said)]
+
+
+@pytest.mark.parametrize("kind", ASKED)
 async def test_a_provider_that_is_as_it_should_be(kind: str, tmp_path: Path) -> None:
     async with service(kind, tmp_path) as (upstream, config):
         for life in ("happy", "slow", "happy"):
@@ -87,7 +98,7 @@ SAID = {
 MAY = {"huggingface": "can also start jobs (role write)", "vertex": "can also create jobs"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 async def test_it_says_whose_key_it_is_where_the_service_does(kind: str, tmp_path: Path) -> None:
     assert issubclass(load_kind("provider", kind), Introducing) == (kind in SAID)
     if kind not in SAID:
@@ -101,7 +112,7 @@ async def test_it_says_whose_key_it_is_where_the_service_does(kind: str, tmp_pat
     assert ("answers", "it lets ftwatch in, and shows no jobs yet") in told
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 async def test_a_key_that_is_refused(kind: str, tmp_path: Path) -> None:
     if kind == "file":
         return  # a disk knows no keys
@@ -342,6 +353,36 @@ async def test_the_bug_of_a_guest_is_an_answer(
         upstream.create("slow")
         told = await asked(config)
     assert told[-1] == ("error", "the plug-in failed: ZeroDivisionError")
+
+
+async def test_a_receiver_is_greeted_as_it_wants_to_be(authority: Path, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    context.load_verify_locations(authority / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
+        files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
+        tls = {name: str(authority / file) for name, file in files.items()}
+        notifiers = {
+            "shows": {"kind": "webhook", "url": url, "body": {"a": 1}, "tls": tls},
+            "hides": {"kind": "webhook", "url": url, "body": {"a": 1}},
+        }
+        file = tmp_path / "ftwatch.yaml"
+        file.write_text(json.dumps({"providers": {}, "notifiers": notifiers}))
+        found = await ask_everybody(config.load(file, environ={}))
+    said = {one.what.split()[1]: (one.result, one.said.partition("/: ")[2]) for one in found}
+    assert said["shows"] == ("answers", "it answers (HTTP 405), nothing was sent")
+    assert said["hides"][0] == "error"
+    assert said["hides"][1].startswith("TLS: ")
 
 
 async def test_relative_paths_start_at_the_configs_folder(

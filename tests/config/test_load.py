@@ -275,6 +275,18 @@ MISTAKES = [
     # Not in this version.
     ("§people: {}", "'people' is not in this version"),
     ("store: {§url: postgresql://x}", "'url' is not in this version"),
+    (
+        slack("timezone: §Europe/Berln"),
+        "timezone: there is no zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+    ),
+    (slack("throttle: §10"), "throttle: '10' is no limit: write 10/h, 3/min or 20/d"),
+    (slack("throttle: §0/h"), "throttle: '0/h' is no limit"),
+    (slack('digest: {at: §"25:00"}'), "at: '25:00' is no time of the day: write 07:30 or 22:00"),
+    (slack('digest: {at: "9:00", days: §mo-fr}'), "days: 'mo-fr' names no days: write mon-fri, or sat,sun"),
+    (slack("§digest: {days: mon}"), "digest needs at"),
+    (slack('quiet_hours: {from: "22:00", to: "7:00", pass: {§typ: x}}'), "nothing has a key 'typ';"),
+    (slack("closure: true") + "routes: [{notify: [n], group: {by: §[label.team]}}]\n", "nothing has a key 'label.team'"),
+    (slack("closure: true") + "routes: [{notify: [n], group: {by: §[]}}]\n", "by is empty"),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),
     # The whole.

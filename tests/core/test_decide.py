@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from ftwatch.core.decide import decide
 from ftwatch.core.job import TERMINAL, JobError, Progress, Snapshot, Status
+from ftwatch.core.journal import Journal, Line
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
-from ftwatch.core.rule import Stuck
+from ftwatch.core.rule import Silent, Stuck
 
 NOW = 1_795_000_000.0
 SLACK = Recipient(name="slack", kind="slack")
@@ -522,3 +523,99 @@ def test_the_told_transitions_are_the_seen_ones(taken: list[tuple[Status, bool]]
         assert after.data.previous_status == before.status
     assert history.known is not None
     assert history.known.snapshot.status is taken[-1][0]
+
+
+# ------------------------------------------------------------------------------- ends that were none
+
+
+def log(*states: tuple[Status, int]) -> Journal:
+    """Lines of a log, each at so many seconds."""
+    return Journal(
+        lines=tuple(
+            Line(
+                key=f"{status} {at}",
+                at=int(NOW) + at,
+                status=status,
+                metrics={"train_loss": float(at)},
+                step=at,
+            )
+            for status, at in states
+        )
+    )
+
+
+def test_a_job_that_ran_again_and_ended_the_same_way_is_told_once_more() -> None:
+    it, over = History(), snapshot(Status.SUCCEEDED)
+    it.look(Status.RUNNING, journal=log((Status.RUNNING, 1)))
+    assert it.look(over, journal=log((Status.SUCCEEDED, 2))) == ["job.succeeded"]
+    assert it.look(over, journal=log()) == []
+    again = it.look(over, after=9, journal=log((Status.RUNNING, 5), (Status.SUCCEEDED, 7)))
+    assert again == ["job.running", "job.succeeded"]
+    assert it.known is not None
+    assert (it.known.attempt, it.known.metrics) == (1, {"train_loss": 7.0})
+    assert it.look(over, journal=log((Status.SUCCEEDED, 7))) == []
+
+
+def test_lines_that_were_forgotten_and_come_again_are_no_new_life() -> None:
+    it, over = History(), snapshot(Status.SUCCEEDED)
+    it.look(Status.RUNNING, journal=log((Status.RUNNING, 1)))
+    it.look(over, journal=log((Status.SUCCEEDED, 2)))
+    assert it.look(over, journal=log((Status.RUNNING, 1), (Status.SUCCEEDED, 2))) == []
+    assert it.known is not None
+    assert it.known.attempt == 0
+
+
+def test_what_the_last_attempt_came_to_is_not_what_this_one_does() -> None:
+    it = History()
+    it.look(Status.RUNNING, journal=log((Status.RUNNING, 1)))
+    it.look(Status.FAILED, journal=log((Status.FAILED, 2)))
+    it.look(Status.RUNNING, journal=log())
+    assert it.known is not None
+    assert (it.known.attempt, it.known.metrics) == (1, {})
+
+
+# ------------------------------------------------------------------------------------------- silence
+
+
+def silent(listens_since: float = 0.0) -> Policy:
+    return replace(POLICY, rules=(Silent(every=600),), listens_since=listens_since)
+
+
+def test_a_silence_counts_from_when_somebody_listened() -> None:
+    it = History(silent())
+    it.look(Status.RUNNING, heard_at=NOW + 1)
+    assert it.known is not None
+    assert it.known.wake_at == NOW + 601
+    it.policy = silent(listens_since=NOW + 3600)
+    assert it.wait(3650) == []
+    assert it.known.wake_at == NOW + 4200
+    assert it.wait(600) == ["alert.silent"]
+
+
+def test_who_is_silent_already_is_so_until_it_is_heard() -> None:
+    it = History(silent())
+    it.look(Status.RUNNING, heard_at=NOW + 1)
+    assert it.wait(700) == ["alert.silent"]
+    it.policy = silent(listens_since=NOW + 700)
+    assert it.wait(1) == []
+    assert it.look(Status.RUNNING, heard_at=it.now) == ["alert.silent.resolved"]
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait_for_it() -> None:
+    it = History(silent(listens_since=NOW))
+    it.look(Status.RUNNING, heard_at=NOW + 365 * 86400)
+    assert it.known is not None
+    assert it.known.wake_at == NOW + 600
+
+
+def test_mere_progress_may_wait_and_nothing_else_may() -> None:
+    it = History()
+    running = snapshot(Status.RUNNING, progress=Progress(step=1))
+    it.look(running)
+    moved = replace(running, progress=Progress(step=2), estimated_finish=5)
+    assert it.look(moved, calm=True) == []
+    assert it.look(replace(moved, owner="kim"), calm=True) == ["job.updated"]
+    assert it.decisions[-1].events[0].changes[0].before in (None, 1), "nothing that was put off is lost"
+    assert it.look(replace(moved, owner="kim", progress=Progress(step=3)), calm=True) == []
+    assert it.look(replace(moved, owner="kim", progress=Progress(step=3))) == ["job.updated"]
+    assert it.look(snapshot(Status.FAILED), calm=True) == ["job.failed"]

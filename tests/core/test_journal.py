@@ -9,11 +9,14 @@ from ftwatch.core.journal import (
     Checkpoint,
     Journal,
     Line,
+    attempts_ago,
     between,
     caught_up,
     checkpoint_key,
     fresh,
+    goes_on,
     keyed,
+    restarts,
     series,
     since,
 )
@@ -146,3 +149,65 @@ def test_two_parts_of_a_log_are_one_story_told_once() -> None:
     both = one.joined(other)
     assert [line.status for line in both.lines] == [Q, R, P]
     assert len(both.checkpoints) == 1
+
+
+# -------------------------------------------------------------------------------------------- attempts
+
+
+@pytest.mark.parametrize(
+    ("lived", "count"),
+    [
+        ([], 0),
+        ([R], 0),
+        ([Q, R, S], 0),
+        ([R, P, Q, R, S], 0),
+        ([R, F, R], 1),
+        ([F, Q, R, S], 1),
+        ([R, F, C, R], 1),
+        ([R, F, Q, R, F, R, S], 2),
+        ([S, Status.UNKNOWN], 1),
+    ],
+)
+def test_who_goes_on_after_an_end_began_anew(lived: list[Status], count: int) -> None:
+    assert restarts(lived) == count
+
+
+@pytest.mark.parametrize(
+    ("log", "ago"),
+    [
+        ([], []),
+        ([None, None], [0, 0]),
+        ([R, None, S], [0, 0, 0]),
+        ([R, None, F, R, None], [1, 1, 1, 0, 0]),
+        ([None, F, Q, R, None, F, R, None, S], [2, 2, 1, 1, 1, 1, 0, 0, 0]),
+        ([F, C, R], [1, 1, 0]),
+    ],
+)
+def test_each_line_is_of_the_attempt_it_was_written_in(log: list[Status | None], ago: list[int]) -> None:
+    assert attempts_ago([Line(key=str(n), status=status) for n, status in enumerate(log)]) == ago
+
+
+@pytest.mark.parametrize(
+    ("log", "end", "is_so"),
+    [
+        ([(R, 11)], 10, True),
+        ([(R, 11), (S, 12)], 10, True),
+        ([(R, 10)], 10, False),
+        ([(R, 9), (S, 10)], 10, False),
+        ([(S, 12)], 10, False),
+        ([(None, 12)], 10, False),
+        ([(R, None)], 10, False),
+        ([(R, 11)], None, False),
+    ],
+)
+def test_a_log_that_goes_on_after_the_end(
+    log: list[tuple[Status | None, int | None]], end: int | None, is_so: bool
+) -> None:
+    found = [Line(key=str(n), status=status, at=at) for n, (status, at) in enumerate(log)]
+    assert goes_on(found, Line(key="end", status=S, at=end)) == is_so
+    assert not goes_on(found, None)
+
+
+def test_a_checkpoint_with_a_key_is_known_by_it() -> None:
+    assert checkpoint_key(Checkpoint(key="k", step=3, model="m", id="i")) == "k"
+    assert checkpoint_key(Checkpoint(step=3, model="m", id="i")) == "3 m"

@@ -34,6 +34,8 @@ TITLES = {
     "returned": "↩️ support-bot-v7 is back, and is running",
     "stuck": "⚠️ support-bot-v7 is stuck: queued for more than 1h",
     "stuck-resolved": "✅ support-bot-v7 is no longer stuck",
+    "silent": "⚠️ llama-sft is silent: nothing heard for more than 10m",
+    "silent-resolved": "✅ llama-sft is no longer silent",
     "retiring": "⚠️ support-bot-v7 stops answering on 2027-01-14 (base gpt-4.1-mini is retired)",
     "retiring-resolved": "📅 support-bot-v7 no longer has that end ahead",
     "watching": "👀 openai-prod is being watched",

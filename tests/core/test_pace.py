@@ -250,3 +250,39 @@ def test_what_says_nothing_slows_nothing_down(headers: dict[str, str]) -> None:
     budget.learn(200, headers, 0.0)
     budget.wait(0.0)
     assert budget.wait(0.0) == pytest.approx(0.001)
+
+
+# ------------------------------------------------------------------------------------------ what is left
+
+
+@given(
+    rate=st.floats(min_value=0.1, max_value=100),
+    burst=st.floats(min_value=1, max_value=20),
+    spent=st.integers(min_value=0, max_value=30),
+    rest=st.floats(min_value=0, max_value=30),
+    status=st.sampled_from([200, 429, 503]),
+)
+def test_what_is_left_may_go_out_without_waiting(
+    rate: float, burst: float, spent: int, rest: float, status: int
+) -> None:
+    budget = Budget(rate, burst)
+    for _ in range(spent):
+        budget.wait(100.0)
+    budget.learn(status, {}, 100.0)
+    left = budget.left(100.0 + rest)
+    assert 0 <= left <= max(burst, 1) + 1e-9
+    free = 0
+    while budget.wait(100.0 + rest) <= 1e-9:
+        free += 1
+    assert math.floor(left - 1e-6) <= free <= math.floor(left + 1e-6)
+
+
+def test_the_pace_is_what_refusals_and_the_servers_figures_leave_of_it() -> None:
+    budget = Budget(10)
+    assert budget.pace(50) == 10
+    budget.learn(429, {"retry-after": "1"}, 50)
+    assert budget.pace(50) == 5
+    assert budget.left(50) == 0
+    budget.learn(200, limits(100, 20, "10s"), 50)
+    assert budget.pace(50) == pytest.approx(2)
+    assert budget.pace(61) == pytest.approx(5.25)

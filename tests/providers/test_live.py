@@ -1,7 +1,8 @@
 """What every kind promises of its asking: the real provider, over sockets, against the simulated service.
 
 The service's dialect stands in `ftwatch/simulator/dialects/`; a case file may say `SERVED = False` for a kind
-that asks nobody (files on a disk): then only what is about jobs is held against it.
+that asks nobody (files on a disk): then only what is about jobs is held against it. `FORGETS = False`: what
+was once told of a job stays, whatever becomes of the job.
 """
 
 import json
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 
 from ftwatch import config
-from ftwatch.assembly import make_client, make_provider
+from ftwatch.assembly import Letterbox, make_client, make_provider
 from ftwatch.core.job import Status
 from ftwatch.plugins import JobLog, NotFound, ProviderError, TellingDocument, Unreadable
 from ftwatch.simulator.dialect import dialect_of
 from ftwatch.simulator.upstream import StillClock, Upstream
-from tests.watching import watched
+from ftwatch.store import Store, inline
+from tests.watching import deliver, watched
 
 KEY = "sk-simulated-key-0123456789"
 LIVES = ("happy", "fails", "invalid", "cancelled", "paused", "slow")
@@ -27,15 +29,17 @@ LIVES = ("happy", "fails", "invalid", "cancelled", "paused", "slow")
 class Site:
     """A service of one kind and a provider that watches it; `move` lets time pass."""
 
-    def __init__(self, upstream: Upstream, provider: Any, config: Any) -> None:
+    def __init__(self, upstream: Upstream, provider: Any, config: Any, store: Store) -> None:
         self.upstream = upstream
         self.provider = provider
         self.config = config
+        self._store = store
 
     def move(self, seconds: float) -> None:
         assert isinstance(self.upstream.clock, StillClock)
         self.upstream.clock.move(seconds)
         self.upstream.dialect.write(self.upstream)
+        deliver(self.upstream, self._store, "acme")
 
     async def listed(self) -> list[Any]:
         """Every job of every listing, page by page."""
@@ -66,8 +70,13 @@ async def site(kind: str, folder: Path, key: str = KEY, **more: Any) -> AsyncIte
         file.write_text(json.dumps(written))
         made = config.load(file, environ={}, secrets=True)
         (provider,) = made.providers.values()
-        async with make_client(made.client) as client:
-            yield Site(upstream, make_provider(provider, client, made.folder), provider)
+        store = Store(folder / "ftwatch.db")
+        try:
+            async with make_client(made.client) as client:
+                mailbox = Letterbox("acme", store, inline)
+                yield Site(upstream, make_provider(provider, client, made.folder, mailbox), provider, store)
+        finally:
+            store.close()
 
 
 def is_served(make: Any, kind: str) -> bool:
@@ -116,7 +125,9 @@ async def test_every_state_of_a_life_is_seen(kind: str, life: str, tmp_path: Pat
                 assert job.fine_tuned_model is None or wanted is Status.PAUSED
 
 
-async def test_a_job_that_is_gone_is_not_found(kind: str, tmp_path: Path) -> None:
+async def test_a_job_that_is_gone_is_not_found(kind: str, tmp_path: Path, make: Any) -> None:
+    if not getattr(make.case(kind), "FORGETS", True):
+        return
     async with site(kind, tmp_path) as it:
         it.upstream.create("slow")
         it.move(1)

@@ -10,9 +10,21 @@ from typing import Any
 import pytest
 
 from ftwatch.client import Account, Client, Paced, Response
+from ftwatch.client.endpoints import Registrar
 from ftwatch.core.job import Status
 from ftwatch.core.pace import Budget
-from ftwatch.plugins import Introduction, NotFound, ProviderError, ProviderSpec, Secret
+from ftwatch.log import redacted
+from ftwatch.plugins import (
+    Endpoint,
+    Introduction,
+    NotFound,
+    ProviderError,
+    ProviderSpec,
+    Registering,
+    Secret,
+    Tried,
+    load_kind,
+)
 from ftwatch.providers.openai import OpenAI, Options
 
 CONTEXT = ssl.create_default_context()
@@ -42,6 +54,7 @@ class Service:
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            await reader.readexactly(int(self.header("content-length") or 0))
             lines = [f"HTTP/1.1 {self.status} X", f"Content-Length: {len(self.body)}", "Connection: close"]
             lines += [f"{name.replace('_', '-')}: {value}" for name, value in self.headers.items()]
             writer.write("\r\n".join([*lines, "", ""]).encode() + self.body)
@@ -504,3 +517,187 @@ async def test_telnyx_is_at_home_with_its_own_key(monkeypatch: pytest.MonkeyPatc
 )
 def test_options_that_go_with_another_dialect_are_named(options: dict[str, Any], option: str) -> None:
     assert [name for name, _ in Options(**options).problems()] == [option]
+
+
+# --------------------------------------------------------------------------------------------- webhooks
+
+ENDPOINT = {
+    "id": "whe_1",
+    "object": "webhook_endpoint",
+    "name": "ftwatch p",
+    "url": "https://ft.example.com/hooks/p",
+    "event_types": ["fine_tuning.job.failed"],
+    "created_at": 1_790_000_000,
+    "signing_secret_hint": "whsec_…abcd",
+}
+
+
+async def test_endpoints_are_listed_page_by_page() -> None:
+    async with account() as (openai, service):
+        service.say(200, {"data": [ENDPOINT], "has_more": False, "last_id": "whe_1"})
+        assert await openai.endpoints() == [
+            Endpoint(
+                id="whe_1",
+                url="https://ft.example.com/hooks/p",
+                name="ftwatch p",
+                types=("fine_tuning.job.failed",),
+                created_at=1_790_000_000,
+            )
+        ]
+        assert service.line == "GET /v1/webhook_endpoints?limit=100 HTTP/1.1"
+        service.say(200, {"data": [ENDPOINT], "has_more": True, "last_id": "whe_1"})
+        with pytest.raises(ProviderError, match="does not end"):
+            await openai.endpoints()
+        assert service.line == "GET /v1/webhook_endpoints?limit=100&after=whe_1 HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    "about", [{}, {"url": None}, {"event_types": None}, {"name": 7, "created_at": "x"}, {"event_types": [1]}]
+)
+async def test_an_endpoint_that_is_odd_hides_no_other(about: dict[str, Any]) -> None:
+    async with account() as (openai, service):
+        service.say(200, {"data": [{**ENDPOINT, **about}, {"id": None}, 7, {**ENDPOINT, "id": "whe_2"}]})
+        assert [one.id for one in await openai.endpoints()] == ["whe_1", "whe_2"]
+
+
+async def test_what_it_can_send_is_asked_for() -> None:
+    async with account() as (openai, service):
+        service.say(200, {"object": "list", "data": ["batch.failed", None, {}, "fine_tuning.job.failed"]})
+        assert await openai.hook_types() == ["batch.failed", "fine_tuning.job.failed"]
+        assert service.line == "GET /v1/webhook_event_types HTTP/1.1"
+
+
+async def test_an_endpoint_is_made_turned_and_removed() -> None:
+    client = Asked({**ENDPOINT, "signing_secret": "opaque-hook-secret-1"})
+    openai = provider(client, base_url="https://api.openai.com/v1", api_key=Secret(KEY))
+    made = await openai.register("https://ft.example.com/hooks/p", ["fine_tuning.job.failed"], "ftwatch p")
+    assert client.line == "POST https://api.openai.com/v1/webhook_endpoints"
+    assert client.headers["authorization"] == f"Bearer {KEY}"
+    assert json.loads(client.content) == {
+        "name": "ftwatch p",
+        "url": "https://ft.example.com/hooks/p",
+        "event_types": ["fine_tuning.job.failed"],
+    }
+    assert made.secret is not None
+    assert made.secret.reveal() == "opaque-hook-secret-1"
+
+    client.answer = Response(
+        200, {}, json.dumps({**ENDPOINT, "signing_secret": "opaque-hook-secret-2"}).encode()
+    )
+    turned = await openai.rotate("whe/1")
+    assert client.line == "POST https://api.openai.com/v1/webhook_endpoints/whe%2F1/rotate_secret"
+    assert json.loads(client.content) == {"keep_old_secret_active_for_24_hours": True}
+    for secret in ("opaque-hook-secret-1", "opaque-hook-secret-2"):
+        assert secret not in repr((made, turned))
+        assert secret not in redacted(f"somebody logs {secret}")
+
+    client.answer = Response(
+        200, {}, b'{"id": "whe_1", "object": "webhook_endpoint.deleted", "deleted": true}'
+    )
+    await openai.remove("whe_1")
+    assert client.line == "DELETE https://api.openai.com/v1/webhook_endpoints/whe_1"
+
+
+async def test_a_secret_that_does_not_come_along_is_none() -> None:
+    openai = provider(Asked(ENDPOINT), api_key=Secret(KEY))
+    assert (await openai.register("https://x/", ["batch.failed"], "n")).secret is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"oops", b'{"signing_secret": "opaque-hook-secret-3"}', b'{"id": "whe_1"']
+)
+async def test_an_answer_that_is_no_endpoint_is_no_sentence_either(body: bytes) -> None:
+    async with account() as (openai, service):
+        service.say(200, body)
+        with pytest.raises(ProviderError) as caught:
+            await openai.register("https://x/", ["batch.failed"], "n")
+        assert caught.value.reason == "the answer is no webhook endpoint"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "tried"),
+    [
+        (200, {"success": True, "status_code": 204}, Tried(204)),
+        (200, {"success": True, "status_code": "401"}, Tried(401)),
+        (400, {"error": {"message": "Could not connect."}}, Tried(None, "Could not connect.")),
+        (424, b"", Tried(None, "HTTP 424")),
+        (502, b"<html>", Tried(None, "an HTML page, not the API")),
+    ],
+)
+async def test_a_sample_is_sent_and_what_became_of_it_is_told(status: int, body: Any, tried: Tried) -> None:
+    async with account() as (openai, service):
+        service.say(status, body)
+        assert await openai.test("whe_1", "fine_tuning.job.failed") == tried
+        assert service.line == "POST /v1/webhook_endpoints/whe_1/test HTTP/1.1"
+
+
+@pytest.mark.parametrize("body", [{"success": True}, {"status_code": None}, {"status_code": -3}, b"oops"])
+async def test_a_sample_of_which_nothing_is_told(body: Any) -> None:
+    async with account() as (openai, service):
+        service.say(200, body)
+        with pytest.raises(ProviderError, match="does not say what became"):
+            await openai.test("whe_1", "fine_tuning.job.failed")
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "flags"),
+    [
+        (401, "a key that may write", {"denied": True}),
+        (403, "a key that may write", {"denied": True}),
+        (404, "make the endpoint by hand", {"missing": True}),
+        (429, "", {"throttled": True}),
+        (500, "", {}),
+    ],
+)
+async def test_a_refusal_says_what_helps(status: int, sentence: str, flags: dict[str, bool]) -> None:
+    async with account() as (openai, service):
+        service.say(status, {"error": {"message": f"Missing scopes: api.webhooks.write ({KEY})"}})
+        asked = [openai.endpoints, openai.hook_types, lambda: openai.register("https://x/", ["a"], "n")]
+        for ask in asked:
+            with pytest.raises(ProviderError, match=r"Missing scopes: api\.webhooks\.write") as caught:
+                await ask()
+            error = caught.value
+            assert sentence in error.reason
+            assert KEY not in error.reason
+            found = {name: getattr(error, name) for name in ("denied", "missing", "throttled")}
+            assert found == {"denied": False, "missing": False, "throttled": False, **flags}
+
+
+async def test_an_endpoint_that_is_not_there_is_no_missing_api() -> None:
+    async with account() as (openai, service):
+        service.say(404, {"error": {"message": "No such webhook endpoint: whe_1"}})
+        for ask in (openai.rotate("whe_1"), openai.remove("whe_1"), openai.test("whe_1", "a")):
+            with pytest.raises(ProviderError) as caught:
+                await ask
+            assert caught.value.reason == "HTTP 404: No such webhook endpoint: whe_1"
+
+
+@pytest.mark.parametrize(
+    ("options", "is_managed"),
+    [
+        ({}, True),
+        ({"base_url": "https://api.openai.com/v1/"}, True),
+        ({"base_url": "http://127.0.0.1:8000/v1"}, True),
+        ({"base_url": "https://proxy.example.com/v1"}, False),
+        ({"base_url": "http://api.openai.com/v1"}, False),
+        ({"base_url": "http://127.0.0.1:8000/v1", "dialect": "unsloth"}, False),
+        ({"dialect": "telnyx"}, False),
+    ],
+)
+async def test_only_openai_itself_has_endpoints(options: dict[str, Any], is_managed: bool) -> None:
+    client = Asked({"data": []})
+    openai = provider(client, api_key=Secret(KEY), **options)
+    assert isinstance(openai, Registering)
+    assert (openai.unmanaged == "") == is_managed
+    if is_managed:
+        assert await openai.endpoints() == []
+    else:
+        for ask in (openai.endpoints(), openai.register("https://x/", ["a"], "n"), openai.test("whe_1", "a")):
+            with pytest.raises(ProviderError, match="only OpenAI itself"):
+                await ask
+        assert client.line == ""
+
+
+def test_relatives_of_other_kinds_have_none() -> None:
+    for kind in ("azure", "nebius"):
+        assert not issubclass(load_kind("provider", kind), Registrar)

@@ -37,6 +37,7 @@ async def test_the_story_ends_well() -> None:
     assert code == 0, told
     assert "lost                0" in told
     assert "transitions         29" in told
+    assert re.search(r"^Its page: http://127\.0\.0\.1:\d+/$", told, re.M)
     for line in (
         "together goes away",
         "together cannot be watched",

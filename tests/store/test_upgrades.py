@@ -158,7 +158,11 @@ def _version(path: Path) -> int:
 
 
 def _content(path: Path) -> dict[str, list[Any]]:
-    columns = {"jobs": "provider, id, version, status, known", "deliveries": "*", "attempts": "seq, delivery"}
+    columns = {
+        "jobs": "provider, id, version, status, known",
+        "deliveries": "seq, id, event_id, notifier, lane, state, reason, due_at, attempts, epoch, body",
+        "attempts": "seq, delivery",
+    }
     with contextlib.closing(sqlite3.connect(path)) as file:
         return {
             table: file.execute(f"SELECT {wanted} FROM {table} ORDER BY 1, 2").fetchall()

@@ -65,11 +65,15 @@ class TestHouse:
         self.pollers: Mapping[str, Any] = {name: Listening() for name in self.config.providers}
         self.dispatchers: Mapping[str, Any] = {}
         self.operations: dict[str, Any] = {}
+        self.hanging: list[str] = []
         self.rung = 0
         self.port = 0
 
     async def read(self, question: Callable[[Store], T]) -> T:
         return question(self.store)
+
+    def late(self) -> list[str]:
+        return self.hanging
 
     def ring(self) -> None:
         self.rung += 1

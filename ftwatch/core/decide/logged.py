@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ftwatch.core.cause import cause_of
 from ftwatch.core.event import Summary
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
-from ftwatch.core.journal import Checkpoint, Journal, Line, caught_up, since
+from ftwatch.core.journal import Checkpoint, Journal, Line, attempts_ago, caught_up, since
 from ftwatch.core.known import Known
 
 __all__ = ["Reading", "read_journal", "summary"]
@@ -35,10 +35,12 @@ def read_journal(
     The document's word counts where it has one; what the log filled in stays until it has.
     """
     lines = journal.lines if journal is not None else ()
-    metrics = dict(known.metrics)
-    for line in lines:
-        metrics.update(line.metrics)
     states = tuple(line for line in lines if line.status is not None and not _is_past(line, known.arrival))
+    ago = attempts_ago(lines)
+    metrics = {} if any(ago) or _is_anew(before, states, snapshot) else dict(known.metrics)
+    for line, attempts in zip(lines, ago, strict=True):
+        if not attempts:
+            metrics.update(line.metrics)
     rest, arrival, unproved = (*known.states, *states), known.arrival, known.unproved
     if journal is not None and before is not None:
         if unproved:
@@ -74,6 +76,15 @@ def read_journal(
         logged=known.logged or journal is not None,
     )
     return Reading(read, replace(snapshot, **fill) if fill else snapshot, fill)
+
+
+def _is_anew(before: Snapshot | None, states: Sequence[Line], snapshot: Snapshot) -> bool:
+    """Whether a job that had ended runs again, or has done so meanwhile."""
+    if before is None or not before.status.is_terminal:
+        return False
+    return not snapshot.status.is_terminal or any(
+        line.status is not None and not line.status.is_terminal for line in states
+    )
 
 
 def _is_past(line: Line, arrival: Line | None) -> bool:

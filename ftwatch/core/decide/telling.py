@@ -8,7 +8,7 @@ from ftwatch.core.diff import Change, is_volatile
 from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Assignment, Known, Policy, Refusal
-from ftwatch.core.route import Routing, route
+from ftwatch.core.route import Routing, held_for, route
 from ftwatch.core.span import MINUTE
 
 __all__ = ["CLOCK_SKEW", "Telling", "assign"]
@@ -28,7 +28,9 @@ def assign(
     routed = route(event, routing, now)
     people = {one.name for one in routing.recipients if one.audience == "people"} if spared else set()
     deliveries = [
-        Assignment(event.id, name, reason) for name, reason in routed.selected if name not in people
+        Assignment(event.id, name, reason, routed.holds.get(name))
+        for name, reason in routed.selected
+        if name not in people
     ]
     got = {assignment.notifier for assignment in deliveries}
     refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
@@ -37,7 +39,8 @@ def assign(
         reason = refused.get(recipient.name, "")
         owed = recipient.closure and recipient.name in also and recipient.name in refused
         if owed and not reason.startswith("silenced"):
-            deliveries.append(Assignment(event.id, recipient.name, "closure"))
+            held = held_for(event, recipient, now)
+            deliveries.append(Assignment(event.id, recipient.name, "closure", held))
             del refused[recipient.name]
     return deliveries, [Refusal(event.id, name, reason) for name, reason in refused.items()]
 

@@ -6,13 +6,13 @@ from ftwatch.core import ack as acks
 from ftwatch.core import event as events
 from ftwatch.core.decide.logged import read_journal, summary
 from ftwatch.core.decide.telling import Telling
-from ftwatch.core.diff import Change, diff
+from ftwatch.core.diff import Change, diff, is_volatile
 from ftwatch.core.event import SavedModel, Severity, status_severity
 from ftwatch.core.job import Snapshot, Status
-from ftwatch.core.journal import Checkpoint, Journal, between, caught_up
+from ftwatch.core.journal import Checkpoint, Journal, between, caught_up, goes_on, restarts
 from ftwatch.core.known import STAGE, Decision, Known, Look, Policy
 from ftwatch.core.route import watches
-from ftwatch.core.rule import Facts
+from ftwatch.core.rule import Facts, Silent
 
 __all__ = ["FIRST_STATES", "RESULTS", "Turn"]
 
@@ -60,6 +60,9 @@ class Turn(Telling):
         since = _first_since(snapshot, self.now) if is_news else self.now
         base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
         is_over = before is not None and before.status.is_terminal and before.status is snapshot.status
+        if is_over and look.journal is not None and goes_on(look.journal.lines, base.arrival):
+            # It began anew and ended the same way again.
+            is_over = False
         # What is over has no news in its log; its lines may have been forgotten, and would be new again.
         journal = look.journal if not is_over else None
         # Of a job of the baseline, what was so before anybody looked is recorded, and is no news.
@@ -90,7 +93,7 @@ class Turn(Telling):
             base = self._meet(base, snapshot) if is_news else replace(base, states=())
             base = replace(base, snapshot=snapshot)
         else:
-            base = self._compare(base, before, snapshot)
+            base = self._compare(base, before, snapshot, calm=look.calm)
         self._name_successors(snapshot)
         return self._judged(base)
 
@@ -137,12 +140,13 @@ class Turn(Telling):
             # What led there is told by the state itself; the log goes on from here.
             rest, unproved, arrival = caught_up(known.states, (status,))
             self._save(snapshot)
-            return replace(known, states=rest, arrival=arrival, unproved=unproved)
+            attempt = restarts(line.status for line in known.states if line.status)
+            return replace(known, states=rest, arrival=arrival, unproved=unproved, attempt=attempt)
         last, known = self._relive(None, snapshot, known)
         self._transition(last, snapshot, (), known)
         return known
 
-    def _compare(self, known: Known, before: Snapshot, after: Snapshot) -> Known:
+    def _compare(self, known: Known, before: Snapshot, after: Snapshot, *, calm: bool = False) -> Known:
         """A job seen again: what came back, what changed, and whether that is a transition."""
         changes = diff(before, after)
         if known.gone:
@@ -152,9 +156,9 @@ class Turn(Telling):
         renamed = after.status is Status.UNKNOWN and after.raw_status != before.raw_status
         if after.status is not last or renamed:
             self._transition(last, after, changes, known)
-            again = before.status.is_terminal and not after.status.is_terminal
-            attempt = known.attempt + 1 if again else known.attempt
-            return replace(known, snapshot=after, status_since=self.now, attempt=attempt)
+            return replace(known, snapshot=after, status_since=self.now)
+        if calm and all(is_volatile(change, after.status) for change in changes):
+            return known
         if changes:
             late = after.status.is_terminal and any(
                 change.field.partition(".")[0] in RESULTS for change in changes
@@ -168,7 +172,8 @@ class Turn(Telling):
     def _relive(self, before: Status | None, after: Snapshot, known: Known) -> tuple[Status | None, Known]:
         """Tells of the states that the log proves before `after`, and of checkpoints, each at its time.
 
-        Returns the last state told, and the job with the lines that are left.
+        What goes on after an end is another attempt. Returns the last state told, and the job with the lines
+        that are left.
         """
         proof = between(known.states, before, after.status)
         arrival, unproved = known.arrival, known.unproved
@@ -176,7 +181,9 @@ class Turn(Telling):
             arrival, unproved = proof.arrival, ()
         elif before is not after.status:
             arrival, unproved = None, (*(() if proof.states else unproved), after.status)
-        known = replace(known, states=proof.left, arrival=arrival, unproved=unproved)
+        lived = (before, *(line.status for line in proof.states), after.status)
+        attempt = known.attempt + restarts(status for status in lived if status)
+        known = replace(known, states=proof.left, arrival=arrival, unproved=unproved, attempt=attempt)
         last, saved = before, list(self.saved)
         self.saved = ()
         for line in proof.states:
@@ -278,7 +285,7 @@ class Turn(Telling):
         facts = Facts(
             snapshot=known.snapshot,
             status_since=known.status_since,
-            heard_at=known.heard_at,
+            heard_at=self._heard_at(known),
             ends=self.policy.ends,
         )
         status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
@@ -315,6 +322,16 @@ class Turn(Telling):
         if known.held_at is not None:
             wakes.append(known.held_at + self.policy.settle)
         return self._decision(replace(known, alerts=alerts, ack=ack, wake_at=min(wakes, default=None)))
+
+    def _heard_at(self, known: Known) -> float | None:
+        """Since when the job could have been heard, and was not: whoever was deaf meanwhile is no judge.
+
+        Who counts as silent already does so until it is heard again.
+        """
+        heard = known.heard_at
+        if heard is None or Silent.name in known.alerts:
+            return heard
+        return max(heard if heard <= self.now else 0.0, self.policy.listens_since)
 
     def _must_wait(self, known: Known | None, snapshot: Snapshot) -> bool:
         """Whether this is a success whose model has not arrived, and may still."""

@@ -5,12 +5,14 @@ was told of a beginning and is owed its end in `decide`. Nothing here reads a fi
 of what `parse` refuses.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
 
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobKey
+from ftwatch.core.route.hold import Group, Hold, Holding, hold
 from ftwatch.core.route.match import (
     JOB_KEYS,
     KEYS,
@@ -39,6 +41,7 @@ __all__ = [
     "check_value",
     "covers",
     "did_you_mean",
+    "held_for",
     "literal",
     "matches",
     "parse_match",
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 OWN = "ftwatch."
+AT_ONCE = Holding()
 TUNING = "fine_tuning."
 
 UNNAMED = "no route names it"
@@ -55,12 +59,18 @@ UNMATCHED = "no route matches"
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """Events that match, and are not excepted, go to `notify` from `min_severity` on."""
+    """Events that match, and are not excepted, go to `notify` from `min_severity` on.
+
+    What is older than `max_age` seconds when it is found out is told in one piece with other old news; what
+    agrees with others by `group` leaves with them.
+    """
 
     match: Match = Match()
     except_: Match | None = None
     min_severity: Severity | None = None
     notify: tuple[str, ...]
+    group: Group | None = None
+    max_age: float | None = None
 
     @property
     def floor(self) -> Severity:
@@ -112,12 +122,16 @@ class Silence(Struct, frozen=True, kw_only=True):
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
-    """A notifier as routing sees it. `closure`: is owed the end of what it was told of (people only)."""
+    """A notifier as routing sees it. `closure`: is owed the end of what it was told of (people only).
+
+    `holding` is when it wants to be told (None: at once).
+    """
 
     name: str
     kind: str
     audience: Literal["people", "machines"] = "people"
     closure: bool = True
+    holding: Holding | None = None
 
 
 class Routing(Struct, frozen=True, kw_only=True):
@@ -136,36 +150,53 @@ class Verdict(Struct, frozen=True):
 
 
 class Routed(Struct, frozen=True):
-    """Who gets an event, each with the reason (`route 2`, `default`), and why the others do not."""
+    """Who gets an event, each with the reason (`route 2`, `default`), and why the others do not.
+
+    `holds` are those of them who get it later, with what they wait for.
+    """
 
     selected: tuple[tuple[str, str], ...]
     verdicts: tuple[Verdict, ...]
+    holds: Mapping[str, Hold] = {}
 
 
 def route(event: Event, routing: Routing, now: float) -> Routed:
     """Who gets `event` at `now` (Unix seconds). Every recipient is selected once or has its verdict."""
     silence = _silence(event, routing, now)
-    selected, verdicts = [], []
+    selected, verdicts, holds = [], [], dict[str, Hold]()
     for recipient in routing.recipients:
         if event.data.notifier and event.data.notifier == recipient.name:
             verdicts.append(Verdict(recipient.name, "the event is about this notifier itself"))
         elif silence is not None:
             verdicts.append(Verdict(recipient.name, f"silenced by {silence.title}"))
         else:
-            chosen, reason = _choose(event, recipient, routing.routes)
+            chosen, reason, by = _choose(event, recipient, routing.routes)
             if chosen:
                 selected.append((recipient.name, reason))
+                held = held_for(event, recipient, now, by)
+                if held is not None:
+                    holds[recipient.name] = held
             else:
                 verdicts.append(Verdict(recipient.name, reason))
-    return Routed(tuple(selected), tuple(verdicts))
+    return Routed(tuple(selected), tuple(verdicts), holds)
+
+
+def held_for(event: Event, recipient: Recipient, now: float, by: Route | None = None) -> Hold | None:
+    """What an event waits for that a recipient gets, by a route or without one; None where it leaves now."""
+    if recipient.holding is None and (by is None or (by.group is None and by.max_age is None)):
+        return None
+    group, max_age = (by.group, by.max_age) if by is not None else (None, None)
+    return hold(event, recipient.holding or AT_ONCE, now, group=group, max_age=max_age)
 
 
 def _silence(event: Event, routing: Routing, now: float) -> Silence | None:
     return next((silence for silence in routing.silences if silence.mutes(event, now)), None)
 
 
-def _choose(event: Event, recipient: Recipient, routes: tuple[Route, ...] | None) -> tuple[bool, str]:
-    """Whether this recipient gets the event, and the reason either way."""
+def _choose(
+    event: Event, recipient: Recipient, routes: tuple[Route, ...] | None
+) -> tuple[bool, str, Route | None]:
+    """Whether this recipient gets the event, the reason either way, and the route that gives it."""
     is_own = event.type.startswith(OWN)
     is_machine = recipient.audience == "machines"
     reason = UNNAMED
@@ -174,7 +205,7 @@ def _choose(event: Event, recipient: Recipient, routes: tuple[Route, ...] | None
             continue
         refusal = _refusal(event, candidate, number, must_name_type=is_own and is_machine)
         if refusal is None:
-            return True, f"route {number}"
+            return True, f"route {number}", candidate
         # What a route that did match says against it tells more than that another one did not.
         reason = refusal if reason in (UNNAMED, UNMATCHED) else reason
     # ftwatch's own events go to people also where there are routes: the design's words about machines ("only
@@ -183,20 +214,20 @@ def _choose(event: Event, recipient: Recipient, routes: tuple[Route, ...] | None
     if is_own and not is_machine:
         return _default(event)
     if routes is not None:
-        return False, reason
+        return False, reason, None
     if is_own:
-        return False, "ftwatch's own events go to machines only where a route names the type"
+        return False, "ftwatch's own events go to machines only where a route names the type", None
     if not event.type.startswith(TUNING):
-        return False, "foreign events go only where a route matches them"
+        return False, "foreign events go only where a route matches them", None
     if recipient.kind == "command":
-        return False, "a command runs only where a route names it"
+        return False, "a command runs only where a route names it", None
     return _default(event)
 
 
-def _default(event: Event) -> tuple[bool, str]:
+def _default(event: Event) -> tuple[bool, str, Route | None]:
     if event.severity.rank < Severity.INFO.rank:
-        return False, "below the default floor (info)"
-    return True, "default"
+        return False, "below the default floor (info)", None
+    return True, "default", None
 
 
 def _refusal(event: Event, candidate: Route, number: int, *, must_name_type: bool) -> str | None:

@@ -24,6 +24,7 @@ __all__ = [
     "literal",
     "make_matcher",
     "matches",
+    "values_of",
     "watches",
 ]
 
@@ -124,7 +125,7 @@ def matches(match: Match, event: Event) -> bool:
 
 def agrees(match: Match, event: Event) -> bool:
     """Whether every matcher holds for `event`, whatever its severity."""
-    return all(matcher.holds(_of_event(event, matcher.key)) for matcher in match.matchers)
+    return all(matcher.holds(values_of(event, matcher.key)) for matcher in match.matchers)
 
 
 def watches(match: Match, snapshot: Snapshot) -> bool:
@@ -146,7 +147,7 @@ def covers(match: Match, snapshot: Snapshot) -> bool:
     return True
 
 
-def _of_event(event: Event, key: str) -> tuple[str, ...]:
+def values_of(event: Event, key: str) -> tuple[str, ...]:
     """What an event has under a key: nothing, one value, or (for `changed`) several."""
     data = event.data
     match key:

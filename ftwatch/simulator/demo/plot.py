@@ -37,6 +37,7 @@ routes:
     notify: [pipeline]
 store: {{path: {folder}/ftwatch.db}}
 socket: {folder}/ftwatch.sock
+web: {{listen: "127.0.0.1:{port}"}}
 log: {{level: error}}
 """
 

@@ -42,13 +42,17 @@ class _Line:
 
 
 class Stage:
-    """Writes lines of at most `width` columns; with colours on a terminal that wants them."""
+    """Writes lines of at most `width` columns; with colours on a terminal that wants them.
+
+    `is_watched`: somebody sits before it.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self.width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
         self._out = out
         self._began = time.monotonic()
-        self._colours = out.isatty() and not os.environ.get("NO_COLOR")
+        self.is_watched = out.isatty()
+        self._colours = self.is_watched and not os.environ.get("NO_COLOR")
         # Mail arrives in a thread of its own.
         self._inbox: deque[tuple[float, Arrival]] = deque()
         self._lines: dict[tuple[About, str, bool], _Line] = {}

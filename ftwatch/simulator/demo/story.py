@@ -3,9 +3,11 @@
 import contextlib
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
+import webbrowser
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TextIO
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from ftwatch.core.event import Event, decode
 from ftwatch.core.signature import fresh_secret
@@ -54,6 +57,13 @@ class _Story:
         self._slack = SlackSink(on_arrival=stage.arrived)
         self._mail = MailSink(on_arrival=stage.arrived)
         self._daemon: anyio.abc.Process | None = None
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self._port = int(listener.getsockname()[1])
+
+    @property
+    def page(self) -> str:
+        """Where the daemon's page is, also after it was killed."""
+        return f"http://127.0.0.1:{self._port}/"
 
     # ------------------------------------------------------------------------------------- the world
 
@@ -73,9 +83,12 @@ class _Story:
                     mail=self._mail.port,
                     secret=self._webhook.secret,
                     folder=self.folder,
+                    port=self._port,
                 )
             )
             await self._start()
+            if self.stage.is_watched:
+                await anyio.to_thread.run_sync(_show, self.page)
             try:
                 yield
             finally:
@@ -242,6 +255,12 @@ class _Story:
         return len(bodies) > len({id for id, _ in bodies})
 
 
+def _show(page: str) -> None:
+    """Opens a page for whoever has a desktop to look at it; a browser in the terminal would be in the way."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(page)
+
+
 async def _until(true: Callable[[], bool]) -> None:
     """Waits until something is true, some seconds at most; the mail server's thread cannot ring a bell."""
     with anyio.move_on_after(20):
@@ -258,9 +277,10 @@ async def demo(*, keep: bool, seconds: float = 60.0, out: TextIO) -> int:
     stage.line(
         stage.style("ftwatch demo", "story") + ": three simulated providers, the real daemon, one minute."
     )
-    stage.header()
     with tempfile.TemporaryDirectory(prefix="ftwatch-demo-") as folder:
         story = _Story(stage, Path(folder), max(seconds, SHORTEST))
+        stage.line(f"Its page: {stage.style(story.page, 'story')}")
+        stage.header()
         async with story.world():
             async with stage.open():
                 await story.tell()
@@ -269,7 +289,7 @@ async def demo(*, keep: bool, seconds: float = 60.0, out: TextIO) -> int:
             if not fine and log:
                 stage.line(log[-2000:])
             if keep:
-                stage.line(f"It stays up until Ctrl-C. Try:  ftwatch -c {story.config} status")
+                stage.line(f"It stays up until Ctrl-C: {story.page}, or  ftwatch -c {story.config} status")
                 await anyio.sleep_forever()
         if not keep:
             stage.line("Next:  ftwatch init   (finds your keys, and writes your first config)")

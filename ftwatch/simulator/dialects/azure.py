@@ -28,6 +28,7 @@ class Azure(OpenAI):
     """`/openai/v1/fine_tuning/jobs`, and the older `/openai/fine_tuning/jobs?api-version=…`."""
 
     kind = "azure"
+    sends_hooks = False
     prefix = ""
     path = "/openai/v1/fine_tuning/jobs"
     older = "/openai/fine_tuning/jobs"

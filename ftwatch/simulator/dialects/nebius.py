@@ -12,6 +12,7 @@ class Nebius(OpenAI):
     """`/v1/fine_tuning/jobs`, whose jobs never name a model."""
 
     kind = "nebius"
+    sends_hooks = False
     model = "meta-llama/Llama-3.1-8B-Instruct"
     tells_model = False
     shows: ClassVar[dict[str, str]] = {"paused": "running"}

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ftwatch.simulator import hooks
 from ftwatch.simulator.dialect import Dialect
 from ftwatch.simulator.script import ENDED, SCRIPTS, Entry, Job
 from ftwatch.simulator.upstream import Upstream
@@ -30,9 +31,10 @@ class OpenAI(Dialect):
     kind = "openai"
     prefix = "/v1"
     path = "/fine_tuning/jobs"
+    sends_hooks = True
 
     def routes(self, world: Upstream) -> list[Route]:
-        """List, create, retrieve, events, checkpoints, and the orders that a job takes."""
+        """List, create, retrieve, events, checkpoints, and the orders that a job takes; webhook endpoints."""
         jobs = self.prefix + self.path
 
         def page(request: Request) -> Response:
@@ -75,6 +77,7 @@ class OpenAI(Dialect):
             Route(jobs + "/{id}/events", world.of_job(events), methods=["GET"]),
             Route(jobs + "/{id}/checkpoints", world.of_job(checkpoints), methods=["GET"]),
             Route(jobs + "/{id}/{order}", world.of_job(order), methods=["POST"]),
+            *(hooks.routes(world, self.prefix) if self.sends_hooks else ()),
         ]
 
     def listing(self, world: Upstream, request: Request) -> dict[str, Any]:
