@@ -34,6 +34,8 @@ BEARINGS = {
     "returned": (None, "gone", True),
     "stuck": ("stuck sure", "", False),
     "stuck-resolved": (None, "stuck", True),
+    "silent": ("silent sure", "", False),
+    "silent-resolved": (None, "silent", True),
     "retiring": ("retiring possible", "", False),
     "retiring-resolved": (None, "retiring", True),
     "watching": (None, "", False),
