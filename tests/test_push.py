@@ -2,15 +2,21 @@
 
 import http.client
 import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.test_daemon import SECRET, House, Outside, until
+from tests.test_docs import blocks
 from tests.test_operations import free_port, ftwatch, lodging
 
 TOKEN = "a-token-of-this-box-0123456789"
@@ -155,3 +161,104 @@ def test_who_may_not_push_is_told_why(rig: Rig) -> None:
     assert (status, "a status is a word like" in said) == (400, True)
     assert rig.push(status="running")[0] == 204
     until(lambda: rig.lived() == ["job.created"])
+
+
+# ------------------------------------------------------------------------------------- the lines to copy
+
+
+def shown(language: str, word: str) -> str:
+    """The block of the documentation that holds this word."""
+    found = [block.text for block in blocks(language) if word in block.text and "provider" in block.place]
+    assert len(found) == 1, word
+    return found[0]
+
+
+def named(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def shell(rig: Rig) -> Callable[..., int]:
+    """Runs a script of the documentation, with a `python` and an `srun` of ours; its exit code."""
+    named(rig.house.folder / "bin" / "python", "#!/bin/sh\necho $RUN_ID > ran\nexit $CODE\n")
+    named(rig.house.folder / "bin" / "srun", '#!/bin/sh\nexec "$@"\n')
+    url = f"http://127.0.0.1:{rig.port}/hooks/my-box"
+
+    def shell(text: str, **environ: str) -> int:
+        text = text.replace("http://127.0.0.1:8787/hooks/my-box", url)
+        path = f"{rig.house.folder}/bin:{os.environ['PATH']}"
+        named_by = {"PATH": path, "MY_BOX_TOKEN": TOKEN, "FTWATCH_PUSH": url, **environ}
+        done = subprocess.run(
+            ["bash", "-c", text],
+            env=named_by,
+            cwd=rig.house.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout + done.stderr == ""
+        return done.returncode
+
+    return shell
+
+
+def by_name(rig: Rig) -> dict[str, list[str]]:
+    """What was told, by the run's id."""
+    found: dict[str, dict[str, str]] = {}
+    for _, body in rig.outside.received:
+        found.setdefault(body["data"]["id"], {})[body["id"]] = body["type"].removeprefix("fine_tuning.job.")
+    return {id: list(told.values()) for id, told in found.items()}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_scripts_that_are_shown_work(rig: Rig, shell: Callable[..., int]) -> None:
+    rig.house.started()
+    assert shell(shown("sh", "push running"), CODE="0") == 0
+    sft = (rig.house.folder / "ran").read_text().strip()
+    until(lambda: by_name(rig).get(sft, [])[-1:] == ["succeeded"])
+    slurm = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "llama-sft"}
+    assert shell(shown("sh", "srun python"), CODE="3", **slurm) == 3, "the job ends as it would without us"
+    until(lambda: by_name(rig).get("slurm-4711", [])[-1:] == ["failed"])
+    site = shown("sh", "JobCompType").replace(". /etc/slurm/ftwatch.env", ":")
+    site = site.replace("/usr/bin/curl", shutil.which("curl") or "")
+    assert shell(site, SLURM_JOB_ID="4712") == 0
+    until(lambda: by_name(rig).get("slurm-4712") == ["created"])
+    assert shell(site, JOBID="4712", JOBSTATE="NODE_FAIL") == 0
+    until(lambda: by_name(rig)["slurm-4712"] == ["created", "failed"])
+    assert rig.outside.received[-1][1]["data"]["summary"]["cause"] == "hardware_restart"
+
+
+def test_the_callback_that_is_shown_works(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers, axolotl = ModuleType("transformers"), ModuleType("axolotl.integrations.base")
+    vars(transformers)["TrainerCallback"] = type("TrainerCallback", (), {})
+    vars(axolotl)["BasePlugin"] = type("BasePlugin", (), {})
+    for module in (transformers, axolotl, ModuleType("axolotl"), ModuleType("axolotl.integrations")):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    names: dict[str, Any] = {}
+    exec(compile(shown("py", "class Ftwatch") + shown("py", "class Plugin"), "providers.md", "exec"), names)
+    url = f"http://127.0.0.1:{rig.port}/hooks/my-box"
+    for name, value in (("RUN_ID", "run-42"), ("MY_BOX_TOKEN", TOKEN), ("FTWATCH_PUSH", url)):
+        monkeypatch.setenv(name, value)
+    (callback,) = names["Plugin"]().add_callbacks_pre_trainer(None, None)
+    args = SimpleNamespace(run_name="llama-sft", output_dir="/out/sft")
+    state = SimpleNamespace(is_world_process_zero=True, global_step=0, max_steps=600, epoch=0.0)
+    callback.on_train_begin(args, state, None)  # nobody listens yet, and nothing is the matter
+    rig.house.started()
+    callback.on_train_begin(args, state, None)
+    until(lambda: rig.lived() == ["job.created"])
+    state.global_step, state.epoch = 100, 0.5
+    callback.on_log(args, state, None, logs={"loss": 1.25, "grad_norm": float("nan"), "learning_rate": 1e-5})
+    callback.on_save(args, state, None)
+    callback.on_log(args, state, None, logs={"train_loss": 1.9, "train_runtime": 3600.0})
+    state.is_world_process_zero = False
+    callback.on_train_end(args, state, None)
+    state.is_world_process_zero = True
+    until(lambda: rig.lived() == ["job.created", "checkpoint.created"])
+    callback.on_train_end(args, state, None)
+    until(lambda: rig.lived() == ["job.created", "checkpoint.created", "job.succeeded"])
+    end = rig.told[-1]["data"]
+    assert (end["name"], end["job"]["fine_tuned_model"]) == ("llama-sft", "/out/sft")
+    assert end["summary"]["metrics"] == {"train_loss": 1.25, "learning_rate": 1e-5}
+    assert end["job"]["progress"] == {"step": 100, "total_steps": 600, "epoch": 0.5, "percent": 16.7}

@@ -102,11 +102,14 @@ def _some(number: int, what: str) -> str:
 
 def _provider(provider: Any) -> list[str]:
     from ftwatch.core.span import span
+    from ftwatch.plugins import Pushed, load_kind
 
     watches = str(provider.watch) if provider.watch else "every job"
     if provider.since is not None:
         watches += f" of the last {span(provider.since)}"
     how = f"an active job every {span(provider.poll)}, new ones every {span(provider.discover)}"
+    if isinstance(load_kind("provider", provider.kind), Pushed):
+        how = f"what its jobs push to /hooks/{provider.name}"
     return [provider.name, provider.kind, watches, how]
 
 

@@ -125,7 +125,9 @@ async def _take(
         log.error("a webhook could not be taken", provider=config.name, error=str(error))
         raise HTTPException(503, "it could not be stored: send it again", SOON) from None
     jobs = [*hook.jobs, *(job for job, _ in hook.documents)]
-    log.info("webhook", provider=config.name, type=hook.type, is_new=is_new, jobs=len(jobs))
+    # A run may tell of itself every second.
+    say = log.debug if hook.documents else log.info
+    say("webhook", provider=config.name, type=hook.type, is_new=is_new, jobs=len(jobs))
     poller = house.pollers.get(config.name)
     if poller is not None and jobs:
         # Also for one that was taken before: whoever took it may have died before the look.
