@@ -11,6 +11,7 @@ from ftwatch.config import guests, sections, shape, yaml
 from ftwatch.config.build import NOT_YET, no_key
 from ftwatch.config.model import Config, ConfigError, Problem
 from ftwatch.config.report import Desk
+from ftwatch.config.targets import Book
 from ftwatch.config.yaml import Map, Place, Scalar
 from ftwatch.core.route import Routing
 
@@ -19,6 +20,7 @@ __all__ = ["find", "fingerprint", "load"]
 SECTIONS = (
     "providers",
     "notifiers",
+    "people",
     "routes",
     "rules",
     "silences",
@@ -91,9 +93,12 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     providers = guests.providers(root.get("providers"), desk)
     notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)
     names = guests.names_of(root.get("notifiers"))
+    book = Book(root.get("notifiers"), root.get("people"), desk)
+    routes = sections.routes(root.get("routes"), names, book, desk)
+    notifiers |= book.notifiers
     desk.routing = routing = Routing(
-        recipients=recipients,
-        routes=sections.routes(root.get("routes"), names, desk),
+        recipients=(*recipients, *book.recipients),
+        routes=routes,
         silences=sections.silences(root.get("silences"), desk),
     )
     store = sections.store(root.get("store"), desk)
@@ -124,10 +129,14 @@ def _warn_of_unreached(root: Map, routing: Routing, desk: Desk) -> None:
     if not isinstance(section, Map):
         return
     for recipient in routing.recipients:
+        if recipient.is_target:
+            continue
         name, place = recipient.name, section.place(recipient.name)
         if routing.routes is None and recipient.kind == "command":
             desk.warning(place, f"nothing reaches {name!r}: a command runs only where a route names it")
-        elif routing.routes is not None and not any(name in one.notify for one in routing.routes):
+        elif routing.routes is not None and not any(
+            name == to or to.startswith(f"{name} ") for one in routing.routes for to in one.notify
+        ):
             rest = ", except ftwatch's own events" if recipient.audience == "people" else ""
             desk.warning(place, f"nothing reaches {name!r}: no route names it{rest}")
 

@@ -25,7 +25,7 @@ from ftwatch.core.route.hold import Digest, Holding, Quiet
 from ftwatch.core.signature import BadSecret, signing_key
 from ftwatch.plugins import Audience, HookScheme, Secret
 
-__all__ = ["names_of", "notifiers", "providers"]
+__all__ = ["names_of", "notifier", "notifiers", "providers"]
 
 # Requests per second to an account, where neither the file nor the kind says otherwise.
 USUAL_RATE = 10.0
@@ -166,36 +166,44 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
     recipients = []
     for name, at, block in _named("notifiers", node, desk):
         try:
-            kind, common, options = _plugin("notifier", name, at, block, desk)
+            found[name], recipient = notifier(name, at, block, desk)
         except Broken:
             continue
-        policy = kind.retry
-        if common.retry is not None:
-            said = {key: value for key, value in vars(common.retry).items() if value is not None}
-            for key in said.keys() & {"waits", "slow"}:
-                said[key] = tuple(wait.total_seconds() for wait in said[key])
-            if said.get("fold") and kind.folds < 2:
-                desk.error(block.entries["retry"][1].at, f"fold: {kind.name} sends every event on its own")
-            said["fold"] = said.get("fold", policy.fold) or None
-            policy = dataclasses.replace(policy, **said)
-        found[name] = NotifierConfig(
-            name=name,
-            kind=kind.name,
-            options=options,
-            retry=policy,
-            closure=common.closure,
-            throttle=common.throttle,
-        )
-        recipients.append(
-            Recipient(
-                name=name,
-                kind=kind.name,
-                audience=kind.audience,
-                closure=common.closure,
-                holding=_holding(common),
-            )
-        )
+        recipients.append(recipient)
     return found, tuple(recipients)
+
+
+def notifier(
+    name: str, at: Place, block: Map, desk: Desk, *, is_target: bool = False
+) -> tuple[NotifierConfig, Recipient]:
+    """One notifier, and as routing sees it. Raises Broken where it cannot be used."""
+    kind, common, options = _plugin("notifier", name, at, block, desk)
+    policy = kind.retry
+    if common.retry is not None:
+        said = {key: value for key, value in vars(common.retry).items() if value is not None}
+        for key in said.keys() & {"waits", "slow"}:
+            said[key] = tuple(wait.total_seconds() for wait in said[key])
+        if said.get("fold") and kind.folds < 2:
+            desk.error(block.entries["retry"][1].at, f"fold: {kind.name} sends every event on its own")
+        said["fold"] = said.get("fold", policy.fold) or None
+        policy = dataclasses.replace(policy, **said)
+    config = NotifierConfig(
+        name=name,
+        kind=kind.name,
+        options=options,
+        retry=policy,
+        closure=common.closure,
+        throttle=common.throttle,
+    )
+    recipient = Recipient(
+        name=name,
+        kind=kind.name,
+        audience=kind.audience,
+        closure=common.closure,
+        holding=_holding(common),
+        is_target=is_target,
+    )
+    return config, recipient
 
 
 def _holding(common: shape.Notifier) -> Holding | None:

@@ -5,10 +5,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, mapping
 from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig, WebConfig
 from ftwatch.config.report import Broken, Desk
+from ftwatch.config.targets import OWNER, Book
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match, Route, Silence, did_you_mean
@@ -25,8 +28,8 @@ SHORTEST_TOKEN = 16
 RULES: tuple[type[Stuck] | type[Retiring], ...] = (Stuck, Retiring)
 
 
-def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route, ...] | None:
-    """The section `routes`; `names` are the notifiers that exist."""
+def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) -> tuple[Route, ...] | None:
+    """The section `routes`; `names` are the notifiers that exist, `book` has all other addresses."""
     if node is None:
         return None
     found = []
@@ -34,7 +37,7 @@ def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route
         what = f"route {number}"
         try:
             block = mapping(item, desk, what)
-            _known(block.get("notify"), names, desk)
+            notify, has_owner = _named(block.get("notify"), names, book, desk)
             said = build(shape.Route, block, block.at, desk, what, later=shape.LATER["route"])
         except Broken:
             continue
@@ -42,18 +45,20 @@ def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route
         if said.min_severity and match.min_severity:
             desk.error(block.place("min_severity"), "min_severity is said twice: in match and beside it")
         floor = Severity(said.min_severity) if said.min_severity else None
-        notify = tuple(dict.fromkeys(said.notify))
         group = Group(by=said.group.by, wait=said.group.wait) if said.group is not None else None
-        found.append(
-            Route(
-                match=match,
-                except_=said.except_,
-                min_severity=floor,
-                notify=notify,
-                group=group,
-                max_age=said.max_age,
-            )
+        one = Route(
+            match=match,
+            except_=said.except_,
+            min_severity=floor,
+            notify=notify,
+            number=number,
+            group=group,
+            max_age=said.max_age,
         )
+        found += [one] if notify else []
+        for person in book.people if has_owner else ():
+            theirs = Match((*match.matchers, *person.match.matchers), match.min_severity)
+            found.append(replace(one, match=theirs, notify=person.notify))
     return tuple(found)
 
 
@@ -84,12 +89,31 @@ def _items(section: str, node: Node, desk: Desk) -> list[Node]:
     return []
 
 
-def _known(node: Node | None, names: tuple[str, ...], desk: Desk) -> None:
+def _named(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) -> tuple[tuple[str, ...], bool]:
+    """The notifiers that `notify` names, and whether it names the owner. Raises Broken."""
+    found: list[str] = []
+    fine, has_owner = True, False
     for item in node.items if isinstance(node, List) else []:
-        if isinstance(item, Scalar) and not item.broken and isinstance(item.value, str):
-            name = values.text("notify", item, desk)
-            if name not in names:
-                desk.error(item.at, f"there is no notifier {name!r}{did_you_mean(name, names)}")
+        try:
+            if isinstance(item, Map):
+                found.append(book.target(item))
+            elif isinstance(item, Scalar) and not item.broken and isinstance(item.value, str):
+                name = values.text("notify", item, desk)
+                if name == OWNER and name not in names:
+                    has_owner = True
+                    if not book.people:
+                        raise desk.error(
+                            item.at, "owner: nobody is in `people`, so nobody is reached by this"
+                        )
+                elif name not in names:
+                    raise desk.error(item.at, f"there is no notifier {name!r}{did_you_mean(name, names)}")
+                else:
+                    found.append(name)
+        except Broken:
+            fine = False
+    if not fine:
+        raise Broken
+    return tuple(dict.fromkeys(found)), has_owner
 
 
 def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:

@@ -19,7 +19,7 @@ from pydantic import Field as Limits
 from ftwatch.config import values
 from ftwatch.config.report import Desk
 from ftwatch.config.routing import read_match, read_watch
-from ftwatch.config.yaml import Node, Scalar
+from ftwatch.config.yaml import List, Map, Node, Scalar
 from ftwatch.core.event import Severity
 from ftwatch.core.route import Match, check_key, did_you_mean
 from ftwatch.core.route.hold import DAYS
@@ -46,11 +46,11 @@ __all__ = [
 
 # The keys that the design names and this version does not have yet.
 LATER: dict[str, tuple[str, ...]] = {
-    "file": ("people", "templates", "plots"),
+    "file": ("templates", "plots"),
     "store": ("url", "url_file"),
     "provider": (),
     "notifier": ("template",),
-    "route": ("remind", "template", "mention"),
+    "route": ("remind", "template"),
     "rules": ("late", "diverging"),
 }
 
@@ -62,6 +62,11 @@ CLOCK_SCHEMA = {"type": "string", "pattern": rf"^{_CLOCK.pattern}$"}
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d)?(\.\d+)?([Zz]|[-+]\d\d:?\d\d)")
 
 SPANS = Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=10)]
+NOTIFY_SCHEMA = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [{"type": "string"}, {"type": "object", "required": ["to"]}]},
+}
 MATCH_SCHEMA = {
     "type": ["object", "string", "array"],
     "description": "a value, a glob, re:… or a list of these for each key; or Alertmanager's words",
@@ -203,6 +208,16 @@ def _keys(key: str, node: Node, desk: Desk) -> tuple[str, ...]:
     return found
 
 
+def _notified(key: str, node: Node, desk: Desk) -> list[str]:
+    """Checked for its form alone: whom it names is read by who knows the notifiers."""
+    if not isinstance(node, List) or not node.items:
+        raise desk.error(node.at, f"{key} should be a list of notifiers: [slack]")
+    for item in node.items:
+        if not isinstance(item, Map):
+            values.text(key, item, desk)
+    return []
+
+
 def _span(default: str, least: float = 0.0) -> Any:
     seconds = Duration.parse(default).total_seconds()
     return field(default=seconds, metadata={"read": _duration(least), "type": Duration, "shown": default})
@@ -325,7 +340,9 @@ class Route:
         default=None, metadata={"key": "except", "read": read_match, "schema": MATCH_SCHEMA}
     )
     min_severity: Literal["detail", "info", "notice", "warning", "error"] | None = None
-    notify: Annotated[list[str], Limits(min_length=1)]
+    notify: Annotated[list[str | dict[str, Any]], Limits(min_length=1)] = field(
+        metadata={"read": _notified, "schema": NOTIFY_SCHEMA}
+    )
     group: Group | None = None
     max_age: float | None = field(
         default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}

@@ -80,6 +80,7 @@ class Email:
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, fold=15 * MINUTE)
     folds: ClassVar[int] = 200
     names_bundles: ClassVar[bool] = True
+    address: ClassVar[str] = "to"
     concurrency: ClassVar[int] = 2
 
     def __init__(self, spec: NotifierSpec) -> None:

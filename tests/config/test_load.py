@@ -273,7 +273,7 @@ MISTAKES = [
     ("providers: §[openai]", "providers should be a mapping"),
     ("providers: {p: {kind: openai, was: §q}, q: {kind: openai}}", "was: 'q' is the name of a provider"),
     # Not in this version.
-    ("§people: {}", "'people' is not in this version"),
+    ("§templates: {}", "'templates' is not in this version"),
     ("store: {§url: postgresql://x}", "'url' is not in this version"),
     (
         slack("timezone: §Europe/Berln"),
@@ -285,7 +285,10 @@ MISTAKES = [
     (slack('digest: {at: "9:00", days: §mo-fr}'), "days: 'mo-fr' names no days: write mon-fri, or sat,sun"),
     (slack("§digest: {days: mon}"), "digest needs at"),
     (slack('quiet_hours: {from: "22:00", to: "7:00", pass: {§typ: x}}'), "nothing has a key 'typ';"),
-    (slack("closure: true") + "routes: [{notify: [n], group: {by: §[label.team]}}]\n", "nothing has a key 'label.team'"),
+    (
+        slack("closure: true") + "routes: [{notify: [n], group: {by: §[label.team]}}]\n",
+        "nothing has a key 'label.team'",
+    ),
     (slack("closure: true") + "routes: [{notify: [n], group: {by: §[]}}]\n", "by is empty"),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),
@@ -338,7 +341,8 @@ def test_a_problem_reads_like_a_compiler_s(load: Load) -> None:
     lines = str(caught.value).splitlines()
     assert [line.rpartition("/")[2] for line in lines] == [
         "ftwatch.yaml:1:28: error: poll: a duration is written 30s, 5m, 2h or 30d",
-        "ftwatch.yaml:2:1: error: a config has no key 'nope'; it knows providers, notifiers, routes, rules, "
+        "ftwatch.yaml:2:1: error: a config has no key 'nope'; it knows providers, notifiers, people, routes, "
+        "rules, "
         "silences, store, client, web, log, socket, and x-… for your own",
     ]
 

@@ -61,6 +61,7 @@ UNMATCHED = "no route matches"
 class Route(Struct, frozen=True, kw_only=True):
     """Events that match, and are not excepted, go to `notify` from `min_severity` on.
 
+    `number` is which one it is in the file (0: its place among all), since one there may stand for several.
     What is older than `max_age` seconds when it is found out is told in one piece with other old news; what
     agrees with others by `group` leaves with them.
     """
@@ -69,6 +70,7 @@ class Route(Struct, frozen=True, kw_only=True):
     except_: Match | None = None
     min_severity: Severity | None = None
     notify: tuple[str, ...]
+    number: int = 0
     group: Group | None = None
     max_age: float | None = None
 
@@ -124,7 +126,8 @@ class Silence(Struct, frozen=True, kw_only=True):
 class Recipient(Struct, frozen=True, kw_only=True):
     """A notifier as routing sees it. `closure`: is owed the end of what it was told of (people only).
 
-    `holding` is when it wants to be told (None: at once).
+    `holding` is when it wants to be told (None: at once). `is_target`: it is another one with an address of a
+    route's or a person's, and gets what names it alone.
     """
 
     name: str
@@ -132,6 +135,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
     audience: Literal["people", "machines"] = "people"
     closure: bool = True
     holding: Holding | None = None
+    is_target: bool = False
 
 
 class Routing(Struct, frozen=True, kw_only=True):
@@ -200,7 +204,8 @@ def _choose(
     is_own = event.type.startswith(OWN)
     is_machine = recipient.audience == "machines"
     reason = UNNAMED
-    for number, candidate in enumerate(routes or (), start=1):
+    for place, candidate in enumerate(routes or (), start=1):
+        number = candidate.number or place
         if recipient.name not in candidate.notify:
             continue
         refusal = _refusal(event, candidate, number, must_name_type=is_own and is_machine)
@@ -211,7 +216,7 @@ def _choose(
     # ftwatch's own events go to people also where there are routes: the design's words about machines ("only
     # where a route names the type") speak of configs that have some, and a narrow set of routes must not be
     # able to hide that a provider cannot be reached or that a message was lost.
-    if is_own and not is_machine:
+    if is_own and not is_machine and not recipient.is_target:
         return _default(event)
     if routes is not None:
         return False, reason, None

@@ -1,0 +1,144 @@
+"""Whom a route names: a notifier, one with another address, or whoever a job belongs to.
+
+Each address is a notifier of its own, made of the block of the one it belongs to: so it has lanes, memory,
+retries and hours of its own, and nothing else need know of it.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from ftwatch import plugins
+from ftwatch.config import guests, values
+from ftwatch.config.build import mapping
+from ftwatch.config.model import NotifierConfig
+from ftwatch.config.report import Broken, Desk
+from ftwatch.config.routing import read_match
+from ftwatch.config.yaml import List, Map, Node, Place, Scalar
+from ftwatch.core.route import Match, Recipient, did_you_mean
+
+__all__ = ["OWNER", "Book", "Person"]
+
+# What `notify` calls whoever a job belongs to, by `people`.
+OWNER = "owner"
+# What an entry of `notify` calls where its notifier goes.
+ADDRESS = "address"
+# What a person's block has besides the notifiers by which they are reached.
+OF_PEOPLE = ("match", "timezone")
+LONGEST_NAME = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """Somebody whose jobs `match`, and the notifiers that reach them."""
+
+    name: str
+    match: Match
+    notify: tuple[str, ...]
+
+
+class Book:
+    """The addresses of a config. `notifiers` and `recipients` are those that were asked for so far."""
+
+    def __init__(self, notifiers: Node | None, people: Node | None, desk: Desk) -> None:
+        self.notifiers: dict[str, NotifierConfig] = {}
+        self.recipients: list[Recipient] = []
+        self._blocks = notifiers if isinstance(notifiers, Map) else Map(Place(1, 1))
+        self._desk = desk
+        self.people = tuple(self._people(people)) if people is not None else ()
+
+    def target(self, item: Map) -> str:
+        """The notifier that an entry of `notify` stands for: `{to: slack, channel: "#search-ml"}`.
+
+        `address` is that of its kind, whatever the option is called. Raises Broken.
+        """
+        written = item.get("to")
+        if written is None:
+            raise self._desk.error(item.at, "say which notifier: {to: NAME, …}")
+        to = values.text("to", written, self._desk)
+        others = {key: entry for key, entry in item.entries.items() if key != "to"}
+        if not others:
+            raise self._desk.error(item.at, f"{{to: {to}}} changes nothing: write {to}")
+        if ADDRESS in others:
+            key, node = others.pop(ADDRESS)
+            others |= self._addressed(to, key, node)
+        return self._made(to, written.at, others)
+
+    def _people(self, node: Node) -> Iterator[Person]:
+        """The section `people`."""
+        try:
+            block = mapping(node, self._desk, "people")
+        except Broken:
+            return
+        for name, (written, inner) in block.entries.items():
+            try:
+                about = mapping(inner, self._desk, name)
+                matched = about.get("match")
+                if matched is None:
+                    raise self._desk.error(written.at, f"{name!r} needs match: which jobs are theirs")
+                match = read_match("match", matched, self._desk)
+                reached = tuple(self._reached(about))
+                if not reached:
+                    raise self._desk.error(written.at, f"{name!r} needs a notifier: slack: U0…, or email: …")
+            except Broken:
+                continue
+            yield Person(name, match, reached)
+
+    def _reached(self, about: Map) -> Iterator[str]:
+        """The notifiers that reach a person."""
+        zone = about.entries.get("timezone")
+        for to, (written, node) in about.entries.items():
+            if to in OF_PEOPLE:
+                continue
+            entries = self._addressed(to, written, node)
+            yield self._made(to, written.at, entries | ({"timezone": zone} if zone else {}))
+
+    def _addressed(self, to: str, key: Scalar, node: Node) -> dict[str, tuple[Scalar, Node]]:
+        """An address as the option of the notifier `to` that it is."""
+        option = self._address_option(to, key.at)
+        # Where several may stand, one stands in a list.
+        value = List(node.at, [node]) if option == "to" and isinstance(node, Scalar) else node
+        return {option: (key, value)}
+
+    def _address_option(self, to: str, at: Place) -> str:
+        """The option of a notifier that says where it goes."""
+        block = self._block(to, at)
+        kind = block.get("kind")
+        name = values.text("kind", kind, self._desk) if kind is not None else to
+        try:
+            found = getattr(plugins.load_kind("notifier", name), "address", None)
+        except Exception:  # the notifier's own block says what is wrong with it
+            raise Broken from None
+        if found is None:
+            raise self._desk.error(
+                at, f"{to!r} has no address: a notifier of kind {name} reaches whom it reaches"
+            )
+        return str(found)
+
+    def _block(self, to: str, at: Place) -> Map:
+        node = self._blocks.get(to)
+        if node is None:
+            names = tuple(self._blocks.entries)
+            raise self._desk.error(at, f"there is no notifier {to!r}{did_you_mean(to, names)}")
+        return mapping(node, self._desk, to)
+
+    def _made(self, to: str, at: Place, others: dict[str, tuple[Scalar, Node]]) -> str:
+        """The notifier `to` with these options, once for each set of them; its name."""
+        block = self._block(to, at)
+        shown = [_shown(node) for key, (_, node) in others.items() if key != "timezone"]
+        name = " ".join([to, *filter(None, shown)])[:LONGEST_NAME]
+        if name not in self.notifiers:
+            kind = {"kind": (Scalar(at, "kind"), Scalar(at, to))}
+            whole = Map(at, {**kind, **block.entries, **others})
+            self.notifiers[name], recipient = guests.notifier(name, at, whole, self._desk, is_target=True)
+            self.recipients.append(recipient)
+        return name
+
+
+def _shown(node: Node) -> str:
+    """A value as a part of a name."""
+    match node:
+        case Scalar():
+            return node.text
+        case List():
+            return ",".join(_shown(item) for item in node.items)
+    return ""
