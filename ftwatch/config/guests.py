@@ -25,7 +25,7 @@ from ftwatch.core.route.hold import Digest, Holding, Quiet
 from ftwatch.core.signature import BadSecret, signing_key
 from ftwatch.plugins import Audience, HookScheme, Secret
 
-__all__ = ["names_of", "notifier", "notifiers", "providers"]
+__all__ = ["address_of", "names_of", "notifier", "notifiers", "providers"]
 
 # Requests per second to an account, where neither the file nor the kind says otherwise.
 USUAL_RATE = 10.0
@@ -247,6 +247,12 @@ class _Kind:
     rate: float
     hook_scheme: HookScheme
     hook_secret: str
+    address: str | None
+
+
+def address_of(name: str, block: Map, desk: Desk) -> str | None:
+    """The option of a notifier that says where it goes, if it has one. Raises Broken."""
+    return _kind("notifier", name, block.at, block, desk).address
 
 
 def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:
@@ -330,6 +336,7 @@ def _kind(socket: Socket, name: str, at: Place, block: Map, desk: Desk) -> _Kind
             rate=getattr(found, "rate", USUAL_RATE),
             hook_scheme=getattr(found, "hook_scheme", "standard"),
             hook_secret=getattr(found, "hook_secret", ""),
+            address=getattr(found, "address", None),
         )
     except Exception as error:  # a guest's module may fail in any way
         raise _guest(kind, error, desk, place) from None

@@ -37,10 +37,13 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
         what = f"route {number}"
         try:
             block = mapping(item, desk, what)
-            notify, has_owner = _named(block.get("notify"), names, book, desk)
+            named = _named(block.get("notify"), names, book, desk)
             said = build(shape.Route, block, block.at, desk, what, later=shape.LATER["route"])
         except Broken:
             continue
+        if named is None:
+            continue
+        notify, has_owner = named
         match = said.match or Match()
         if said.min_severity and match.min_severity:
             desk.error(block.place("min_severity"), "min_severity is said twice: in match and beside it")
@@ -59,7 +62,9 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
         for person in book.people if has_owner else ():
             theirs = Match((*match.matchers, *person.match.matchers), match.min_severity)
             found.append(replace(one, match=theirs, notify=person.notify))
-    return tuple(found)
+    # Where each stands for itself, its place is its number.
+    is_plain = all(one.number == place for place, one in enumerate(found, start=1))
+    return tuple(replace(one, number=0) for one in found) if is_plain else tuple(found)
 
 
 def silences(node: Node | None, desk: Desk) -> tuple[Silence, ...]:
@@ -89,8 +94,10 @@ def _items(section: str, node: Node, desk: Desk) -> list[Node]:
     return []
 
 
-def _named(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) -> tuple[tuple[str, ...], bool]:
-    """The notifiers that `notify` names, and whether it names the owner. Raises Broken."""
+def _named(
+    node: Node | None, names: tuple[str, ...], book: Book, desk: Desk
+) -> tuple[tuple[str, ...], bool] | None:
+    """The notifiers that `notify` names, and whether it names the owner; None where one of them is wrong."""
     found: list[str] = []
     fine, has_owner = True, False
     for item in node.items if isinstance(node, List) else []:
@@ -111,9 +118,7 @@ def _named(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
                     found.append(name)
         except Broken:
             fine = False
-    if not fine:
-        raise Broken
-    return tuple(dict.fromkeys(found)), has_owner
+    return (tuple(dict.fromkeys(found)), has_owner) if fine else None
 
 
 def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:

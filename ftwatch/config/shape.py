@@ -62,6 +62,7 @@ CLOCK_SCHEMA = {"type": "string", "pattern": rf"^{_CLOCK.pattern}$"}
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d)?(\.\d+)?([Zz]|[-+]\d\d:?\d\d)")
 
 SPANS = Annotated[tuple[Duration, ...], Limits(min_length=1, max_length=10)]
+NAMES = Annotated[list[str], Limits(min_length=1)]
 NOTIFY_SCHEMA = {
     "type": "array",
     "minItems": 1,
@@ -210,11 +211,12 @@ def _keys(key: str, node: Node, desk: Desk) -> tuple[str, ...]:
 
 def _notified(key: str, node: Node, desk: Desk) -> list[str]:
     """Checked for its form alone: whom it names is read by who knows the notifiers."""
-    if not isinstance(node, List) or not node.items:
-        raise desk.error(node.at, f"{key} should be a list of notifiers: [slack]")
-    for item in node.items:
-        if not isinstance(item, Map):
-            values.text(key, item, desk)
+    others = node
+    if isinstance(node, List) and any(isinstance(item, Map) for item in node.items):
+        others = List(node.at, [item for item in node.items if not isinstance(item, Map)])
+        if not others.items:
+            return []
+    values.value(key, NAMES, others, desk)
     return []
 
 
@@ -340,9 +342,7 @@ class Route:
         default=None, metadata={"key": "except", "read": read_match, "schema": MATCH_SCHEMA}
     )
     min_severity: Literal["detail", "info", "notice", "warning", "error"] | None = None
-    notify: Annotated[list[str | dict[str, Any]], Limits(min_length=1)] = field(
-        metadata={"read": _notified, "schema": NOTIFY_SCHEMA}
-    )
+    notify: list[str] = field(metadata={"read": _notified, "schema": NOTIFY_SCHEMA})
     group: Group | None = None
     max_age: float | None = field(
         default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}

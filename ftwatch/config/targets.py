@@ -7,7 +7,6 @@ retries and hours of its own, and nothing else need know of it.
 import dataclasses
 from collections.abc import Iterator
 
-from ftwatch import plugins
 from ftwatch.config import guests, values
 from ftwatch.config.build import mapping
 from ftwatch.config.model import NotifierConfig
@@ -101,18 +100,10 @@ class Book:
 
     def _address_option(self, to: str, at: Place) -> str:
         """The option of a notifier that says where it goes."""
-        block = self._block(to, at)
-        kind = block.get("kind")
-        name = values.text("kind", kind, self._desk) if kind is not None else to
-        try:
-            found = getattr(plugins.load_kind("notifier", name), "address", None)
-        except Exception:  # the notifier's own block says what is wrong with it
-            raise Broken from None
+        found = guests.address_of(to, self._block(to, at), self._desk)
         if found is None:
-            raise self._desk.error(
-                at, f"{to!r} has no address: a notifier of kind {name} reaches whom it reaches"
-            )
-        return str(found)
+            raise self._desk.error(at, f"{to!r} has no address: it reaches whom it reaches")
+        return found
 
     def _block(self, to: str, at: Place) -> Map:
         node = self._blocks.get(to)

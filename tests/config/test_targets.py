@@ -89,7 +89,7 @@ def test_an_address_is_not_told_of_ftwatch_itself(tmp_path: Path) -> None:
         ("routes: [{notify: [{address: x}]}]\n", "say which notifier"),
         ("routes: [{notify: [{to: con, address: x}]}]\n", "'con' has no address"),
         ("routes: [{notify: [{to: mail, timeuot: 9s}]}]\n", "did you mean 'timeout'?"),
-        ("routes: [{notify: con}]\n", "should be a list of notifiers"),
+        ("routes: [{notify: con}]\n", "notify should be a list"),
         ("people: {anna: {mail: a@x.example}}\nroutes: [{notify: [owner]}]\n", "'anna' needs match"),
         ("people: {anna: {match: {owner: x}}}\nroutes: [{notify: [owner]}]\n", "'anna' needs a notifier"),
         ("people: {anna: {match: {ower: x}, mail: a}}\nroutes: [{notify: [owner]}]\n", "ower"),
