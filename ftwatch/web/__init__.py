@@ -4,6 +4,8 @@ Whatever changes something goes through the daemon's own operations; who may ask
 for all routes. Nothing here decides about jobs or sends anything.
 """
 
+from http import HTTPStatus
+
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -40,4 +42,9 @@ def application(house: House, ends: anyio.Event) -> ASGIApp:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
+        error = HTTPException(404, "there is nothing at this address")
+    elif error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        error = HTTPException(405, f"{request.method} is not for this address: {allowed}", error.headers)
     return refusal(request, error)
