@@ -75,8 +75,8 @@ class Facts(Protocol):
         """One event, and what became of it."""
         ...
 
-    def deliveries(self, id: str) -> Sequence[Owed]:
-        """Deliveries whose ids begin so; two of them where it is not one."""
+    def delivery(self, id: str) -> Owed | None:
+        """The delivery whose id begins so. Raises Several."""
         ...
 
     def events(self, job: JobKey | None, limit: int) -> Sequence[Placed]:
@@ -125,6 +125,10 @@ class Elsewhere(Exception):
 
 class NotThere(Exception):
     """A daemon elsewhere knows nothing of this name."""
+
+
+class Several(Exception):
+    """More than one thing has an id that begins so."""
 
 
 class Wrong(ValueError):
@@ -266,10 +270,12 @@ class Here:
         found = self._store.listing.event_at(id)
         return answers.happening(*found, self._store) if found else None
 
-    def deliveries(self, id: str) -> Sequence[Owed]:
+    def delivery(self, id: str) -> Owed | None:
         """See `Facts`."""
         found = self._store.history.deliveries(id=id, limit=2)
-        return [answers.owed(delivery, "", self._store) for delivery in found]
+        if len(found) > 1:
+            raise Several(id)
+        return answers.owed(found[0], "", self._store) if found else None
 
     def events(self, job: JobKey | None, limit: int) -> Sequence[Placed]:
         """See `Facts`."""

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from ftwatch.answers import Happening, Job, Owed, Page, Placed, Story, Trust
 from ftwatch.cli import Exit
-from ftwatch.cli.facts import EVENTS, LINES, TOKEN, URL, Address, Elsewhere, NotThere, Wrong
+from ftwatch.cli.facts import EVENTS, LINES, TOKEN, URL, Address, Elsewhere, NotThere, Several, Wrong
 from ftwatch.cli.output import plain
 from ftwatch.client import Answered, Client, Response, Unreachable, shown
 from ftwatch.control import Refused
@@ -234,12 +234,14 @@ class There:
         except NotThere:
             return None
 
-    def deliveries(self, id: str) -> Sequence[Owed]:
+    def delivery(self, id: str) -> Owed | None:
         """See `Facts`."""
         try:
-            return [self._ask("GET", f"deliveries/{quote(id, safe='')}", Owed)]
+            return self._ask("GET", f"deliveries/{quote(id, safe='')}", Owed)
         except NotThere:
-            return []
+            return None
+        except Refused:
+            raise Several(id) from None
 
     def events(self, job: JobKey | None, limit: int) -> Sequence[Placed]:
         """See `Facts`."""
@@ -247,25 +249,39 @@ class There:
 
     def follow(self, job: JobKey | None, after: Placed | None) -> Iterator[Placed]:
         """See `Facts`."""
-        last = after.fact.id if after else ""
-        told = False
+        last, told = after.fact.id if after else "", False
         while True:
-            stream = self._api.stream({"job": job}, last)
+            reason = "the line broke"
             try:
-                while (heard := self._portal.call(anext, stream, None)) is not None:
+                for heard in self._stream(job, last):
                     last, told = heard.id or last, False
                     yield Placed(0, msgspec.Raw(heard.body))
-                reason = "the line broke"
             except Elsewhere as error:
+                # Who was never let in has nothing to come again for.
                 if error.code != Exit.UNREACHABLE or not last:
                     raise
                 reason = str(error)
-            finally:
-                self._portal.call(stream.aclose)
             if not told:
                 told = True
                 click.echo(f"{plain(reason)}; trying again", err=True)
             self._portal.call(anyio.sleep, AGAIN)
+
+    def _stream(self, job: JobKey | None, last: str) -> Iterator[Heard]:
+        """The stream, until the line breaks."""
+        stream = self._api.stream({"job": job}, last)
+        is_asked = False
+        try:
+            while True:
+                is_asked = True
+                heard = self._portal.call(anext, stream, None)
+                is_asked = False
+                if heard is None:
+                    return
+                yield heard
+        finally:
+            # What is interrupted while it is asked goes with the portal.
+            if not is_asked:
+                self._portal.call(stream.aclose)
 
     def trust(self) -> Trust:
         """See `Facts`."""

@@ -7,7 +7,7 @@ import click
 
 from ftwatch.answers import Happening
 from ftwatch.cli import Exit
-from ftwatch.cli.facts import Facts, asking, one_job
+from ftwatch.cli.facts import Facts, Several, asking, one_job
 from ftwatch.cli.output import as_json, format_option, local, plain, utc
 
 # Of a job, so many of its last events are explained.
@@ -39,10 +39,12 @@ def _happenings(facts: Facts, what: str) -> Sequence[Happening]:
     if what.startswith("evt_"):
         ids = [what]
     elif what.startswith("msg_"):
-        owed = facts.deliveries(what)
-        if len(owed) > 1:
-            raise click.UsageError(f"{plain(what)!r} is the beginning of several ids; write more of it")
-        ids = [one.event_id for one in owed]
+        try:
+            owed = facts.delivery(what)
+        except Several:
+            sentence = f"{plain(what)!r} is the beginning of several ids; write more of it"
+            raise click.UsageError(sentence) from None
+        ids = [owed.event_id] if owed else []
     else:
         return facts.happenings(one_job(facts, what).key, LAST)
     return [one for one in map(facts.happening, ids) if one is not None]

@@ -30,7 +30,7 @@ from ftwatch.web.api.asking import Seq, asked, resolved
 from ftwatch.web.api.events import Wanted
 from ftwatch.web.house import House
 
-__all__ = ["routes"]
+__all__ = ["Tail", "routes"]
 
 # How many may listen at once.
 LISTENERS = 128
@@ -91,7 +91,9 @@ class Tail:
         async with self._one_at_a_time:
             if self._read_at is news:
                 return
-            if self._read_at is None:
+            if not self.listeners:
+                # What happened while nobody listened is nothing that anybody waits for.
+                self.forget()
                 self._begin = self._end = await self._house.read(lambda store: store.history.last_seq())
             while more := await self._house.read(partial(_news, self._end)):
                 for seq, body in more:
@@ -99,9 +101,9 @@ class Tail:
             self._read_at = news
 
     def forget(self) -> None:
-        """Nobody streams: what happens from now on need not be read."""
+        """Lets go of what was read."""
         self._pieces.clear()
-        self._size, self._read_at = 0, None
+        self._size, self._read_at, self._begin = 0, None, self._end
 
     def _add(self, new: Piece) -> None:
         self._pieces.append(new)
@@ -141,14 +143,16 @@ async def stream(request: Request) -> Response:
         return job, store.listing.seq_of(last) if last else query.after
 
     job, seen = await house.read(question)
-    if not hasattr(state, "tail"):
-        state.tail = Tail(house)
     tail: Tail = state.tail
     if tail.listeners >= LISTENERS:
         raise HTTPException(503, f"{LISTENERS} listen already", {"retry-after": "60"})
     if request.method == "HEAD":
         return Response(headers=HEADERS)
-    return _Live(house, tail, state.ends, _chooser(query, job), seen, is_lost=bool(last) and seen is None)
+    # Whoever sees the answer begin misses nothing from then on.
+    await tail.catch_up(house.news())
+    is_lost = bool(last) and seen is None
+    begin = tail.end if seen is None else min(seen, tail.end)
+    return _Live(house, tail, state.ends, _chooser(query, job), begin, is_lost=is_lost)
 
 
 def _chooser(wanted: Wanted, job: JobKey | None) -> Callable[[Piece], bool]:
@@ -169,7 +173,7 @@ def _chooser(wanted: Wanted, job: JobKey | None) -> Callable[[Piece], bool]:
 class _Live(Response):
     """An answer that goes on until somebody ends it: who asked, or the server.
 
-    It begins after the place `seen`; `is_lost`: nobody knows any more where that was.
+    It tells of what comes after a place; `is_lost`: where the asker was is not known any more.
     """
 
     def __init__(
@@ -178,13 +182,13 @@ class _Live(Response):
         tail: Tail,
         ends: anyio.Event,
         chosen: Callable[[Piece], bool],
-        seen: int | None,
+        place: int,
         *,
         is_lost: bool,
     ) -> None:
         super().__init__(headers=HEADERS)
         self._house, self._tail, self._ends, self._chosen = house, tail, ends, chosen
-        self._seen, self._is_lost = seen, is_lost
+        self._place, self._is_lost = place, is_lost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Streams."""
@@ -243,9 +247,7 @@ class _Live(Response):
         now = self._tail.end
         if self._is_lost:
             await say(_gap("that event is not known here: what came after it is not told again"))
-        if self._seen is None:
-            return now
-        place, looked = min(self._seen, now), 0
+        place, looked = self._place, 0
         while self._tail.after(place) is None:
             if looked >= MISSED:
                 await say(_gap(f"more than {MISSED} events were missed: the rest is not told again"))

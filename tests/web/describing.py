@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ftwatch import web
-from ftwatch.answers import Happening, Job, Owed, Page, Placed, Story, Trust
+from ftwatch.answers import Happening, Job, Owed, Placed, Story, Trust
 from ftwatch.core.delivery import Delivery
 from ftwatch.core.event import Event
 from ftwatch.core.job import Snapshot
@@ -26,14 +26,15 @@ FILE = Path(web.__file__).with_name("openapi.json")
 BASES = {Job: Snapshot, Story: Job, Owed: Delivery, Happening: Placed}
 NAMES = {"ftwatch.core.known.Ack": "Ack", "ftwatch.web.api.jobs.Ack": "Acknowledgement"}
 DURATION = r"^(\d{1,6}(\.\d{1,3})?(ms|[smhd]))+$"
-MATCHERS = r'^(kind|id|name|owner|model|fine_tuned_model|method|error\.code|(labels|metadata)\.[a-z]+)!?="[^"\\]{0,99}"$'
+_KEY = r"(kind|id|name|owner|model|fine_tuned_model|method|error\.code|(labels|metadata)\.[a-z]+)"
+MATCHERS = rf'^{_KEY}!?="[^"\\]{{0,99}}"$'
 
 PARAMETERS = {
     "provider": "Only of this provider.",
     "notifier": "Only to this notifier.",
     "status": "Only jobs in one of these statuses.",
     "active": "Only jobs that their provider is still asked about.",
-    "match": 'Matchers in Alertmanager\'s words over the keys of a job, like `labels.team="search", model="gpt*"`.'
+    "match": 'Matchers in Alertmanager\'s words over the keys of a job: `labels.team="search", model="gpt*"`.'
     " Values may be globs; regular expressions are refused.",
     "changed_since": "Only jobs of which something was noted then or later (Unix seconds).",
     "include": "What to tell besides.",
@@ -61,9 +62,10 @@ REFUSALS = {
     413: "The body is too large.",
     415: "The body is not said to be JSON.",
     421: "The Host is not one of ours.",
+    431: "The headers are too large.",
     503: "The database does not answer; try again.",
 }
-ALWAYS = (400, 401, 403, 421, 503)
+ALWAYS = (400, 401, 403, 421, 431, 503)
 BODY = (408, 413, 415)
 EXAMPLES = {"provider": "openai", "id": "ftjob-abc"}
 
@@ -268,7 +270,7 @@ def _operation(method: str, path: str, operation: Operation) -> dict[str, Any]:
     }
     if operation.answer is None:
         responses["200"] = {
-            "description": "A stream: `event: event` with an event as `data`, `event: gap` where some were lost.",
+            "description": "A stream: `event: event` with one as `data`, `event: gap` where some were lost.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     else:
@@ -358,11 +360,14 @@ def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
     for name, pattern in (("for", DURATION), ("since", DURATION)):
         if name in properties:
             found = properties[name]
-            if found["type"] == ["number", "string"]:
-                found["type"] = ["number", "string"]
             found["pattern"] = pattern
     if "matchers" in properties:
         properties["matchers"]["items"]["pattern"] = MATCHERS
+        # Everything is silent only if somebody says so.
+        schema["anyOf"] = [
+            {"required": ["matchers"], "properties": {"matchers": {"minItems": 1}}},
+            {"required": ["job"], "properties": {"job": {"minLength": 1}}},
+        ]
     return schema
 
 
@@ -404,7 +409,6 @@ def _tidy(schema: Any) -> Any:
             if "description" in schema:
                 tidy["description"] = re.sub(r"\s+", " ", schema["description"])
             tidy["properties"] = {name: _tidy(one) for name, one in properties.items()}
-            # What has a default is there all the same, but for what is left out where there is nothing to say.
             tidy["required"] = list(schema.get("required", ()))
             return tidy
         case {"enum": words}:
