@@ -161,6 +161,8 @@ def main(args: list[str] | None = None) -> None:
 
 def _explained(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of a failure that is nobody's bug."""
+    from ftwatch.cli.facts import Elsewhere, NotThere, Wrong
+    from ftwatch.cli.output import plain
     from ftwatch.config import ConfigError
     from ftwatch.control import NoDaemon, Refused
     from ftwatch.daemon.listener import Occupied
@@ -175,4 +177,10 @@ def _explained(error: Exception) -> tuple[str, int] | None:
             return f"error: {error}", Exit.NO
         case NoDaemon():
             return f"error: {error}", Exit.UNREACHABLE
+        case Elsewhere():
+            return f"error: {plain(error)}", error.code
+        case NotThere():
+            return f"error: {plain(error)}", Exit.NOTHING
+        case Wrong():
+            return f"error: {plain(error)}", Exit.USAGE
     return None

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ftwatch.cli import Exit
-from ftwatch.cli.jobs import reading
+from ftwatch.cli.facts import reading
 
 
 @click.command()

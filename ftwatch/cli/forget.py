@@ -7,7 +7,7 @@ import click
 
 from ftwatch.cli import Exit
 from ftwatch.cli.completion import job_names
-from ftwatch.cli.jobs import one_job, reading
+from ftwatch.cli.facts import Here, one_job, reading
 from ftwatch.cli.output import plain
 
 
@@ -33,7 +33,7 @@ def forget(config: str | None, what: str, yes: bool) -> int:
                 return Exit.NO
             provider, job, named = what, None, f"provider {what} with all of its jobs"
         else:
-            provider, job = one_job(store, what).known.snapshot.key
+            provider, job = one_job(Here(loaded, store), what).key
             named = f"job {provider}/{job}"
     if not yes:
         if not sys.stdin.isatty():

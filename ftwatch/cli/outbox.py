@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ftwatch.cli import Exit
-from ftwatch.cli.jobs import reading
+from ftwatch.cli.facts import reading
 from ftwatch.cli.output import emit, format_option, local, plain, utc
 
 

@@ -7,7 +7,7 @@ import click
 
 from ftwatch.cli import Exit
 from ftwatch.cli.completion import job_names, silence_ids
-from ftwatch.cli.jobs import one_job, reading
+from ftwatch.cli.facts import Facts, asking, one_job
 from ftwatch.cli.output import as_json, emit, format_option, local, plain, utc
 
 # `--until end`: until the job is over.
@@ -48,23 +48,21 @@ def add(
     the silence is over when its job is, and that end is told. Without --for and --until it stands until
     somebody takes it away.
     """
-    from ftwatch.core.silence import make_silence
-
     if span is not None and until is not None:
         raise click.UsageError("--for and --until say the same thing twice")
-    with reading(config) as (loaded, store):
-        words = [*(_words(store, job) if job is not None else ()), *matchers]
-    asked: dict[str, Any] = {
-        "until": _moment(span, until),
-        "until_end": until == END,
-        "comment": comment,
-        "author": author or login(),
-    }
-    try:
-        make_silence(words, providers=loaded.providers, now=time.time(), **asked)
-    except ValueError as error:
-        raise click.UsageError(plain(error)) from None
-    made = _ask_or_do(loaded, "silence.add", matchers=words, **asked)["silence"]
+    until_then = _moment(span, until)
+    with asking(config) as facts:
+        words = [*(_words(facts, job) if job is not None else ()), *matchers]
+        try:
+            made = facts.silence(
+                words,
+                until=until_then,
+                until_end=until == END,
+                comment=comment,
+                author=author or login(),
+            )
+        except ValueError as error:
+            raise click.UsageError(plain(error)) from None
     click.echo(f"{made['id']}: silent {_ending(made)}: {plain(', '.join(made['matchers']))}")
     number = made["jobs"]
     click.echo(
@@ -73,11 +71,11 @@ def add(
     return Exit.OK
 
 
-def _words(store: Any, job: str) -> list[str]:
+def _words(facts: Facts, job: str) -> list[str]:
     """The matchers for one job, as somebody would write them."""
     from ftwatch.core.route import literal
 
-    key = one_job(store, job).known.snapshot.key
+    key = one_job(facts, job).key
     return [str(literal("provider", key.provider)), str(literal("id", key.id))]
 
 
@@ -114,9 +112,8 @@ def _ending(one: dict[str, Any]) -> str:
 @click.pass_obj
 def list_(config: str | None, expired: bool, output: str) -> int:
     """List silences, those of the config first, and how many active jobs each is true of."""
-    with reading(config) as (loaded, _):
-        pass
-    found = _ask_or_do(loaded, "silence.list", expired=expired)["silences"]
+    with asking(config) as facts:
+        found = facts.silences(expired=expired)
     if output == "json":
         for one in found:
             one |= {name: utc(one[name]) for name in ("until", "created_at", "expired_at")}
@@ -153,9 +150,8 @@ def expire(config: str | None, ids: tuple[str, ...], everything: bool) -> int:
     """Take silences away. IDs may be shortened. What was muted stays so; the next event is told."""
     if bool(ids) is everything:
         raise click.UsageError("name silences by their ids, or say --all")
-    with reading(config) as (loaded, _):
-        pass
-    done = _ask_or_do(loaded, "silence.expire", ids=None if everything else ids)["ids"]
+    with asking(config) as facts:
+        done = facts.expire(None if everything else ids)
     if not done:
         click.echo("no silence of that kind stands", err=True)
         return Exit.NOTHING
@@ -176,14 +172,12 @@ def ack(config: str | None, job: str, comment: str, author: str | None, output: 
     People are not told of new stages of an acknowledged alert; its end they are. An ack holds as long as the
     job stays as it is. Exits with 3 where nothing is open.
     """
-    with reading(config) as (loaded, store):
-        known = one_job(store, job).known
-    key = known.snapshot.key
-    given = _ask_or_do(
-        loaded, "ack", provider=key.provider, job=key.id, author=author or login(), comment=comment
-    )
+    with asking(config) as facts:
+        found = one_job(facts, job)
+        given = facts.ack(found.key, author=author or login(), comment=comment)
+    key = found.key
     if given["ack"] is None:
-        click.echo(f"nothing is open about {plain(key)}: it is {known.snapshot.status}", err=True)
+        click.echo(f"nothing is open about {plain(key)}: it is {found.status}", err=True)
         return Exit.NOTHING
     if output == "json":
         as_json({"job": str(key), **given["ack"], "at": utc(given["ack"]["at"])})
@@ -201,21 +195,3 @@ def login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-
-
-def _ask_or_do(loaded: Any, operation: str, **asked: Any) -> dict[str, Any]:
-    """Through the daemon where one runs, else in the database itself. Raises Refused with a sentence."""
-    from ftwatch.control import NoDaemon, Refused, ask
-    from ftwatch.silencing import LOOKING, OPERATIONS
-    from ftwatch.store import Store
-
-    try:
-        return ask(loaded.socket, operation, **asked)
-    except NoDaemon:
-        store = Store(loaded.store.path, mode="read" if operation in LOOKING else "write")
-        try:
-            return OPERATIONS[operation](loaded, store, time.time(), **asked)
-        except ValueError as error:
-            raise Refused(str(error)) from None
-        finally:
-            store.close()

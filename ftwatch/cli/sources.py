@@ -1,13 +1,14 @@
-"""Whom `wait` asks about a job: the running daemon, else the providers themselves. No printing, no deciding.
+"""Whom `wait` asks about a job: a daemon, here or elsewhere, else the providers. No printing, no deciding.
 
-Both answer the same two questions: which job does a JOB mean, and how does it stand now?
+All answer the same two questions: which job does a JOB mean, and how does it stand now?
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -15,21 +16,32 @@ import msgspec
 from msgspec import Struct
 
 from ftwatch import control
+from ftwatch.answers import Job, Page, Placed, snapshot_of
+from ftwatch.cli import Exit
+from ftwatch.cli.facts import Elsewhere, NotThere
+from ftwatch.cli.remote import Api, path_of
 from ftwatch.cli.visible import heads_of, visible
+from ftwatch.core.event import decode
 from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.plugins import NotFound, Provider, ProviderError, Unreadable
 from ftwatch.store.history import Row
 
-__all__ = ["Ambiguous", "Daemon", "Nothing", "OutOfReach", "Providers", "Seen", "Source"]
+__all__ = ["Ambiguous", "Daemon", "Far", "Nothing", "OutOfReach", "Providers", "Seen", "Source"]
 
 # How often the daemon is asked to look again, and how long it may take to find a job that is new (seconds).
 POKE, FIND = 5.0, 10.0
 # Two answers "no such job" so far apart make a job gone (seconds).
 GONE = 60.0
+# How often a daemon elsewhere is asked to look again, and how soon its stream is asked for again that broke
+# off (seconds).
+POKE_FAR, AGAIN = 30.0, 5.0
 # How many pages of a listing are read to find a job by its name, and how many jobs.
 PAGES, JOBS = 10, 5000
 # Whether a second provider has a job of the same id is waited for so long (seconds).
 GRACE = 1.0
+
+
+T = TypeVar("T")
 
 
 class Seen(Struct, frozen=True):
@@ -75,6 +87,10 @@ class Source(Protocol):
         """How it stands. Raises OutOfReach."""
         ...
 
+    async def rest(self, keys: Collection[JobKey], pause: float) -> None:
+        """Waits until these may stand otherwise, at most so long (seconds)."""
+        ...
+
 
 class Daemon:
     """The daemon behind a control socket; it is asked to look at what is waited for more often than usual."""
@@ -116,6 +132,10 @@ class Daemon:
             await self._poke(key.provider, key.id)
         return Seen(known.snapshot, known.gone)
 
+    async def rest(self, keys: Collection[JobKey], pause: float) -> None:
+        """See `Source`."""
+        await anyio.sleep(pause)
+
     async def _find(self, selector: str) -> list[Row]:
         answer = await self._ask("find", selector=selector)
         return msgspec.convert(answer["rows"], list[Row])
@@ -131,6 +151,80 @@ class Daemon:
         try:
             return await anyio.to_thread.run_sync(question, abandon_on_cancel=True)
         except (control.NoDaemon, control.Refused) as error:
+            raise OutOfReach(str(error)) from None
+
+
+class Far:
+    """A daemon elsewhere, behind its API. Between two looks it is listened to, so that it need not be asked.
+
+    Raises Elsewhere besides, where asking again is pointless.
+    """
+
+    def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._clock = clock
+        self._poked: dict[JobKey, float] = {}
+        # The last event that was heard of: its place at first, then its id.
+        self._after: int | None = None
+        self._last = ""
+
+    async def resolve(self, selector: str) -> JobKey:
+        """What the daemon knows by this name, now or after a look for new jobs."""
+        if self._after is None:
+            newest = await self._ask("GET", "events", Page[Placed], {"limit": 1})
+            self._after = newest.data[0].seq if newest.data else 0
+        until = self._clock() + FIND
+        poked = False
+        while True:
+            try:
+                jobs = (await self._ask("GET", "jobs/find", Page[Job], {"job": selector})).data
+            except NotThere:
+                jobs = []
+            if len(jobs) > 1:
+                raise Ambiguous(jobs)
+            if jobs:
+                return jobs[0].key
+            if self._clock() >= until:
+                raise Nothing(selector)
+            if not poked:
+                poked = True
+                await self._ask("POST", "jobs/look", dict[str, Any])
+            await anyio.sleep(1)
+
+    async def look(self, key: JobKey) -> Seen:
+        """The daemon's last look, and a wish for another one now and then."""
+        try:
+            job = await self._ask("GET", path_of(key), Job)
+            if job.active and self._clock() - self._poked.get(key, -POKE_FAR) >= POKE_FAR:
+                self._poked[key] = self._clock()
+                await self._ask("POST", f"{path_of(key)}/look", dict[str, Any])
+        except NotThere:
+            raise OutOfReach(f"the daemon does not know {key} any more") from None
+        except control.Refused:
+            pass  # nobody watches this job any more, but it is known how it stands
+        return Seen(snapshot_of(job), job.gone)
+
+    async def rest(self, keys: Collection[JobKey], pause: float) -> None:
+        """Until an event tells of one of them."""
+        query = {"after": self._after} if not self._last else {}
+        with anyio.move_on_after(pause):
+            try:
+                async with aclosing(self._api.stream(query, self._last)) as stream:
+                    async for heard in stream:
+                        self._last = heard.id or self._last
+                        if decode(heard.body).key in keys:
+                            return
+            except Elsewhere as error:
+                if error.code != Exit.UNREACHABLE:
+                    raise
+            await anyio.sleep(AGAIN)
+
+    async def _ask(self, method: str, path: str, kind: type[T], query: dict[str, Any] | None = None) -> T:
+        try:
+            return await self._api.ask(method, path, kind, query)
+        except Elsewhere as error:
+            if error.code != Exit.UNREACHABLE:
+                raise
             raise OutOfReach(str(error)) from None
 
 
@@ -184,6 +278,10 @@ class Providers:
             raise OutOfReach(error.reason, final=error.denied) from None
         self._missing.pop(key, None)
         return Seen(job)
+
+    async def rest(self, keys: Collection[JobKey], pause: float) -> None:
+        """See `Source`."""
+        await anyio.sleep(pause)
 
     def _keep(self, job: Snapshot) -> Snapshot:
         self._last[job.key] = job

@@ -1,4 +1,4 @@
-"""wait: until jobs have ended. Asks the daemon where one runs, else the providers themselves."""
+"""wait: until jobs have ended. Asks the daemon where one runs, here or elsewhere, else the providers."""
 
 import os
 import shutil
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # How often the daemon is asked, which costs nobody anything (seconds).
 DAEMON = 1.0
+# How often a daemon elsewhere is asked, where it tells of nothing by itself (seconds).
+FAR = 30.0
 # How often a provider is asked, where nothing else is said (seconds).
 PROVIDER = 5.0
 # How long nobody may answer: at the very first, and once the jobs have been seen (seconds).
@@ -37,9 +39,9 @@ AT_FIRST, LATER = 30.0, 600.0
 def wait(config: str | None, jobs: tuple[str, ...], timeout: float, poll: float, output: str) -> int:
     """Wait until every JOB has ended. Exits with 0 if all succeeded, with 1 if one did not.
 
-    JOB is an id, the beginning of one, provider/id, a name, or a URL. Where no daemon runs the providers are
-    asked; no config is needed where the environment has a key, or the service's own credentials:
-    ftwatch wait ftjob-abc && ./deploy.sh
+    JOB is an id, the beginning of one, provider/id, a name, or a URL. Where no daemon runs, and FTWATCH_URL
+    names none elsewhere, the providers are asked; no config is needed where the environment has a key, or the
+    service's own credentials: ftwatch wait ftjob-abc && ./deploy.sh
 
     Exits with 3 if there is no such job, with 4 if nobody can be reached, with 124 when the time is over.
     """
@@ -61,6 +63,7 @@ async def _wait(
     """The exit code, and how the jobs ended where they did."""
     import anyio
 
+    from ftwatch.cli.facts import Elsewhere
     from ftwatch.cli.sources import Ambiguous, Nothing, OutOfReach
 
     with anyio.move_on_after(longest):
@@ -79,6 +82,8 @@ async def _wait(
                 return _failed(screen, Exit.USAGE, f"several jobs could be meant:{known}"), None
             except OutOfReach as error:
                 return _failed(screen, Exit.UNREACHABLE, plain(error.reason)), None
+            except Elsewhere as error:
+                return _failed(screen, error.code, plain(error)), None
             well = all(one.job.status == "succeeded" and not one.gone for one in ended)
             return (Exit.OK if well else Exit.NO), ended
     return _failed(screen, Exit.TIMEOUT, "the time is over, and not every job has ended"), None
@@ -95,9 +100,15 @@ async def _source(explicit: str | None, stack: AsyncExitStack, poll: float) -> "
     from ftwatch import control
     from ftwatch import log as logs
     from ftwatch.assembly import make_client, make_provider
-    from ftwatch.cli.sources import Daemon, OutOfReach, Providers
+    from ftwatch.cli.facts import address
+    from ftwatch.cli.remote import Api
+    from ftwatch.cli.sources import Daemon, Far, OutOfReach, Providers
     from ftwatch.config import ClientConfig, Config
 
+    there = address(explicit)
+    if there is not None:
+        client = await stack.enter_async_context(make_client(ClientConfig()))
+        return Far(Api(client, there)), FAR
     config = _config(explicit)
     if isinstance(config, Config):
         try:
@@ -146,13 +157,12 @@ async def _resolved(source: "Source", selector: str, pause: float, screen: "_Scr
             if error.final or time.monotonic() >= until:
                 raise
             screen.trouble(error.reason)
-        await anyio.sleep(pause)
+        await anyio.sleep(min(pause, PROVIDER))
 
 
 async def _until_ended(
     source: "Source", keys: "list[JobKey]", pause: float, screen: "_Screen"
 ) -> "list[Seen]":
-    import anyio
 
     from ftwatch.cli.sources import OutOfReach
 
@@ -172,8 +182,9 @@ async def _until_ended(
                 screen.trouble(error.reason)
         if len(seen) == len(keys) and all(map(_has_ended, seen.values())):
             return [seen[key] for key in keys]
-        screen.draw([one.job for one in seen.values() if not _has_ended(one)], len(keys))
-        await anyio.sleep(pause)
+        waiting = [one.job for one in seen.values() if not _has_ended(one)]
+        screen.draw(waiting, len(keys))
+        await source.rest([key for key in keys if key not in seen or not _has_ended(seen[key])], pause)
 
 
 def _has_ended(seen: "Seen") -> bool:

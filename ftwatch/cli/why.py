@@ -1,11 +1,13 @@
 """why: who was told of an event by which route, who was not and for what reason, and every try."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from ftwatch.answers import Happening
 from ftwatch.cli import Exit
-from ftwatch.cli.jobs import one_job, reading
+from ftwatch.cli.facts import Facts, Several, asking, one_job
 from ftwatch.cli.output import as_json, format_option, local, plain, utc
 
 # Of a job, so many of its last events are explained.
@@ -18,8 +20,8 @@ LAST = 5
 @click.pass_obj
 def why(config: str | None, what: str, output: str) -> int:
     """Why was somebody told, or not? Of an event (evt_…), a delivery (msg_…), or a JOB's last events."""
-    with reading(config) as (_, store):
-        found = [_explained(store, event) for event in _events(store, what)]
+    with asking(config) as facts:
+        found = [_explained(one) for one in _happenings(facts, what)]
     if not found:
         click.echo(f"error: nothing is called {what!r}", err=True)
         return Exit.NOTHING
@@ -33,22 +35,24 @@ def why(config: str | None, what: str, output: str) -> int:
     return Exit.OK
 
 
-def _events(store: Any, what: str) -> list[Any]:
+def _happenings(facts: Facts, what: str) -> Sequence[Happening]:
     if what.startswith("evt_"):
-        event = store.history.event(what)
-        return [event] if event else []
-    if what.startswith("msg_"):
-        owed = store.history.deliveries(id=what, limit=2)
-        if len(owed) > 1:
-            raise click.UsageError(f"{plain(what)!r} is the beginning of several ids; write more of it")
-        return [event for one in owed if (event := store.history.event(one.event_id)) is not None]
-    key = one_job(store, what).known.snapshot.key
-    return [event for _, event in store.history.events(job=key, limit=LAST, newest=True)]
+        ids = [what]
+    elif what.startswith("msg_"):
+        try:
+            owed = facts.delivery(what)
+        except Several:
+            sentence = f"{plain(what)!r} is the beginning of several ids; write more of it"
+            raise click.UsageError(sentence) from None
+        ids = [owed.event_id] if owed else []
+    else:
+        return facts.happenings(one_job(facts, what).key, LAST)
+    return [one for one in map(facts.happening, ids) if one is not None]
 
 
-def _explained(store: Any, event: Any) -> dict[str, Any]:
-    """All that the store knows about the fate of an event."""
-    reasons = store.history.reasons(event.id)
+def _explained(one: Happening) -> dict[str, Any]:
+    """All that is known about the fate of an event."""
+    event = one.fact
     return {
         "event": event.id,
         "type": event.type,
@@ -57,20 +61,18 @@ def _explained(store: Any, event: Any) -> dict[str, Any]:
         "at": event.created_at,
         "told": [
             {
-                "notifier": delivery.notifier,
-                "because": reasons.get(delivery.notifier, ""),
-                "delivery": delivery.id,
-                "state": delivery.state,
-                "reason": delivery.reason,
-                "next_try": utc(delivery.due_at) if delivery.state == "pending" else None,
-                "due_at": delivery.due_at,
-                "tries": store.history.attempts(delivery.id),
+                "notifier": owed.notifier,
+                "because": owed.because,
+                "delivery": owed.id,
+                "state": owed.state,
+                "reason": owed.reason,
+                "next_try": utc(owed.due_at) if owed.state == "pending" else None,
+                "due_at": owed.due_at,
+                "tries": owed.tries,
             }
-            for delivery in reversed(store.history.deliveries(event=event.id))
+            for owed in one.told
         ],
-        "not_told": [
-            {"notifier": notifier, "because": reason} for notifier, reason in store.history.verdicts(event.id)
-        ],
+        "not_told": one.not_told,
     }
 
 
@@ -86,6 +88,6 @@ def _tell(story: dict[str, Any]) -> None:
         if told["next_try"]:
             click.echo(f"    the next try: {local(told['due_at'])}")
     for spared in story["not_told"]:
-        click.echo(f"  {spared['notifier']}: not told: {plain(spared['because'])}")
+        click.echo(f"  {spared.notifier}: not told: {plain(spared.because)}")
     if not story["told"] and not story["not_told"]:
         click.echo("  there was no notifier when it happened")

@@ -28,6 +28,7 @@ from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.event import Severity
 from ftwatch.core.span import span
+from ftwatch.daemon.bell import Bell
 from ftwatch.daemon.clock import Anchor, Pulse, WallClock, threaded
 from ftwatch.daemon.heartbeat import Heartbeat
 from ftwatch.daemon.listener import Listener, Occupied
@@ -66,6 +67,8 @@ class Daemon:
         self._pulse = Pulse()
         self._reader = Reader(store.db.path)
         self.read = self._reader.read
+        self.bell = Bell()
+        self.news = self.bell.next
         self.operations = self._operations()
         self.listener = Listener(self)
         self._heartbeat = Heartbeat(self)
@@ -78,6 +81,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Runs until SIGTERM or SIGINT."""
+        self.store.bell = self.bell.from_any_thread()
         async with anyio.create_task_group() as group:
             group.start_soon(self._signals)
             group.start_soon(self._watch_file)

@@ -25,6 +25,7 @@ from ftwatch.store.history import History
 from ftwatch.store.inbound import Inbound
 from ftwatch.store.jobs import Jobs
 from ftwatch.store.journal import Journals
+from ftwatch.store.listing import Listing
 from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
@@ -71,6 +72,10 @@ async def inline(function: Callable[[*Ts], T], *args: *Ts) -> T:
     return function(*args)
 
 
+def _nobody() -> None:
+    """Nobody listens."""
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     """What one round of a poller found out, to be committed at once."""
 
@@ -96,8 +101,9 @@ class Store:
     """The whole store. `jobs`, `journals` and `outbox` serve the two loops, `history` people's questions,
     `census` those of probes.
 
-    `inbound` keeps what came in by webhook, `silences` and `acks` what people asked for. `meter` counts what
-    this process commits, and whoever holds the store counts there, too, what it did to that end.
+    `listing` answers those that go page by page; `inbound` keeps what came in by webhook, `silences` and
+    `acks` what people asked for. `meter` counts what this process commits, and whoever holds the store counts
+    there, too, what it did to that end; `bell` is rung, by whoever commits, once there are new events.
     """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
@@ -107,6 +113,7 @@ class Store:
         self.journals = Journals(self.db)
         self.outbox = Outbox(self.db)
         self.history = History(self.db)
+        self.listing = Listing(self.db)
         self.inbound = Inbound(self.db)
         self.silences = Silences(self.db)
         self.acks = Acks(self.db)
@@ -115,6 +122,7 @@ class Store:
         self.meter = Meter()
         self.is_full = False
         self._new: list[tuple[str, str]] = []
+        self.bell: Callable[[], None] = _nobody
         if mode == "write":
             self.room.keep()
             self.outbox.release()
@@ -248,6 +256,8 @@ class Store:
         self.meter.commit_seconds.add(perf_counter() - begun, what)
         for provider, type in self._new:
             self.meter.events.add(provider, type)
+        if self._new:
+            self.bell()
 
     def _tell(self, said: Announcement, now: float) -> None:
         self._record(said.events, said.deliveries, said.verdicts, now)

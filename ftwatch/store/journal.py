@@ -9,7 +9,7 @@ from ftwatch.core.job import JobKey, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line, attempts_ago, checkpoint_key, fresh
 from ftwatch.store.sqlite import Database
 
-__all__ = ["Journals", "forget_journal", "rename_journal"]
+__all__ = ["Journals", "by_step", "forget_journal", "rename_journal"]
 
 TABLES = ("job_log", "checkpoints", "series")
 OF_JOB = "WHERE provider = ? AND job = ?"
@@ -139,10 +139,7 @@ class Journals:
     def saved(self, key: JobKey) -> list[Checkpoint]:
         """A job's checkpoints, in the order of their steps."""
         rows = self._db.rows(f"SELECT body FROM checkpoints {OF_JOB}", *key)
-        return sorted(
-            (_checkpoint(body) for (body,) in rows),
-            key=lambda one: (one.step or 0, one.at or 0, one.id or ""),
-        )
+        return sorted((_checkpoint(body) for (body,) in rows), key=by_step)
 
     def series(self, key: JobKey, attempt: int | None = None) -> list[tuple[int, dict[str, float]]]:
         """A job's figures by step; of its last attempt unless another is named."""
@@ -166,6 +163,11 @@ class Journals:
                 f" WHERE jobs.provider = {table}.provider AND jobs.id = {table}.job AND jobs.active)",
                 before,
             )
+
+
+def by_step(one: Checkpoint) -> tuple[int, int, str]:
+    """What checkpoints are sorted by."""
+    return one.step or 0, one.at or 0, one.id or ""
 
 
 def forget_journal(db: Database, where: str, *values: object) -> None:

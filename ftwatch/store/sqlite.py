@@ -178,6 +178,12 @@ class Database:
         found = self.rows(sql, *values, **named)
         return found[0] if found else None
 
+    @property
+    def written_by_others(self) -> int:
+        """A number that is another one after every commit of another connection."""
+        row = self.row("PRAGMA data_version")
+        return int(row[0]) if row else 0
+
     # ------------------------------------------------------------------------------------- migrations
 
     @property

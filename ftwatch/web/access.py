@@ -28,7 +28,7 @@ from ftwatch.store import StoreError
 from ftwatch.web.house import House
 from ftwatch.web.server import LARGEST_HEAD, read_body
 
-__all__ = ["Access", "Visitor", "csrf_token", "refusal", "visitor_of"]
+__all__ = ["Access", "Visitor", "csrf_token", "failure", "refusal", "visitor_of"]
 
 log = structlog.get_logger("ftwatch.web")
 
@@ -109,7 +109,7 @@ class Access:
         except Exception as error:  # a stranger's request must not be able to end anything but itself
             log.exception("a request failed", path=scope["path"], method=scope["method"])
             if not begun:
-                await refusal(request, _failure(error))(scope, receive, say)
+                await refusal(request, failure(error))(scope, receive, say)
 
     async def _meet(self, request: Request) -> Response | None:
         """Lets a request in (None), or answers it at the door. Raises HTTPException."""
@@ -310,7 +310,8 @@ def _dress(message: Message) -> None:
     headers.setdefault("date", formatdate(usegmt=True))
 
 
-def _failure(error: Exception) -> HTTPException:
+def failure(error: Exception) -> HTTPException:
+    """What becomes of a request that something went wrong with here."""
     if isinstance(error, StoreError):
         return HTTPException(503, "the database does not answer; try again", {"retry-after": "5"})
     return HTTPException(500, "something went wrong here; the log has it")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
+import anyio
+
 from ftwatch.config import Config
 from ftwatch.control import Operation
 from ftwatch.core.clock import Clock
@@ -63,4 +65,8 @@ class House(Protocol):
 
     def ring(self) -> None:
         """Something new may be due."""
+        ...
+
+    def news(self) -> anyio.Event:
+        """What is set once new events have been committed; ask for it before looking for them."""
         ...

@@ -25,7 +25,7 @@ from ftwatch.core.route import Recipient, Routing
 from ftwatch.store import Batch, Settled, Store
 
 NOW = 1_795_000_000.0
-VARIABLES = ("FTWATCH_CONFIG", "SLACK_WEBHOOK_URL", "STATE_DIRECTORY")
+VARIABLES = ("FTWATCH_CONFIG", "FTWATCH_TOKEN", "FTWATCH_URL", "SLACK_WEBHOOK_URL", "STATE_DIRECTORY")
 # What opens accounts of whoever runs the tests.
 CREDENTIALS = (
     "AWS_",

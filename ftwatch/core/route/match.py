@@ -64,6 +64,11 @@ class Matcher(Struct, frozen=True):
         return hit is (self.op in ("=", "=~"))
 
     @property
+    def is_regex(self) -> bool:
+        """Whether any of it is a regular expression."""
+        return self.op in ("=~", "!~") or any(value.startswith(REGEX) for value in self.values)
+
+    @property
     def literal(self) -> str | None:
         """The one value that it is true of, where there is just one."""
         if not isinstance(self.value, str):
@@ -199,8 +204,14 @@ def _pattern(value: str, regex: bool) -> re.Pattern[str]:
         return re.compile(value)
     if value.startswith(REGEX):
         return re.compile(value[len(REGEX) :])
-    special = {"*": ".*", "?": "."}
-    return re.compile("".join(special.get(letter) or re.escape(letter) for letter in value), re.DOTALL)
+    first, *rest = (
+        "".join("." if letter == "?" else re.escape(letter) for letter in part) for part in value.split("*")
+    )
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    # Where a part was found first is where it stays: however many asterisks, no text takes long.
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1] if part)
+    return re.compile(f"{first}{middle}.*{rest[-1]}", re.DOTALL)
 
 
 def _quote(text: str) -> str:

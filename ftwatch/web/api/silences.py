@@ -1,0 +1,95 @@
+"""Silences: listed, asked for, taken away."""
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType, field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ftwatch.core.route import literal
+from ftwatch.core.silence import make_silence
+from ftwatch.plugins import Duration
+from ftwatch.web.api.answering import answered, conditional, done, house_of
+from ftwatch.web.api.asking import Nothing, asked, body_of, refused, resolved
+from ftwatch.web.api.jobs import author_of
+
+__all__ = ["expire", "listed_or_added"]
+
+# Later than this no calendar knows (Unix seconds).
+LATEST = 253_402_300_799
+
+
+class Listed(Struct):
+    """Which silences to list."""
+
+    expired: bool = False
+
+
+class Silence(Struct):
+    """What should be silent, and until when.
+
+    `matchers` are in Alertmanager's words; a `job` (a JOB of the command line) is one more. It ends `for` so
+    long from now, or `until` then (Unix seconds), or with the job (`until_end`).
+    """
+
+    matchers: list[str] = field(default_factory=list)
+    job: str = ""
+    until: float | None = None
+    span: str | UnsetType = field(default=UNSET, name="for")
+    until_end: bool = False
+    comment: str = ""
+    author: str = ""
+
+
+async def listed_or_added(request: Request) -> Response:
+    """The silences, or one more of them."""
+    return await (_add if request.method == "POST" else _listed)(request)
+
+
+async def _listed(request: Request) -> Response:
+    """The silences that stand: those of the config, then those that were asked for."""
+    query = asked(request, Listed)
+    answer = await house_of(request).operations["silence.list"](expired=query.expired)
+    return conditional(request, {"data": answer["silences"], "next": None})
+
+
+async def _add(request: Request) -> Response:
+    """Silences what all matchers are true of."""
+    asked(request, Nothing)
+    body, house = await body_of(request, Silence), house_of(request)
+    until, now = body.until, house.clock.now()
+    if body.span is not UNSET:
+        if until is not None:
+            raise refused("for and until say the same thing twice")
+        try:
+            until = now + Duration.parse(body.span).total_seconds()
+        except ValueError as error:
+            raise refused(f"for: {error}") from None
+    if until is not None and until > LATEST:
+        raise refused("until is later than any calendar knows")
+    words = list(body.matchers)
+    if body.job:
+        job = await house.read(lambda store: resolved(store, body.job).known.snapshot.key)
+        words = [str(literal("provider", job.provider)), str(literal("id", job.id)), *words]
+    wanted: dict[str, Any] = {
+        "until": until,
+        "until_end": body.until_end,
+        "comment": body.comment,
+        "author": author_of(request, body.author),
+    }
+    try:
+        make_silence(words, providers=house.config.providers, now=now, **wanted)
+    except ValueError as error:
+        raise refused(str(error)) from None
+    made = await done(request, "silence.add", matchers=words, **wanted)
+    return answered(made["silence"], 201)
+
+
+async def expire(request: Request) -> Response:
+    """Takes a silence away."""
+    asked(request, Nothing)
+    id = request.path_params["id"]
+    standing = (await house_of(request).operations["silence.list"]())["silences"]
+    if all(one["id"] != id for one in standing):
+        raise refused(f"no silence that stands has the id {id!r}", 404)
+    return answered(await done(request, "silence.expire", ids=[id]))
