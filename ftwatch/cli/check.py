@@ -22,8 +22,8 @@ def check(config: str | None, online: bool, output: str) -> int:
 
     Exits with 2 where the config cannot be used, with 1 where --online found something wrong (a hint is not).
     """
-    from ftwatch.cli.reach import reach
     from ftwatch.config import find, load
+    from ftwatch.core.reach import reach
 
     loaded = load(find(config))
     missing = _missing(loaded.path)
@@ -158,7 +158,7 @@ _GROUPS = {
 
 def _grouped(types: tuple[str, ...]) -> str:
     """Types as a person reads them: `jobs: created, running …`, a line for each family."""
-    from ftwatch.cli.reach import catalogue
+    from ftwatch.core.reach import catalogue
 
     lines = []
     for prefix, title in _GROUPS.items():
@@ -190,8 +190,8 @@ def route() -> None:
 @click.pass_obj
 def show(config: str | None, output: str) -> int:
     """Print every route, and who gets which type of event."""
-    from ftwatch.cli.reach import in_words, reach
     from ftwatch.config import find, load
+    from ftwatch.core.reach import in_words, reach
 
     loaded = load(find(config))
     who = reach(loaded.routing)
@@ -224,8 +224,8 @@ def test(config: str | None, pairs: tuple[str, ...], expect: tuple[str, ...], ou
     """
     from msgspec.structs import replace
 
-    from ftwatch.cli.reach import make_event
     from ftwatch.config import find, load
+    from ftwatch.core.reach import make_event
     from ftwatch.core.route import route as decide
 
     loaded = load(find(config))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ftwatch.web import api, health, hooks, metrics, pages, stream
-from ftwatch.web.access import Access, refusal
+from ftwatch.web.access import Access, refusal, wants_page
 from ftwatch.web.house import House
 from ftwatch.web.server import serving
 
@@ -40,4 +40,6 @@ def application(house: House, ends: anyio.Event) -> ASGIApp:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code in (400, 404) and wants_page(request):
+        return await pages.missing(request, error)
     return refusal(request, error)
