@@ -24,6 +24,7 @@ __all__ = ["GONE", "Count", "Cursor", "Fate", "Glance", "Lane", "Letter", "Point
 GONE = "gone"
 
 CHUNK = 200
+NOTHING = (0, 0, None)
 _DOCUMENT = "CAST(known AS TEXT)"
 _ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
@@ -74,10 +75,14 @@ class Point(Struct, frozen=True):
 
 
 class Lane(Struct, frozen=True, kw_only=True):
-    """What is owed to a notifier: what waits and since when, what died, when something arrived last."""
+    """What is owed to a notifier: what waits and since when, what died, when something arrived last.
+
+    What is `held` for later on purpose is not pending.
+    """
 
     name: str
     pending: int = 0
+    held: int = 0
     oldest: float | None = None
     dead: int = 0
     delivered_at: float | None = None
@@ -234,13 +239,15 @@ class Glance:
 
     # ----------------------------------------------------------------------------------------- deliveries
 
-    def lanes(self, names: Iterable[str]) -> list[Lane]:
+    def lanes(self, names: Iterable[str], now: float) -> list[Lane]:
         """How it stands with these notifiers, then with others that something still waits for."""
         pending = {
-            name: (count, oldest)
-            for name, count, oldest in self._db.rows(
-                "SELECT notifier, COUNT(*), MIN(created_at) FROM deliveries INDEXED BY deliveries_waiting"
-                " WHERE state = 'pending' GROUP BY notifier"
+            name: (count, held, oldest)
+            for name, count, held, oldest in self._db.rows(
+                "SELECT notifier, SUM(NOT held), SUM(held), MIN(CASE WHEN NOT held THEN created_at END) FROM"
+                " (SELECT notifier, created_at, bundle IS NOT NULL AND due_at > ? AS held"
+                " FROM deliveries INDEXED BY deliveries_waiting WHERE state = 'pending') GROUP BY notifier",
+                now,
             )
         }
         dead = dict(
@@ -254,8 +261,9 @@ class Glance:
         return [
             Lane(
                 name=name,
-                pending=pending.get(name, (0, None))[0],
-                oldest=pending.get(name, (0, None))[1],
+                pending=pending.get(name, NOTHING)[0],
+                held=pending.get(name, NOTHING)[1],
+                oldest=pending.get(name, NOTHING)[2],
                 dead=dead.get(name, 0),
                 delivered_at=self._last(name),
                 breaker=health.get(name, (Breaker(), None))[0],

@@ -285,7 +285,10 @@ MISTAKES = [
     (slack('digest: {at: "9:00", days: §mo-fr}'), "days: 'mo-fr' names no days: write mon-fri, or sat,sun"),
     (slack("§digest: {days: mon}"), "digest needs at"),
     (slack('quiet_hours: {from: "22:00", to: "7:00", pass: {§typ: x}}'), "nothing has a key 'typ';"),
-    (slack("closure: true") + "routes: [{notify: [n], group: {by: §[label.team]}}]\n", "nothing has a key 'label.team'"),
+    (
+        slack("closure: true") + "routes: [{notify: [n], group: {by: §[label.team]}}]\n",
+        "nothing has a key 'label.team'",
+    ),
     (slack("closure: true") + "routes: [{notify: [n], group: {by: §[]}}]\n", "by is empty"),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),

@@ -245,7 +245,7 @@ def test_the_list_reads_no_more_than_it_shows(store: Store) -> None:
     glance = Glance(store.db)
     glance._db = type("Traced", (), {"rows": staticmethod(traced), "row": store.db.row})()  # type: ignore[assignment]
     glance.jobs(Wanted(), after=Cursor(True, NOW, "p", "j"), limit=5)
-    glance.lanes(["x"])
+    glance.lanes(["x"], NOW)
     glance.counts(NOW)
     assert plans
     for sql, plan in plans:
@@ -349,12 +349,22 @@ def test_lanes_say_what_waits_what_died_and_what_arrived(store: Store) -> None:
     tried(store, NOW + 10, Sent(), limit=1)
     tried(store, NOW + 20, Rejected("no", final=True), limit=1)
     owe(store, 4, notifier="orphan")
-    lanes = {lane.name: lane for lane in Glance(store.db).lanes(["mail", "hook"])}
+    lanes = {lane.name: lane for lane in Glance(store.db).lanes(["mail", "hook"], NOW)}
     assert list(lanes) == ["mail", "hook", "orphan"]
     hook = lanes["hook"]
     assert (hook.pending, hook.oldest, hook.dead, hook.delivered_at) == (1, NOW, 1, NOW + 10.5)
     assert (lanes["mail"].pending, lanes["mail"].oldest, lanes["mail"].delivered_at) == (0, None, None)
     assert lanes["orphan"].pending == 1
+
+
+def test_what_is_held_on_purpose_does_not_wait(store: Store) -> None:
+    owe(store, 1, 2, 3)
+    store.db.execute("UPDATE deliveries SET bundle = 'quiet', due_at = ? WHERE seq > 1", NOW + 3600)
+    store.db.execute("UPDATE deliveries SET created_at = ? WHERE seq > 1", NOW - 50)
+    ((lane),) = Glance(store.db).lanes(["hook"], NOW)
+    assert (lane.pending, lane.held, lane.oldest) == (1, 2, NOW)
+    ((lane),) = Glance(store.db).lanes(["hook"], NOW + 7200)
+    assert (lane.pending, lane.held, lane.oldest) == (3, 0, NOW - 50)
 
 
 def test_dead_letters_come_newest_first_and_what_waits_by_its_time(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
@@ -297,21 +298,18 @@ async def test_page_by_page_every_job_comes_once_and_no_page_is_large(scene: Sce
                 alerts={"stuck": ("x", ())},
             ),
         )
-        for number in range(10_000)
+        for number in range(1_500)
     ]
     scene.store.commit(Batch(decisions=decisions), NOW)
     site, address, seen = Site(scene.house), "/?show=all", list[str]()
-    while True:
+    while address:
         answer = await site.get(address)
         assert answer.status == 200
         assert len(answer.body) <= 100_000
-        page = answer.page
-        seen += [row.attrs["id"] for row in page.one("tbody", id="rows").all("tr")]
-        more = page.all("a", rel="next")
-        if not more:
-            break
-        address = more[0].attrs["href"]
-    assert len(seen) == len(set(seen)) == 10_000
+        # Reading all of them as HTML would take its time.
+        seen += re.findall(r'<tr role="row" id="(\w+)">', answer.text)
+        address = unescape("".join(re.findall(r'href="([^"]+)" rel="next"', answer.text)))
+    assert len(seen) == len(set(seen)) == 1_500
 
 
 # ---------------------------------------------------------------------------------------------- one job

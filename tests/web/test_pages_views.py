@@ -85,6 +85,11 @@ def degraded(**more: Any) -> dict[str, ProviderState]:
             "good",
             "All is well: all 3 providers were seen within the last 5s, 2 on the way.",
         ),
+        (
+            facts(lanes=(Lane(name="slack", held=4),)),
+            "good",
+            "All is well: openai was seen within the last 5s, 4 held for later.",
+        ),
         (facts(looks(good_at=None), started_at=NOW - 3), "good", "The first looks are under way."),
         (facts(looks(good_at=None)), "warn", "openai has not been seen since the start."),
         (facts(looks=(), is_between=True), "good", "The config is being taken anew; a moment, please."),
@@ -130,7 +135,7 @@ def degraded(**more: Any) -> dict[str, ProviderState]:
         (
             facts(lanes=(Lane(name="old", pending=3, oldest=NOW),)),
             "warn",
-            "old is no longer in the config; 3 wait for it to come back.",
+            "old is no longer in the config; what waits for it to come back: 3.",
         ),
         (facts(lanes=(Lane(name="ci", dead=1),)), "warn", "1 dead letter waits for your word."),
     ],
@@ -382,6 +387,7 @@ def letter(state: State, **more: Any) -> Letter:
         (letter(State.DELIVERED, attempts=1, settled_at=NOW - 599), "delivered", "good"),
         (letter(State.DELIVERED, attempts=3, settled_at=NOW), "delivered after 10m, 3 tries", "good"),
         (letter(State.PENDING), "on its way", "wait"),
+        (letter(State.PENDING, reason="held for the digest"), "held for the digest", "wait"),
         (letter(State.PENDING, attempts=1, reason="HTTP 503"), "waits, one try so far: HTTP 503", "wait"),
         (letter(State.DEAD, attempts=2, reason="HTTP 404"), "gave up after 2 tries: HTTP 404", "bad"),
         (letter(State.FOLDED, reason="in the digest msg_2"), "told in the digest msg_2", "good"),

@@ -16,4 +16,4 @@ CREATE INDEX jobs_shown ON jobs (active, moment, provider, id, status) WHERE NOT
 
 -- When a notifier last got something, and since when something waits for it.
 CREATE INDEX deliveries_last ON deliveries (notifier, settled_at) WHERE state = 'delivered';
-CREATE INDEX deliveries_waiting ON deliveries (notifier, created_at) WHERE state = 'pending';
+CREATE INDEX deliveries_waiting ON deliveries (notifier, created_at, bundle, due_at) WHERE state = 'pending';

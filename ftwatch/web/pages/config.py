@@ -256,8 +256,9 @@ def tested(loaded: Config, routing: Routing, words: str, now: float) -> Tested:
     except ValueError as error:
         return Tested(words=shown_words, problem=clean(error, 400), said="", answers=[])
     routed = route(event, routing, now)
-    whys = {**{one.notifier: one.reason for one in routed.verdicts}, **dict(routed.selected)}
     gets = dict(routed.selected)
+    whys = {one.notifier: one.reason for one in routed.verdicts} | gets
+    whys |= {name: f"{whys[name]}, {hold.why}" for name, hold in routed.holds.items()}
     return Tested(
         words=shown_words,
         problem="",

@@ -53,6 +53,7 @@ class DeliveriesView(Struct, frozen=True, kw_only=True):
 
     title: str
     pending: int
+    held: int
     oldest: Moment | None
     dead_count: int
     failing: list[Receiver]
@@ -104,6 +105,7 @@ def view(found: Found, around: Frame, now: float, *, is_first: bool) -> Deliveri
     return DeliveriesView(
         title=letters if trust.dead else f"{trust.pending:,} waiting" if trust.pending else "Deliveries",
         pending=trust.pending,
+        held=trust.held,
         oldest=trust.oldest,
         dead_count=trust.dead,
         failing=[one for one in trust.receivers if one.sort in ("bad", "warn")],
@@ -115,7 +117,7 @@ def view(found: Found, around: Frame, now: float, *, is_first: bool) -> Deliveri
         ],
         dead=[_row(letter, now, [retry_of(letter.delivery), drop_of(letter.delivery)]) for letter in dead],
         waiting=[_row(letter, now, []) for letter in found.waiting],
-        waiting_more=max(0, trust.pending - len(found.waiting)),
+        waiting_more=max(0, trust.pending + trust.held - len(found.waiting)),
         notifier=clean(found.notifier or "", shown.WORD),
         more=shown.href("/deliveries", notifier=found.notifier, before=str(dead[-1].seq))
         if is_more

@@ -76,7 +76,7 @@ async def page(
     visitor, csrf, path = visitor_of(request), csrf_token(request), request.url.path
 
     def made(store: Store) -> str:
-        found, answer = facts(store, config, house, seen), ask(store)
+        found, answer = facts(store, config, house, seen, now), ask(store)
         frame = Frame(
             trust=trust(found, now),
             now=at(now, now),

@@ -457,12 +457,10 @@ def told(letter: Letter, now: float) -> Told:
             late = (delivery.settled_at or delivery.created_at) - delivery.created_at
             said = "delivered" + (f" after {span(late)}" if late >= MINUTE else "")
             said += f", {tries}" if delivery.attempts > 1 else ""
+        case "pending" if delivery.attempts:
+            said = f"waits, {tries} so far" + (f": {reason}" if reason else "")
         case "pending":
-            said = (
-                f"waits, {tries} so far" + (f": {reason}" if reason else "")
-                if delivery.attempts
-                else "on its way"
-            )
+            said = reason or "on its way"
         case "dead":
             said = f"gave up after {tries}: {reason}"
         case "folded":

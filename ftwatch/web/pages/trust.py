@@ -72,6 +72,7 @@ class Receiver(Struct, frozen=True, kw_only=True):
     listed: bool
     last: Moment | None
     pending: int
+    held: int
     oldest: Moment | None
     dead: int
     state: str
@@ -87,6 +88,7 @@ class Trust(Struct, frozen=True, kw_only=True):
     seen: tuple[Seen, ...]
     receivers: tuple[Receiver, ...]
     pending: int
+    held: int
     oldest: Moment | None
     dead: int
 
@@ -106,10 +108,10 @@ def looks(house: House) -> tuple[Looks, ...]:
     )
 
 
-def facts(store: Store, config: Config, house: House, seen: tuple[Looks, ...]) -> Facts:
+def facts(store: Store, config: Config, house: House, seen: tuple[Looks, ...], now: float) -> Facts:
     """Everything that the top line is made of; asks the store, so run it there."""
     return Facts(
-        lanes=tuple(Glance(store.db).lanes(config.notifiers)),
+        lanes=tuple(Glance(store.db).lanes(config.notifiers, now)),
         states={state.name: state for state in store.history.providers()},
         looks=seen,
         notifiers=tuple(config.notifiers),
@@ -143,6 +145,7 @@ def trust(found: Facts, now: float) -> Trust:
         seen=tuple(seen),
         receivers=tuple(receivers),
         pending=pending,
+        held=sum(lane.held for lane in found.lanes),
         oldest=lasting(
             min((lane.oldest for lane in found.lanes if lane.oldest is not None), default=None), now
         ),
@@ -164,7 +167,9 @@ def _calm(found: Facts, pending: int, now: float) -> str:
     whom = {1: f"{found.looks[0].name} was", 2: "both providers were"}.get(
         count, f"all {count} providers were"
     )
-    waits = "nothing waits to be sent" if not pending else f"{pending:,} on the way"
+    waits = f"{pending:,} on the way" if pending else "nothing waits to be sent"
+    if held := sum(lane.held for lane in found.lanes):
+        waits = f"{pending:,} on the way, {held:,} held for later" if pending else f"{held:,} held for later"
     return f"All is well: {whom} seen within the last {within}, {waits}."
 
 
@@ -208,6 +213,7 @@ def _receiver(lane: Lane, found: Facts, now: float) -> Receiver:
         listed=lane.name in found.notifiers,
         last=ago(lane.delivered_at, now),
         pending=lane.pending,
+        held=lane.held,
         oldest=lasting(lane.oldest, now),
         dead=lane.dead,
         state=state,
@@ -219,8 +225,9 @@ def _delivers(lane: Lane, found: Facts, now: float) -> tuple[str, str]:
     """How a notifier is, in words that follow its name, and as a sort."""
     waits = f"{lane.pending:,} wait" if lane.pending != 1 else "1 waits"
     if lane.name not in found.notifiers:
-        if lane.pending:
-            return f"is no longer in the config; {waits} for it to come back", "warn"
+        if lane.pending or lane.held:
+            waits = f"{lane.pending + lane.held:,}"
+            return f"is no longer in the config; what waits for it to come back: {waits}", "warn"
         return "is no longer in the config", "off"
     if lane.disabled is not None:
         return f"wants no more messages: {clean(lane.disabled, 200)}", "bad"
