@@ -82,7 +82,7 @@ def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
-        pytest.skip("LEFT OUT: `playwright` is not installed; `make install` brings it")
+        pytest.skip("LEFT OUT: `playwright` is not installed; `make oracles` brings it")
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("LEFT OUT: no Chromium is installed; `apt-get install chromium` brings it")
