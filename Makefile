@@ -15,7 +15,8 @@ install: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The vendors' own clients and fakes, which some tests compare with; `make test` leaves those out without them.
+# The vendors' own clients and fakes, which some tests compare with, and what drives a browser; `make test`
+# leaves out what needs them without them.
 oracles: .venv/.oracles
 
 .venv/.oracles: .venv/.installed requirements/oracles.txt

@@ -92,6 +92,11 @@ class Poller:
         """When its last whole answer came (Unix seconds); None where none came since the start."""
         return self._health.good_at
 
+    @property
+    def next_look(self) -> float:
+        """When it asks its provider next (Unix seconds), if nothing asks for it before."""
+        return self._clock.now() + max(0.0, self._next_ask() - self._clock.ticks())
+
     # --------------------------------------------------------------------------------------- the loop
 
     async def run(self, beat: Callable[[float], None]) -> None:
@@ -196,8 +201,12 @@ class Poller:
     def _next_due(self) -> float:
         """When (ticks) something is to be done next."""
         now, ticks = self._clock.now(), self._clock.ticks()
-        asks = max(min(self._walk.at, self._inquiry.agenda.next_due()), self._health.blocked_until)
+        asks = self._next_ask()
         return min(asks, ticks + self._wake_at - now) if self._wake_at is not None else asks
+
+    def _next_ask(self) -> float:
+        """When (ticks) the provider is asked next."""
+        return max(min(self._walk.at, self._inquiry.agenda.next_due()), self._health.blocked_until)
 
     async def _wake(self) -> bool:
         """Decides about jobs that wanted it by now although nothing came. True: there may be more."""

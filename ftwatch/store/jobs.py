@@ -119,12 +119,13 @@ class Jobs:
             known.fingerprint,
             known.wake_at,
             now,
+            _moment(known, now),
             _encode(known),
         )
         if known.version:
             changed = self._db.execute(
                 "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, asked = ?, fingerprint = ?,"
-                " wake_at = ?, changed_at = ?, known = ?, version = version + 1"
+                " wake_at = ?, changed_at = ?, moment = ?, known = ?, version = version + 1"
                 " WHERE provider = ? AND id = ? AND version = ?",
                 *columns,
                 *key,
@@ -133,7 +134,7 @@ class Jobs:
         else:
             changed = self._db.execute(
                 "INSERT INTO jobs (status, active, ignored, name, asked, fingerprint, wake_at, changed_at,"
-                " known, provider, id, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+                " moment, known, provider, id, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
                 " ON CONFLICT (provider, id) DO NOTHING",
                 *columns,
                 *key,
@@ -202,3 +203,18 @@ class Jobs:
                 old,
             )
         return True
+
+
+def _moment(known: Known, now: float) -> float:
+    """Where a job stands among others (Unix seconds): when it came to be as it is, or when it ended.
+
+    That is never in the future. An end that nobody saw and the provider does not date is as old as its job.
+    """
+    job = known.snapshot
+    if known.gone:
+        return now
+    if known.is_active:
+        return min(known.status_since, now)
+    if job.finished_at is not None:
+        return min(float(job.finished_at), now)
+    return min(known.status_since if known.sequence else float(job.created_at or 0), now)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from ftwatch.store import StoreError
 from ftwatch.web import api, health, hooks, metrics, pages, stream
-from ftwatch.web.access import Access, failure, refusal
+from ftwatch.web.access import Access, failure, refusal, wants_page
 from ftwatch.web.house import House
 from ftwatch.web.server import serving
 
@@ -54,6 +54,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         error = HTTPException(405, f"{request.method} is not for this address: {allowed}", error.headers)
+    if error.status_code in (400, 404) and wants_page(request):
+        return await pages.missing(request, error)
     return refusal(request, error)
 
 

@@ -28,7 +28,7 @@ from ftwatch.store import StoreError
 from ftwatch.web.house import House
 from ftwatch.web.server import LARGEST_HEAD, read_body
 
-__all__ = ["Access", "Visitor", "csrf_token", "failure", "refusal", "visitor_of"]
+__all__ = ["Access", "Visitor", "csrf_token", "failure", "refusal", "visitor_of", "wants_page"]
 
 log = structlog.get_logger("ftwatch.web")
 
@@ -50,7 +50,8 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    # Nothing for others; with no referrer at all browsers also hide from us where a form's request is from.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
@@ -322,12 +323,15 @@ def refusal(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 401:
         headers["www-authenticate"] = "Bearer"
-    is_page = not request.url.path.startswith(("/api/", HOOKS)) and "text/html" in request.headers.get(
-        "accept", ""
-    )
-    if not is_page:
+    if not wants_page(request):
         return JSONResponse({"error": error.detail}, error.status_code, headers)
     return HTMLResponse(_door(request, error), error.status_code, headers)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks for something that people look at."""
+    is_page = not request.url.path.startswith(("/api/", HOOKS))
+    return is_page and "text/html" in request.headers.get("accept", "")
 
 
 def _door(request: Request, error: HTTPException) -> str:

@@ -1,0 +1,498 @@
+"""What does a run look like? Its figures over the steps as an SVG picture, and as a line of a few pixels.
+
+Pure text: the page shows it as it is, a message turns it into an image. Every colour stands in a presentation
+attribute, so that the picture needs no stylesheet; each also has a class, by which a page dresses it anew.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from ftwatch.core.journal import METRICS
+from ftwatch.core.message import clean
+
+__all__ = ["Curve", "Mark", "Panel", "Theme", "chart", "number", "panels", "sparkline", "step_at"]
+
+Theme = Literal["light", "dark"]
+
+# A column of so many pixels has points of its own: the lowest and the highest value in it stay.
+COLUMN = 2
+SPARKS = 32
+# A curve of so many points is smoothed, over its pale self.
+RESTLESS = 120
+# So many marks of a sort are drawn; of more some are left out, evenly, but never the last.
+MOST_MARKS = 60
+# From such a ratio of the highest to the lowest on, equal steps of a scale mean equal ratios.
+LOGARITHMIC = 20.0
+# No picture needs to tell larger numbers apart, and the difference of two of them is still one.
+LARGEST = 1e300
+# Nor any two that lie closer together: below that a float loses its digits.
+SMALLEST = 1e-290
+
+LEFT, RIGHT, TOP, BOTTOM = 52, 92, 22, 34
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
+
+_COLOURS: dict[Theme, dict[str, str]] = {
+    "light": {
+        "back": "#ffffff",
+        "ink": "#55595f",
+        "grid": "#e6e4de",
+        "c0": "#0a5fc0",
+        "c1": "#b8500a",
+        "c2": "#7a3fb4",
+        "checkpoint": "#1b7a48",
+        "alert": "#a35c00",
+        "state": "#6b7077",
+    },
+    "dark": {
+        "back": "#16191d",
+        "ink": "#a7adb5",
+        "grid": "#2c3138",
+        "c0": "#6bb1ff",
+        "c1": "#ffa45c",
+        "c2": "#c79bff",
+        "checkpoint": "#5fcf90",
+        "alert": "#f2b65a",
+        "state": "#8d949d",
+    },
+}
+
+_WORDS = {
+    "checkpoint": ("checkpoint", "checkpoints"),
+    "alert": ("alert", "alerts"),
+    "state": ("change of state", "changes of state"),
+}
+_SHORT = {"train": "train", "valid": "valid", "full_valid": "full valid"}
+_PANELS = (
+    ("Loss", ("train_loss", "valid_loss", "full_valid_loss")),
+    ("Accuracy", ("train_accuracy", "valid_accuracy", "full_valid_accuracy")),
+    ("Reward", ("train_reward", "valid_reward")),
+    ("Learning rate", ("learning_rate",)),
+    ("Gradient norm", ("grad_norm",)),
+)
+
+
+class Curve(Struct, frozen=True):
+    """One figure over the steps: its name and its points (step, value), in the order of the steps.
+
+    A value that is no finite number is a gap.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+class Mark(Struct, frozen=True):
+    """Something that happened at a step: a checkpoint, an alert, a change of state, in a few words."""
+
+    kind: Literal["checkpoint", "alert", "state"]
+    at: float
+    label: str
+
+
+class Panel(Struct, frozen=True):
+    """Curves that share a scale, under one title."""
+
+    title: str
+    curves: tuple[Curve, ...]
+
+
+def panels(series: Iterable[tuple[int, Mapping[str, float]]]) -> list[Panel]:
+    """What a job's series (step, figures by name) gives to draw, losses first."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in METRICS}
+    for step, metrics in series:
+        for name, value in metrics.items():
+            if name in found:
+                found[name].append((step, value))
+    made = []
+    for title, names in _PANELS:
+        curves = tuple(Curve(_called(name), found[name]) for name in names if found[name])
+        if curves:
+            made.append(Panel(title, curves))
+    return made
+
+
+def _called(name: str) -> str:
+    head = name.rpartition("_")[0]
+    return _SHORT.get(head, name.replace("_", " "))
+
+
+def step_at(moment: float, timed: Sequence[tuple[float, float]]) -> float | None:
+    """The step that a run had reached at `moment`, by its points (time, step); None before the first."""
+    before = [point for point in timed if point[0] <= moment]
+    if not before:
+        return None
+    at, step = before[-1]
+    after = next((point for point in timed if point[0] > moment), None)
+    if after is None or after[0] <= at:
+        return step
+    return step + (after[1] - step) * (moment - at) / (after[0] - at)
+
+
+# ------------------------------------------------------------------------------------------ the picture
+
+
+class _Scale(NamedTuple):
+    """From values to a place between 0 and 1; `ticks` are what is written beside it."""
+
+    place: Callable[[float], float]
+    ticks: tuple[float, ...]
+    is_log: bool
+
+
+def chart(
+    curves: Sequence[Curve],
+    marks: Sequence[Mark] = (),
+    *,
+    title: str,
+    id: str = "chart",
+    theme: Theme = "light",
+    width: int = 800,
+    height: int = 280,
+) -> str:
+    """The curves and marks as one SVG element of `width` by `height` pixels.
+
+    `title` is what it shows, in a few words; `id` begins the names by which the picture's own parts find each
+    other, and must be a plain word, another one for each picture of a page. Strangers' text is escaped.
+    """
+    colours = _COLOURS[theme]
+    drawn = [(curve, _finite(curve.points)) for curve in curves]
+    drawn = [(curve, points) for curve, points in drawn if points]
+    across = [x for _, points in drawn for x, _ in points]
+    across += [mark.at for mark in marks if math.isfinite(mark.at)]
+    name, said = escape(f"{id}-title"), escape(f"{id}-desc")
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {width} {height}"'
+        f' width="{width}" height="{height}" role="img" aria-labelledby="{name} {said}"'
+        f' font-family="{escape(FONT)}"'
+        ' font-size="12">',
+        f'<title id="{name}">{_text(title)}</title>',
+        f'<desc id="{said}">{_text(_described(drawn, curves, marks), 600)}</desc>',
+        f'<rect class="ch-back" width="{width}" height="{height}" fill="{colours["back"]}"/>',
+    ]
+    if not drawn:
+        parts.append(
+            f'<text class="ch-ink" x="{width / 2:g}" y="{height / 2:g}" text-anchor="middle"'
+            f' fill="{colours["ink"]}">no figures yet</text></svg>'
+        )
+        return "".join(parts)
+    sheet = _Sheet(width, height, colours, _linear(across, whole=True), _upright(drawn))
+    parts += [
+        *sheet.axes(title),
+        *sheet.marks(marks),
+        *(sheet.curve(curve, place) for place, (curve, _) in enumerate(drawn)),
+        *sheet.labels(drawn),
+        "</svg>",
+    ]
+    return "".join(parts)
+
+
+class _Sheet:
+    """What is drawn on: two scales, in a frame that leaves room for what is written around it."""
+
+    def __init__(self, width: int, height: int, colours: dict[str, str], x: _Scale, y: _Scale) -> None:
+        self._right, self._bottom = width - RIGHT, height - BOTTOM
+        self._colours = colours
+        self._x, self._y = x, y
+
+    def _at(self, x: float) -> float:
+        return LEFT + (self._right - LEFT) * self._x.place(x)
+
+    def _up(self, y: float) -> float:
+        return self._bottom - (self._bottom - TOP) * self._y.place(y)
+
+    def axes(self, title: str) -> Iterable[str]:
+        """Lines at round values, with what they are."""
+        ink, grid = self._colours["ink"], self._colours["grid"]
+        lines = "".join(f"M{LEFT} {_one(self._up(y))}H{_one(self._right)}" for y in self._y.ticks)
+        yield f'<path class="ch-grid" d="{lines}" stroke="{grid}" fill="none"/>'
+        yield f'<g class="ch-ink" fill="{ink}" text-anchor="end">'
+        labels = _labels(self._y.ticks)
+        for y, label in zip(self._y.ticks, labels, strict=True):
+            yield f'<text x="{LEFT - 8}" y="{_one(self._up(y) + 4)}">{label}</text>'
+        yield f'</g><g class="ch-ink" fill="{ink}" text-anchor="middle">'
+        for x in self._x.ticks:
+            yield f'<text x="{_one(self._at(x))}" y="{self._bottom + 18}">{number(x)}</text>'
+        unit = f"{title} (log)" if self._y.is_log else title
+        yield (
+            f'</g><text class="ch-ink" x="{self._right + RIGHT - 6}" y="{self._bottom + 18}"'
+            f' text-anchor="end" fill="{ink}">step</text>'
+            f'<text class="ch-ink" x="{LEFT - 8}" y="{TOP - 9}" text-anchor="start" fill="{ink}"'
+            f' font-weight="600">{_text(unit)}</text>'
+        )
+
+    def marks(self, marks: Sequence[Mark]) -> Iterable[str]:
+        """What happened meanwhile; each says what it is to whoever points at it."""
+        for kind in ("state", "checkpoint", "alert"):
+            colour = self._colours[kind]
+            for mark in _some([one for one in marks if one.kind == kind and math.isfinite(one.at)]):
+                x = _one(self._at(mark.at))
+                dashes = "" if kind == "alert" else ' stroke-dasharray="2 4"'
+                shape = {
+                    "state": f'<circle cx="{x}" cy="{self._bottom}" r="3" fill="{colour}"/>',
+                    "checkpoint": f'<path d="M{x} {self._bottom - 5}l5 5-5 5-5-5z" fill="{colour}"/>',
+                    "alert": f'<path d="M{x} {TOP - 12}l7 12h-14z" fill="{colour}"/>',
+                }[kind]
+                yield (
+                    f'<g class="ch-{kind}"><title>{_text(mark.label)}</title>'
+                    f'<path d="M{x} {TOP}V{self._bottom}" stroke="{colour}"{dashes}/>{shape}</g>'
+                )
+
+    def curve(self, curve: Curve, place: int) -> str:
+        """One curve: a line with a gap where there was no number, a dot where a number stands alone.
+
+        A restless one is drawn pale, and over it the mean of each point's neighbourhood.
+        """
+        runs = _runs(curve.points, self._x.place, (self._right - LEFT) // COLUMN)
+        if sum(map(len, runs)) < RESTLESS:
+            return self._line(runs, place, 'stroke-width="1.75"')
+        return self._line(runs, place, 'stroke-width="1" stroke-opacity="0.35"') + self._line(
+            [_smooth(run) for run in runs], place, 'stroke-width="2"'
+        )
+
+    def _line(self, runs: Iterable[Sequence[tuple[float, float]]], place: int, how: str) -> str:
+        path = "".join(map(self._run, runs))
+        return (
+            f'<path class="ch-c{place % 3}" d="{path}" fill="none" stroke="{self._colours[f"c{place % 3}"]}"'
+            f' {how} stroke-linejoin="round" stroke-linecap="round"/>'
+        )
+
+    def _run(self, run: Sequence[tuple[float, float]]) -> str:
+        points = [f"{_one(self._at(x))} {_one(self._up(y))}" for x, y in run]
+        return f"M{points[0]}" + ("L" + " ".join(points[1:]) if len(points) > 1 else "h.01")
+
+    def labels(self, drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]]) -> Iterable[str]:
+        """At the end of every curve a dot, its name and its last value; none over another."""
+        ends = sorted((self._up(points[-1][1]), place) for place, (_, points) in enumerate(drawn))
+        for (_, place), y in zip(ends, _spread([y for y, _ in ends], self._bottom - 4), strict=True):
+            curve, points = drawn[place]
+            x, value = points[-1]
+            said = f"{curve.name} {_short(value)}"
+            colour, kind = self._colours[f"c{place % 3}"], f"ch-c{place % 3}"
+            yield (
+                f'<circle class="{kind}" cx="{_one(self._at(x))}" cy="{_one(self._up(value))}" r="3"'
+                f' fill="{colour}"/><text class="{kind}" x="{self._right + 8}" y="{_one(y + 4)}"'
+                f' fill="{colour}" font-weight="600">{_text(said, 40)}</text>'
+            )
+
+
+def sparkline(
+    points: Sequence[tuple[float, float]], *, theme: Theme = "light", width: int = 84, height: int = 22
+) -> str:
+    """A curve as a line of a few pixels, for a place where its last value is written beside it.
+
+    Nothing where there is no number to draw.
+    """
+    finite = _finite(points)
+    if not finite:
+        return ""
+    x, y = _linear([x for x, _ in finite], whole=True), _upright([(Curve("", points), finite)])
+    colour = _COLOURS[theme]["c0"]
+
+    def at(point: tuple[float, float]) -> str:
+        across, up = (width - 6) * x.place(point[0]), (height - 6) * y.place(point[1])
+        return f"{3 + across:.0f} {_one(height - 3 - up)}"
+
+    runs = _runs(points, x.place, SPARKS // 2)
+    path = "".join(
+        f"M{at(run[0])}" + ("L" + " ".join(map(at, run[1:])) if len(run) > 1 else "h.01") for run in runs
+    )
+    cx, cy = at(finite[-1]).split()
+    return (
+        f'<svg class="spark" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        f' aria-hidden="true"><path class="ch-c0" d="{path}" fill="none" stroke="{colour}"'
+        f' stroke-width="1.5" stroke-linejoin="round" stroke-linecap="round"/>'
+        f'<circle class="ch-c0" cx="{cx}" cy="{cy}" r="2" fill="{colour}"/></svg>'
+    )
+
+
+# --------------------------------------------------------------------------------------------- points
+
+
+def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """What can be drawn, no number larger than LARGEST."""
+    return [(x, min(max(y, -LARGEST), LARGEST)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+
+
+def _runs(
+    points: Sequence[tuple[float, float]], place: Callable[[float], float], columns: int
+) -> list[list[tuple[float, float]]]:
+    """The points as unbroken runs; of many only the first, the last, and each column's extremes."""
+    known = [(x, y) for x, y in points if math.isfinite(x)]
+    if len(known) > 2 * columns:
+        known = _thinned(known, place, columns)
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in known:
+        if math.isfinite(y):
+            runs[-1].append((x, min(max(y, -LARGEST), LARGEST)))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _thinned(
+    points: Sequence[tuple[float, float]], place: Callable[[float], float], columns: int
+) -> list[tuple[float, float]]:
+    """The lowest and the highest of every column in their order; a column without a number stays a gap."""
+    held: dict[int, list[tuple[float, float]]] = {}
+    for point in points:
+        held.setdefault(int(place(point[0]) * columns), []).append(point)
+    kept: list[tuple[float, float]] = []
+    for _, column in sorted(held.items()):
+        finite = [point for point in column if math.isfinite(point[1])]
+        if finite:
+            extremes = {min(finite, key=lambda p: p[1]), max(finite, key=lambda p: p[1])}
+            kept += sorted(extremes)
+        else:
+            kept.append(column[0])
+    first, last = (next((p for p in some if math.isfinite(p[1])), None) for some in (points, points[::-1]))
+    if first is not None and last is not None:
+        kept = [first, *(point for point in kept if point not in (first, last)), last]
+    return kept
+
+
+def _smooth(run: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points at the mean of their neighbourhood, smaller near the ends: as many as a calm line needs."""
+    most, last = max(1, len(run) // 50), len(run) - 1
+    smooth = []
+    for index in dict.fromkeys([*range(0, last, max(1, len(run) // RESTLESS)), last]):
+        reach = min(most, index, last - index)
+        near = [y for _, y in run[index - reach : index + reach + 1]]
+        smooth.append((run[index][0], math.fsum(y / len(near) for y in near)))
+    return smooth
+
+
+def _some(marks: list[Mark]) -> list[Mark]:
+    if len(marks) <= MOST_MARKS:
+        return marks
+    return [marks[round(i * (len(marks) - 1) / (MOST_MARKS - 1))] for i in range(MOST_MARKS)]
+
+
+def _spread(places: Sequence[float], lowest: float, apart: float = 15.0) -> list[float]:
+    """Places from top to bottom, moved so that each is that far from the next and none below `lowest`."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + apart) if moved else place)
+    for index in reversed(range(len(moved))):
+        moved[index] = min(moved[index], lowest - apart * (len(moved) - 1 - index))
+    return moved
+
+
+# --------------------------------------------------------------------------------------------- scales
+
+
+def _linear(values: Sequence[float], *, whole: bool = False) -> _Scale:
+    """Equal steps for equal differences; `whole` counts in whole numbers and leaves no margin."""
+    low, high = min(values), max(values)
+    low, high = max(low, -LARGEST), min(high, LARGEST)
+    if not whole and 0 <= low <= high / 4:
+        low = 0.0
+    if high - low <= max(abs(high) * 1e-9, SMALLEST):
+        margin = max(abs(high) / 20, SMALLEST) if abs(high) > SMALLEST else 1.0
+        low, high = low - margin, high + margin
+    elif not whole:
+        margin = (high - low) / 20
+        low, high = (low if low == 0 else low - margin), high + margin
+    size = _round_up((high - low) / (8 if whole else 5))
+    if whole:
+        size = max(size, 1.0)
+    first, last = math.ceil(low / size), math.floor(high / size)
+    # At the edge of what a float can tell apart a scale may have more steps than there are numbers.
+    ticks = tuple(i * size for i in range(first, min(last, first + 20) + 1))
+    return _Scale(lambda v: min(max((v - low) / (high - low), 0.0), 1.0), ticks, is_log=False)
+
+
+def _upright(drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]]) -> _Scale:
+    """The scale for values: by ratios where all are above zero and far apart, else by differences."""
+    values = [y for _, points in drawn for _, y in points]
+    low, high = min(values), max(values)
+    if low < SMALLEST or high / low < LOGARITHMIC:
+        return _linear(values)
+    bottom, top = math.log10(low), math.log10(high)
+    margin = (top - bottom) / 20
+    bottom, top = bottom - margin, top + margin
+    decades = range(math.floor(bottom), math.ceil(top) + 1)
+    every = math.ceil(len(decades) / 7)
+    factors = (1, 2, 5) if top - bottom <= 2.6 else (1,)
+    # As text, because 10 to the power of a large number may be no float.
+    ticks = [float(f"{factor}e{k}") for k in decades if k % every == 0 for factor in factors]
+    ticks = [tick for tick in ticks if 0 < tick < math.inf and bottom <= math.log10(tick) <= top]
+
+    def place(value: float) -> float:
+        return min(max((math.log10(value) - bottom) / (top - bottom), 0.0), 1.0)
+
+    return _Scale(place, tuple(ticks), is_log=True)
+
+
+def _round_up(size: float) -> float:
+    """The next larger of 1, 2, 5, 10, 20, 50 …, at any order of magnitude."""
+    exponent = math.floor(math.log10(size))
+    base = float(f"1e{exponent}")
+    return next(factor * base for factor in (1, 2, 5, 10) if factor * base >= size * 0.999)
+
+
+# ---------------------------------------------------------------------------------------------- words
+
+
+def number(value: float) -> str:
+    """A step as people write it: `1,200`, `12k`, `3.5M`."""
+    size = abs(value)
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= 10_000 and size >= unit:
+            return f"{value / unit:.3g}{letter}" if size < 1e13 else f"{value:.2g}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
+
+
+def _labels(ticks: Sequence[float]) -> list[str]:
+    """What is written beside a scale: as many digits as tell its ticks apart."""
+    apart = min((after - before for before, after in pairwise(ticks)), default=0.0)
+    if ticks and apart > 0 and apart >= 1e-4 and max(map(abs, ticks)) < 10_000:
+        digits = max(0, -math.floor(math.log10(apart) + 1e-9))
+        if len({round(after - before, 9) for before, after in pairwise(ticks)}) == 1:
+            return [f"{tick:.{digits}f}" for tick in ticks]
+    return [f"{tick:.3g}" for tick in ticks]
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _one(value: float) -> str:
+    """A coordinate with one digit behind the point, without a needless zero."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _text(text: str, limit: int = 200) -> str:
+    """A stranger's text as an SVG document can hold it."""
+    return escape(clean(text, limit).replace("\ufffe", "").replace("\uffff", ""))
+
+
+def _described(
+    drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]],
+    curves: Sequence[Curve],
+    marks: Sequence[Mark],
+) -> str:
+    """The picture in words, for who cannot see it."""
+    said = []
+    for curve, points in drawn:
+        (first, began), (last, ended) = points[0], points[-1]
+        if len(points) == 1:
+            said.append(f"{curve.name}: {_short(ended)} at step {number(last)}")
+            continue
+        low = min(points, key=lambda point: point[1])
+        said.append(
+            f"{curve.name}: from {_short(began)} at step {number(first)} to {_short(ended)} at step"
+            f" {number(last)}, lowest {_short(low[1])} at step {number(low[0])}"
+        )
+    gaps = sum(not math.isfinite(y) for curve in curves for _, y in curve.points)
+    if gaps:
+        said.append("1 value is no number" if gaps == 1 else f"{gaps} values are no numbers")
+    for kind, (one, several) in _WORDS.items():
+        count = sum(mark.kind == kind for mark in marks)
+        if count:
+            said.append(f"{count} {one if count == 1 else several}")
+    return "; ".join(said) + "." if said else "There are no figures yet."
