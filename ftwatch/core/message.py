@@ -21,7 +21,7 @@ from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.span import span
 
-__all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose"]
+__all__ = ["STATUS_WORDS", "Fact", "Message", "Tone", "clean", "compose", "is_web"]
 
 TITLE, VALUE, QUOTE, URL = 150, 300, 1000, 2000
 # How much of each event a line of a digest shows.
@@ -146,7 +146,7 @@ _SEVERITY = {
 }
 
 
-def _is_web(url: str) -> bool:
+def is_web(url: str) -> bool:
     """Whether a stranger's URL may be a link: of the web, of one piece, of a length that everybody takes."""
     is_whole = len(url) <= URL and clean(url, URL) == url and not re.search(r"[\s\"<>]", url)
     return is_whole and url.startswith(("https://", "http://"))
@@ -230,7 +230,7 @@ def _about_job(event: Event, job: Snapshot) -> Message:
         tone=tone,
         quote=clean(error.message, QUOTE) if error and error.message else None,
         facts=tuple(_facts(event, job)),
-        link=("Open the job", job.url) if job.url and _is_web(job.url) else None,
+        link=("Open the job", job.url) if job.url and is_web(job.url) else None,
         thread=str(job.key),
         footer=_footer(event, job),
     )

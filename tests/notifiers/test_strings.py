@@ -386,7 +386,7 @@ def test_a_digest_has_a_line_for_each_event(name: str) -> None:
     assert len(message.lines) == len(events)
     assert quiet(message.text, lines_of(message))
     assert len(message.text) <= 400 * len(events) + 200
-    for text in strings(slack._payload(message)):
+    for text in strings(slack.payload(message)):
         assert quiet(text, None)
         assert not set("<>") & set(text)
         assert len(text) <= LIMITS["section"]
@@ -396,7 +396,7 @@ def test_a_digest_has_a_line_for_each_event(name: str) -> None:
 @every_row
 def test_slack_mentions_nobody_and_links_nothing(name: str) -> None:
     for event in all_told(name):
-        payload = slack._payload(compose(event))
+        payload = slack.payload(compose(event))
         check_slack(payload)
         check_never(name, "slack", json.dumps(payload, ensure_ascii=False))
 
@@ -596,7 +596,7 @@ def test_no_mixture_of_them_does_more(
 ) -> None:
     for event in events_of(name, model, metadata, code, message):
         check_message(compose(event))
-        check_slack(slack._payload(compose(event)))
+        check_slack(slack.payload(compose(event)))
         check_page(rendered(PAGER, event) or {"dedup_key": "-", "event_action": "resolve"})
         check_push(rendered(MARKED, event), event)
         for alert in rendered(ALERTS, event) or ():
