@@ -356,7 +356,7 @@ class Introduction(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Introducing(Protocol):
-    """What a provider also has, when it can say whose key this is and what the key may do."""
+    """What a provider or a notifier also has, when it can say whose key this is and what the key may do."""
 
     async def introduce(self) -> Introduction:
         """For `check --online`. Changes nothing at the service. Raises ProviderError."""

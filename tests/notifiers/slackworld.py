@@ -38,6 +38,7 @@ class Slack:
         self.scopes = SCOPES
         self.members = {"C0MLCHANNEL": "#ml"}
         self.archived = False
+        self.is_member = True
         self.messages: list[dict[str, Any]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.refused: list[str] = []
@@ -195,5 +196,5 @@ class Slack:
             return lacking
         if what["channel"] not in self.members:
             return self._no("channel_not_found")
-        info = {"name": "ml", "is_member": True, "is_archived": self.archived}
+        info = {"name": "ml", "is_member": self.is_member, "is_archived": self.archived}
         return {"ok": True, "channel": {"id": what["channel"], **info}}

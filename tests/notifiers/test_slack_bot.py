@@ -24,7 +24,7 @@ from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.core.span import HOUR
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.notifiers.slack import Slack
-from ftwatch.plugins import Duration, NotifierSpec, Secret
+from ftwatch.plugins import Duration, Introduction, NotifierSpec, ProviderError, Secret
 from ftwatch.store import Batch, Store, inline
 from tests.notifiers.services import golden
 from tests.notifiers.slackworld import TOKEN
@@ -409,6 +409,51 @@ async def test_a_proxy_that_answers_is_not_slack() -> None:
     assert isinstance(first, Retry)
     assert "without Slack's answer" in first.reason
     assert isinstance(second, Retry)
+
+
+# ---------------------------------------------------------------------------------------------- check --online
+
+
+async def test_it_says_who_it_is_and_where_it_may_post() -> None:
+    async with botting() as (world, bot):
+        told = await bot.slack.introduce()
+    assert told == Introduction(whose="it lets ftwatch in as ftwatch of Acme, and may post to #ml")
+    assert world.messages == []
+
+
+@pytest.mark.parametrize(
+    ("scopes", "archived", "channel", "part", "said"),
+    [
+        ("files:write", False, "C0MLCHANNEL", "wrong", "lacks the scope chat:write"),
+        ("chat:write", False, "C0MLCHANNEL", "lacks", "may come twice after a crash"),
+        ("chat:write", False, "C0MLCHANNEL", "beyond", "only `notify test` shows"),
+        ("chat:write,channels:read", True, "C0MLCHANNEL", "wrong", "#ml is archived"),
+        ("chat:write,channels:read", False, "C0NOWHERE00", "wrong", "/invite @ftwatch"),
+        ("chat:write", False, "#ml", "beyond", "whether it may post to #ml"),
+    ],
+)
+async def test_what_is_missing_is_found_out_before(
+    scopes: str, archived: bool, channel: str, part: str, said: str
+) -> None:
+    async with botting(channel=channel) as (world, bot):
+        world.scopes, world.archived = scopes, archived
+        told = await bot.slack.introduce()
+    assert told.whose.startswith("it lets ftwatch in as ftwatch of Acme")
+    assert said in getattr(told, part)
+
+
+async def test_a_bot_that_is_in_no_channel_is_told_so() -> None:
+    async with botting() as (world, bot):
+        world.is_member = False
+        assert "write /invite @ftwatch" in (await bot.slack.introduce()).wrong
+        world.scopes += ",chat:write.public"
+        assert (await bot.slack.introduce()).wrong == ""
+
+
+async def test_who_is_not_let_in_hears_why() -> None:
+    async with botting(bot_token=Secret("xoxb-other")) as (_, bot):
+        with pytest.raises(ProviderError, match="Bot User OAuth Token"):
+            await bot.slack.introduce()
 
 
 # ------------------------------------------------------------------------------------------------------ shape

@@ -18,14 +18,16 @@ from ftwatch.core.event import Event
 from ftwatch.core.known import Known
 from ftwatch.core.message import compose
 from ftwatch.core.span import DAY, MINUTE
-from ftwatch.notifiers.slack.api import Api
+from ftwatch.notifiers.slack.api import Api, introduced
 from ftwatch.notifiers.slack.blocks import payload, plain
 from ftwatch.notifiers.slack.thread import APART, Broadcast, Thread, shown
 from ftwatch.plugins import (
     Audience,
     Duration,
+    Introduction,
     Memory,
     NotifierSpec,
+    ProviderError,
     Result,
     Secret,
 )
@@ -171,6 +173,15 @@ class Slack:
             options.bot_token.reveal(),
             options.timeout.total_seconds(),
         )
+
+    async def introduce(self) -> Introduction:
+        """Whose token it is, and whether the channel can be posted to; of a webhook nothing can be known."""
+        if self._options.bot_token is None:
+            return Introduction()
+        try:
+            return await introduced(self._api(), self._options.where)
+        except LookupError as error:
+            raise ProviderError(str(error)) from None
 
     # ------------------------------------------------------------------------------------------ by a webhook
 

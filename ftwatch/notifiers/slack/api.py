@@ -10,8 +10,9 @@ from msgspec import Struct
 from ftwatch.client import Client, Unreachable, failure_of, outcome_of, retry_after
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
 from ftwatch.core.message import clean
+from ftwatch.plugins import Introduction, ProviderError
 
-__all__ = ["GONE", "PLAINER", "Answer", "Api"]
+__all__ = ["GONE", "PLAINER", "Answer", "Api", "introduced"]
 
 LARGEST_ANSWER = 2 * 1024 * 1024
 
@@ -66,6 +67,10 @@ _ADVICE = {
 }
 # Nobody but a person can change that: it is believed when it is said twice.
 _DEAD_END = frozenset({"account_inactive", "token_revoked", "is_archived"})
+
+
+# With any of these what was posted can be looked for.
+_HISTORY = frozenset({"channels:history", "groups:history"})
 
 
 class Answer(Struct, frozen=True):
@@ -149,3 +154,50 @@ def _meaning(method: str, word: str, told: Mapping[str, Any], channel: str, wish
     needed = clean(told.get("needed") or "that it asks for", 80)
     advice = _ADVICE[word].format(channel=clean(channel, 80) or "the channel", needed=needed)
     return Rejected(f"{reason}: {advice}", disable=word in _DEAD_END)
+
+
+async def introduced(api: Api, channel: str) -> Introduction:
+    """Who the token makes us, and whether that may post to the channel; posts nothing.
+
+    Raises ProviderError where Slack does not say who.
+    """
+    who = await api.read("auth.test")
+    if not who.ok:
+        raise ProviderError(_reason(who))
+    whose = f"it lets ftwatch in as {clean(who.text('user'), 60)} of {clean(who.text('team'), 60)}"
+    scopes = who.scopes
+    if scopes is not None and "chat:write" not in scopes:
+        return Introduction(whose=whose, wrong=f"{_ADVICE['missing_scope'].format(needed='chat:write')}")
+    lacks = (
+        ""
+        if scopes is None or scopes & _HISTORY
+        else (
+            "without the scope channels:history (groups:history in a private channel) a message may come twice"
+            " after a crash"
+        )
+    )
+    if channel.startswith("#"):
+        unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows: an id could be asked about"
+        return Introduction(whose=whose, beyond=unasked, lacks=lacks)
+    answer = await api.read("conversations.info", channel=channel)
+    if answer.word == "missing_scope":
+        unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows, or the scope channels:read"
+        return Introduction(whose=whose, beyond=unasked, lacks=lacks)
+    if not answer.ok:
+        return Introduction(whose=whose, lacks=lacks, wrong=_reason(answer))
+    found = answer.told.get("channel")
+    about = found if isinstance(found, dict) else {}
+    name = f"#{clean(about.get('name', channel), 80)}"
+    public = bool(scopes and "chat:write.public" in scopes)
+    wrong = ""
+    if about.get("is_archived") is True:
+        wrong = _ADVICE["is_archived"].format(channel=name)
+    elif about.get("is_member") is False and not public:
+        wrong = _ADVICE["not_in_channel"].format(channel=name)
+    return Introduction(
+        whose=whose if wrong else f"{whose}, and may post to {name}", lacks=lacks, wrong=wrong
+    )
+
+
+def _reason(answer: Answer) -> str:
+    return "" if isinstance(answer.outcome, Sent) else answer.outcome.reason
