@@ -411,7 +411,7 @@ async def test_a_proxy_that_answers_is_not_slack() -> None:
     assert isinstance(second, Retry)
 
 
-# ---------------------------------------------------------------------------------------------- check --online
+# --------------------------------------------------------------------------------------------- check --online
 
 
 async def test_it_says_who_it_is_and_where_it_may_post() -> None:

@@ -172,17 +172,16 @@ async def introduced(api: Api, channel: str) -> Introduction:
         ""
         if scopes is None or scopes & _HISTORY
         else (
-            "without the scope channels:history (groups:history in a private channel) a message may come twice"
-            " after a crash"
+            "without the scope channels:history (groups:history in a private channel) a message may come"
+            " twice after a crash"
         )
     )
+    unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows"
     if channel.startswith("#"):
-        unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows: an id could be asked about"
-        return Introduction(whose=whose, beyond=unasked, lacks=lacks)
+        return Introduction(whose=whose, beyond=f"{unasked}; of an id it could be asked", lacks=lacks)
     answer = await api.read("conversations.info", channel=channel)
     if answer.word == "missing_scope":
-        unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows, or the scope channels:read"
-        return Introduction(whose=whose, beyond=unasked, lacks=lacks)
+        return Introduction(whose=whose, beyond=f"{unasked}, or the scope channels:read", lacks=lacks)
     if not answer.ok:
         return Introduction(whose=whose, lacks=lacks, wrong=_reason(answer))
     found = answer.told.get("channel")
@@ -194,9 +193,9 @@ async def introduced(api: Api, channel: str) -> Introduction:
         wrong = _ADVICE["is_archived"].format(channel=name)
     elif about.get("is_member") is False and not public:
         wrong = _ADVICE["not_in_channel"].format(channel=name)
-    return Introduction(
-        whose=whose if wrong else f"{whose}, and may post to {name}", lacks=lacks, wrong=wrong
-    )
+    if not wrong:
+        whose += f", and may post to {name}"
+    return Introduction(whose=whose, lacks=lacks, wrong=wrong)
 
 
 def _reason(answer: Answer) -> str:
