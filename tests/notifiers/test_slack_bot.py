@@ -514,7 +514,8 @@ def test_options_that_do_not_go_together(given: dict[str, Any], said: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("given", "where"), [("ml", "#ml"), ("#ml", "#ml"), ("C0123ABCD", "C0123ABCD"), ("general", "#general")]
+    ("given", "where"),
+    [("ml", "#ml"), ("#ml", "#ml"), ("C0123ABCD", "C0123ABCD"), ("U0123ABCD", "U0123ABCD")],
 )
 def test_a_channel_is_named_as_slack_wants_it(given: str, where: str) -> None:
     assert Slack.Options(bot_token=Secret("xoxb-1"), channel=given).where == where

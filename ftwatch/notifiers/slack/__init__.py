@@ -47,7 +47,8 @@ _GONE = (
     "channel_not_found",
 )
 _NO_BLOCKS = ("invalid_blocks", "invalid_payload", "invalid_attachments")
-_ID = re.compile(r"[CGD][A-Z0-9]{7,}")
+# A channel, a private one, a conversation, or somebody in person.
+_ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,7 @@ class Slack:
     audience: ClassVar[Audience] = "people"
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
     folds: ClassVar[int] = 100
+    address: ClassVar[str] = "channel"
     names_bundles: ClassVar[bool] = True
     marks_replays: ClassVar[bool] = True
     marks_repeats: ClassVar[bool] = True
