@@ -38,6 +38,7 @@ from ftwatch.core.span import span
 from ftwatch.log import redacted
 from ftwatch.plugins import Memory, Notifier, Result
 from ftwatch.store import Batch, Damaged, Runner, Settled, Store, StoreError
+from ftwatch.upkeep import Upkeep
 
 __all__ = ["Dispatcher"]
 
@@ -96,6 +97,8 @@ class Dispatcher:
         self._folds: int = getattr(notifier, "folds", 0)
         self._marks_replays: bool = getattr(notifier, "marks_replays", False)
         self._names_bundles: bool = getattr(notifier, "names_bundles", False)
+        self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
+        self._upkeep = Upkeep.of(config.name, notifier, store, run, clock)
         self._draining = False
         self._fold_until: float | None = None
         self._stopping = False
@@ -152,16 +155,22 @@ class Dispatcher:
         if await self._run(self._store.outbox.disabled, self.config.name) is not None:
             return LONGEST_NAP
         due = await self._run(self._store.outbox.next_due, self.config.name, now)
+        longest = LONGEST_NAP
+        if self._upkeep is not None:
+            longest = min(max(self._upkeep.due_at - now, 0.01), LONGEST_NAP)
         if due is None:
-            return LONGEST_NAP
+            return longest
         if self._breaker is not None and self._breaker.probe_at is not None:
             due = max(due, self._breaker.probe_at)
-        return min(max(due - now, 0.01), LONGEST_NAP)
+        return min(max(due - now, 0.01), longest)
 
     async def dispatch_once(self) -> bool:
         """One round: takes what is due, sends it, settles it. True: go again at once."""
         claims, is_digest = await self._claim()
         if not claims:
+            is_open = self._breaker is not None and self._breaker.is_open
+            if self._upkeep is not None and not (self._stopping or is_open):
+                await self._upkeep.round()
             return False
         await (self._send_digest(claims) if is_digest else self._send_each(claims))
         return not (self._breaker and self._breaker.is_open)
@@ -308,6 +317,8 @@ class Dispatcher:
         more: dict[str, Any] = {}
         if self._marks_replays and claim.delivery.is_replay:
             more["manual"] = True
+        if self._marks_repeats and claim.epoch > 1:
+            more["again"] = True
         if self._names_bundles and claim.delivery.bundle is not None:
             more["bundle"] = claim.delivery.bundle
         result: Result | None = None

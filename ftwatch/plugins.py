@@ -17,6 +17,7 @@ from ftwatch.core.delivery import Outcome, RetryPolicy
 from ftwatch.core.event import Event
 from ftwatch.core.job import Snapshot
 from ftwatch.core.journal import Checkpoint, Line
+from ftwatch.core.known import Known
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -35,6 +36,7 @@ __all__ = [
     "Introducing",
     "Introduction",
     "JobLog",
+    "Living",
     "LogPage",
     "Mailbox",
     "Memory",
@@ -354,7 +356,7 @@ class Introduction(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Introducing(Protocol):
-    """What a provider also has, when it can say whose key this is and what the key may do."""
+    """What a provider or a notifier also has, when it can say whose key this is and what the key may do."""
 
     async def introduce(self) -> Introduction:
         """For `check --online`. Changes nothing at the service. Raises ProviderError."""
@@ -561,6 +563,8 @@ class Notifier(Protocol):
     """Whether `send` takes `bundle`: what several events were held for on purpose. May be left out."""
     marks_replays: ClassVar[bool]
     """Whether `send` takes `manual`: True for what somebody has sent again by hand. May be left out."""
+    marks_repeats: ClassVar[bool]
+    """Whether `send` takes `again`: True for what was taken before, and may have arrived. May be left out."""
     timeout: float
     """Seconds that one `send` may take in all, enforced by the dispatcher."""
 
@@ -570,6 +574,22 @@ class Notifier(Protocol):
 
     async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Deliver. Never raises for what the receiver does: that is an Outcome with its reason."""
+        ...
+
+
+@runtime_checkable
+class Living(Protocol):
+    """What a notifier also has, when a message of its own is to show how far a job is by now.
+
+    `refresh_every` is how often that is to be seen to, in seconds (None: it has no such messages). How far a
+    job is owes nobody a delivery: what `refresh` could not show is shown the next time.
+    """
+
+    refresh_every: float | None
+    timeout: float
+
+    async def refresh(self, known: Known, memory: Memory) -> Result | None:
+        """Shows how a job is that was told of, by its memory; None where nothing was to be done."""
         ...
 
 

@@ -28,6 +28,7 @@ from ftwatch.plugins import (
     Introducing,
     JobLog,
     NotFound,
+    Notifier,
     Provider,
     ProviderError,
     Pushed,
@@ -226,10 +227,10 @@ async def _notifier(config: NotifierConfig, client: Client, folder: Path) -> lis
     what = f"notifier {config.name}"
     try:
         found = list(_addresses(config.options))
-        client = await _client_of(config, client, folder)
+        made, client = await _made(config, client, folder)
     except (LookupError, ValueError) as error:
         return [Answer(what, "error", str(error.args[0]))]
-    answers = []
+    answers = await _introduced(what, made)
     for address in found:
         if isinstance(address, str):
             answers.append(await _greet(what, address, client))
@@ -243,16 +244,37 @@ async def _notifier(config: NotifierConfig, client: Client, folder: Path) -> lis
     return answers or [Answer(what, "answers", "nothing to ask; `ftwatch notify test` shows more")]
 
 
-async def _client_of(config: NotifierConfig, client: Client, folder: Path) -> Client:
-    """The notifier's own client, where it has one. Raises ValueError, LookupError."""
+async def _made(config: NotifierConfig, client: Client, folder: Path) -> tuple[Notifier, Client]:
+    """The notifier, and its own client where it has one. Raises ValueError, LookupError."""
     try:
         made = make_notifier(config, client, folder)
         own = getattr(made, "client", None)
-        return await own() if own is not None else client
+        return made, await own() if own is not None else client
     except (LookupError, ValueError):
         raise
     except Exception as error:  # a guest
         raise ValueError(f"the plug-in failed: {type(error).__name__}") from error
+
+
+async def _introduced(what: str, notifier: Notifier) -> list[Answer]:
+    """What a service says of the credentials that it would be told with, where a notifier can ask."""
+    if not isinstance(notifier, Introducing):
+        return []
+    report = _Report(what)
+    with anyio.move_on_after(LONGEST) as scope:
+        try:
+            told = await notifier.introduce()
+            report.says(told.whose)
+            report.says(told.beyond, "hint")
+            report.says(told.lacks, "hint")
+            report.says(told.wrong, "error")
+        except ProviderError as error:
+            report.says(error.reason, "error")
+        except Exception as error:  # a guest: its bug is an answer too
+            report.says(f"the plug-in failed: {type(error).__name__}", "error")
+    if scope.cancelled_caught:
+        report.says(f"no answer within {LONGEST:g} s", "error")
+    return report.told
 
 
 def _addresses(options: Any) -> Iterator[str | tuple[str, int | None]]:

@@ -16,7 +16,7 @@ from ftwatch.core.delivery import (
     State,
     shifted,
 )
-from ftwatch.core.known import Assignment
+from ftwatch.core.known import Assignment, Known
 from ftwatch.core.route.hold import Hold
 from ftwatch.core.signature import message_id
 from ftwatch.store.sqlite import Database
@@ -44,6 +44,7 @@ _BUNDLED = (
 
 _encode = msgspec.json.Encoder().encode
 _decode_breaker = msgspec.json.Decoder(Breaker).decode
+_decode_known = msgspec.json.Decoder(Known).decode
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -413,6 +414,31 @@ class Outbox:
             *lanes,
         )
         return {lane: msgspec.json.decode(value) for lane, value in rows}
+
+    def living(self, notifier: str, since: float) -> list[tuple[str, dict[str, object], Known]]:
+        """The lanes of jobs that a notifier remembers and that changed after `since`, with what it remembers
+        of each, and what is known of it; the first to change first.
+        """
+        rows = self._db.rows(
+            "SELECT m.lane, m.value, j.known FROM jobs j CROSS JOIN memory m"
+            " ON m.notifier = ? AND m.lane = j.provider || '/' || j.id"
+            " WHERE j.changed_at > ? AND NOT j.ignored ORDER BY j.changed_at",
+            notifier,
+            since,
+        )
+        return [(lane, msgspec.json.decode(value), _decode_known(known)) for lane, value, known in rows]
+
+    def remember(self, notifier: str, lane: str, before: dict[str, object], after: dict[str, object]) -> bool:
+        """Changes what a notifier remembers, if that is still what it was; says whether it was."""
+        with self._db.transaction():
+            changed = self._db.execute(
+                "UPDATE memory SET value = ? WHERE notifier = ? AND lane = ? AND value = ?",
+                _encode(after),
+                notifier,
+                lane,
+                _encode(before),
+            )
+        return changed == 1
 
     # ---------------------------------------------------------------------------------------- by hand
 

@@ -191,6 +191,7 @@ def made(kind: str, **options: Any) -> Any:
 
 
 SLACK = made("slack", webhook_url=Secret("https://hooks.example.com/x"))
+BOT = made("slack", bot_token=Secret("xoxb-1"), channel="C0MLCHANNEL")
 CONSOLE = made("console")
 APPRISE = made("apprise", url=Secret("json://receiver.example.com"))
 WEBHOOK = made("webhook", url=Secret("https://example.com/"), secret=Secret("whsec_" + "A" * 32))
@@ -386,7 +387,7 @@ def test_a_digest_has_a_line_for_each_event(name: str) -> None:
     assert len(message.lines) == len(events)
     assert quiet(message.text, lines_of(message))
     assert len(message.text) <= 400 * len(events) + 200
-    for text in strings(slack._payload(message)):
+    for text in strings(slack.payload(message)):
         assert quiet(text, None)
         assert not set("<>") & set(text)
         assert len(text) <= LIMITS["section"]
@@ -396,9 +397,25 @@ def test_a_digest_has_a_line_for_each_event(name: str) -> None:
 @every_row
 def test_slack_mentions_nobody_and_links_nothing(name: str) -> None:
     for event in all_told(name):
-        payload = slack._payload(compose(event))
+        payload = slack.payload(compose(event))
         check_slack(payload)
         check_never(name, "slack", json.dumps(payload, ensure_ascii=False))
+
+
+DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+UTC>")
+
+
+@every_row
+def test_a_jobs_living_message_in_slack_and_its_answers_are_as_inert(name: str) -> None:
+    for event in all_told(name):
+        made = json.loads(BOT.render(event))
+        for payload in made if isinstance(made, list) else [made]:
+            # The one thing between angle brackets is a moment, of our own making.
+            text = DATE.sub("then", json.dumps(payload, ensure_ascii=False))
+            check_slack(json.loads(text))
+            check_never(name, "slack", text)
+            coded = [one for one in strings(payload) if one.startswith(("*Model*\n", "*Checkpoint*\n"))]
+            assert all(one.count("`") == 2 and one.endswith("`") for one in coded)
 
 
 def rendered(notifier: Any, event: Event) -> Any:
@@ -596,7 +613,7 @@ def test_no_mixture_of_them_does_more(
 ) -> None:
     for event in events_of(name, model, metadata, code, message):
         check_message(compose(event))
-        check_slack(slack._payload(compose(event)))
+        check_slack(slack.payload(compose(event)))
         check_page(rendered(PAGER, event) or {"dedup_key": "-", "event_action": "resolve"})
         check_push(rendered(MARKED, event), event)
         for alert in rendered(ALERTS, event) or ():

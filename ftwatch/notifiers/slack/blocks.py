@@ -1,0 +1,197 @@
+"""What Slack shows: Block Kit for the eye, plain text for the phone's notification. Pure.
+
+What strangers wrote is shown as text: `&`, `<` and `>` are escaped, so that neither links nor `<!channel>`
+come alive, and Slack is told not to look for names and addresses in it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ftwatch.core import result
+from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.message import STATUS_WORDS, Fact, Message, Tone, clean, is_web
+
+__all__ = ["QUIET", "SECTION", "payload", "plain", "root_message", "root_payload"]
+
+COLOURS = {Tone.GOOD: "#2eb67d", Tone.BAD: "#e01e5a", Tone.WARN: "#ecb22e", Tone.NEUTRAL: "#8d8d8d"}
+# Slack's own limits: a section takes 3,000 characters of text and ten fields of 2,000.
+SECTION, FIELDS, FIELD = 3000, 10, 2000
+# How many squares a progress bar has.
+BAR = 20
+# What somebody may want to copy stands in code.
+_COPIED = ("Model", "Checkpoint")
+
+QUIET = {"unfurl_links": False, "unfurl_media": False}
+
+
+def payload(message: Message, *, code: bool = False) -> dict[str, Any]:
+    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest.
+
+    `code`: the names of models stand in code, so that they can be copied.
+    """
+    title = f"*{_bold(message.title)}*"
+    if message.quote:
+        title += f"\n> {_escaped(message.quote, SECTION // 2)}"
+    blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(title)}]
+    blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(message.lines)]
+    if message.facts:
+        fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact, code)}") for fact in message.facts[:FIELDS]]
+        blocks.append({"type": "section", "fields": fields})
+    if message.link:
+        text, url = message.link
+        button = {"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}
+        blocks.append({"type": "actions", "elements": [button]})
+    if message.footer:
+        blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(message.footer, FIELD))]})
+    said = f"{message.title}: {message.quote}" if message.quote else message.title
+    return {
+        "text": _escaped(said, SECTION),
+        "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}],
+        **QUIET,
+    }
+
+
+def plain(message: Message, limit: int = SECTION) -> dict[str, Any]:
+    """The same without any blocks, in at most so many characters."""
+    return {"text": _escaped(message.text, limit), **QUIET}
+
+
+# -------------------------------------------------------------------------------- one message for each job
+
+
+def root_message(
+    job: Snapshot, *, figures: str = "", cause: str | None = None, open: Mapping[str, str] | None = None
+) -> Message:
+    """What the one message about a job says: how it is now, whatever happened before.
+
+    `figures` are the last ones known, `cause` is why it ended badly, both in words; `open` are the problems
+    that nobody has seen the end of, each with a line that tells of it.
+    """
+    still = open or {}
+    icon, said, tone = STATUS_WORDS[job.status]
+    if job.status is Status.UNKNOWN:
+        said = f"{said}: {clean(job.raw_status or '', 40) or '?'}"
+    if "gone" in still:
+        icon, said, tone = "👻", "is gone: the provider no longer knows it", Tone.WARN
+    elif still and tone is not Tone.BAD:
+        icon, tone = "⚠️", Tone.WARN
+    bad = job.error if job.status in (Status.FAILED, Status.CANCELLED) else None
+    return Message(
+        title=clean(f"{icon} {clean(job.title, 80) or clean(job.id, 80)} {said}", 150),
+        tone=tone,
+        quote=clean(bad.message, 1000) if bad and bad.message else None,
+        lines=tuple(clean(line, 300) for name, line in still.items() if name != "gone"),
+        facts=tuple(_facts(job, figures, cause)),
+        link=("Open the job", job.url) if job.url and is_web(job.url) else None,
+        thread=str(job.key),
+        footer=f"{clean(job.provider, 64)} · {clean(job.id, 80)}",
+    )
+
+
+def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
+    """That message in Slack's words, with a bar of how far the job is."""
+    made = payload(message, code=True)
+    if bar := _bar(job):
+        made["attachments"][0]["blocks"].insert(1, {"type": "section", "text": _mrkdwn(bar)})
+    return made
+
+
+def _facts(job: Snapshot, figures: str, cause: str | None) -> Iterator[Fact]:
+    if job.fine_tuned_model:
+        yield Fact("Model", clean(job.fine_tuned_model))
+    if job.model:
+        yield Fact("Base model", clean(job.model))
+    if cause:
+        yield Fact("Cause", clean(cause, 80))
+    if figures:
+        yield Fact("Final" if job.status.is_terminal else "Last figures", figures)
+    if job.status.is_terminal and (lasted := result.duration(job, None)):
+        yield Fact("Duration", lasted)
+    if job.status.is_terminal and job.trained_tokens:
+        yield Fact("Trained tokens", f"{job.trained_tokens:,}")
+    if job.owner:
+        yield Fact("Owner", clean(job.owner, 80))
+    if job.labels:
+        labels = sorted(job.labels.items())[:5]
+        yield Fact("Labels", ", ".join(f"{clean(name, 40)}={clean(value, 60)}" for name, value in labels))
+
+
+def _bar(job: Snapshot) -> str:
+    """How far it is, and when it will be done: in the reader's own time, as Slack shows it."""
+    if job.status.is_terminal:
+        return ""
+    parts = []
+    progress = job.progress
+    share = progress.percent if progress else None
+    if progress and share is None and progress.step is not None and progress.total_steps:
+        share = 100 * progress.step / progress.total_steps
+    if share is not None:
+        share = min(max(share, 0.0), 100.0)
+        full = int(share * BAR / 100)
+        parts.append(f"{'▓' * full}{'░' * (BAR - full)} {share:.0f} %")
+    if progress and progress.step is not None:
+        parts.append(
+            f"step {progress.step:,}" + (f" of {progress.total_steps:,}" if progress.total_steps else "")
+        )
+    if job.estimated_finish and (moment := _moment(job.estimated_finish)):
+        parts.append(f"done about {moment}")
+    return " · ".join(parts)
+
+
+def _moment(at: int) -> str:
+    """A moment that Slack shows in the reader's own time; nothing for one that no clock has."""
+    try:
+        utc = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return f"<!date^{at:d}^{{date_short_pretty}} {{time}}|{utc}>"
+
+
+# ------------------------------------------------------------------------------------------------- the text
+
+
+def _sections(lines: Sequence[str]) -> Iterator[str]:
+    """Lines in as few texts as a section can hold."""
+    text = ""
+    for line in lines:
+        shown = _escaped(line, FIELD)
+        if text and len(text) + len(shown) >= SECTION:
+            yield text
+            text = ""
+        text += f"\n{shown}" if text else shown
+    if text:
+        yield text
+
+
+def _value(fact: Fact, code: bool) -> str:
+    shown = _escaped(fact.value, FIELD // 2)
+    return f"`{shown.replace('`', 'ˋ')}`" if code and fact.label in _COPIED else shown
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    # `verbatim` keeps Slack from finding links, channels and people in what strangers wrote.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _bold(text: str) -> str:
+    """Text that is to stand between two asterisks: one of its own would end the bold."""
+    return _escaped(text, FIELD).replace("*", "∗")
+
+
+def _escaped(text: str, limit: int) -> str:
+    """Text as Slack's mrkdwn, cut so that with what escaping adds it is no longer than `limit`."""
+    parts: list[str] = []
+    length = 0
+    for c in text:
+        part = _ENTITIES.get(c, c)
+        if (length := length + len(part)) > limit:
+            while parts and length > limit:
+                length -= len(parts.pop())
+            parts.append("…")
+            break
+        parts.append(part)
+    return "".join(parts)
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
