@@ -4,6 +4,7 @@ A page asks the store once, shapes the answer by a pure function, and fills a te
 Nothing here changes anything: what a button does is a request to the JSON API.
 """
 
+from msgspec import Struct
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,13 +20,22 @@ from ftwatch.web.pages.jobs import jobs
 __all__ = ["missing", "routes"]
 
 
+class Missing(Struct, frozen=True):
+    """What is said where there is nothing to be shown."""
+
+    title: str
+    said: str
+
+
 async def missing(request: Request, error: HTTPException) -> Response:
     """The page for an address that leads nowhere, or asks for what cannot be."""
+    title = "Not found" if error.status_code == 404 else "That cannot be shown"
+    said = f"{error.detail[:1].upper()}{error.detail[1:]}."
     return await page(
         request,
         "missing.html",
-        lambda store: error.detail,
-        lambda said, frame: said,
+        lambda store: Missing(title, said),
+        lambda view, frame: view,
         status=error.status_code,
     )
 

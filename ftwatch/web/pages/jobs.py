@@ -339,13 +339,13 @@ def _narrow_chips(question: Asked) -> Iterable[Chip]:
 def _age_chips(question: Asked) -> list[Chip]:
     return [
         Chip(
-            words="now and the last day",
+            words="Last day",
             count=None,
             href=question.address(everything=False),
             on=not question.everything,
         ),
         Chip(
-            words="everything recorded",
+            words="Everything",
             count=None,
             href=question.address(everything=True),
             on=question.everything,
@@ -405,7 +405,7 @@ def row_of(row: Row, trace: Sequence[tuple[int, float]], silences: Sequence[Sile
         outcome_kind=kind,
         spark=Markup(sparkline(trace)),
         loss=f"{known.metrics[loss]:.4g}" if loss else "",
-        model=_short(job.fine_tuned_model or job.model or ""),
+        model=_made(job),
         base=_short(job.model or "") if job.fine_tuned_model else "",
         models=_models(job),
         provider=clean(job.provider, shown.WORD),
@@ -417,6 +417,12 @@ def row_of(row: Row, trace: Sequence[tuple[int, float]], silences: Sequence[Sile
     )
 
 
+def _made(job: Snapshot) -> str:
+    """The model that a job made, else the one it works on; without the base's name, which stands below it."""
+    made = job.fine_tuned_model
+    return _short(made.removeprefix(f"ft:{job.model}:") if made else job.model or "")
+
+
 def _short(model: str) -> str:
     """A model's own name, without the folders that it lies in."""
     return clean(model.rstrip("/").rpartition("/")[2] or model, shown.WORD)
@@ -425,7 +431,7 @@ def _short(model: str) -> str:
 def _models(job: Snapshot) -> str:
     """Both of a job's models in full, where they are not shown so."""
     names = [name for name in (job.fine_tuned_model, job.model) if name]
-    if [_short(name) for name in names] == names:
+    if len(names) == 1 and _short(names[0]) == names[0]:
         return ""
     return clean(" from ".join(names), 120)
 
