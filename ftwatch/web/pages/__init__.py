@@ -1,4 +1,7 @@
-"""The page: server-rendered, for people. One module a page; what they have in common is `frame` and `shown`.
+"""The page: server-rendered, for people. One module a page (`jobs`, `job`, `deliveries`, `config`).
+
+What they have in common is `frame` with its `trust`, `shown` and `actions`; what is shown of a job, `row` and
+`story`; what an address of the list asks for, `asked`.
 
 A page asks the store once, shapes the answer by a pure function, and fills a template that decides nothing.
 Nothing here changes anything: what a button does is a request to the JSON API.
