@@ -5,16 +5,18 @@ Kinds are found by name through their entry points; nothing here knows one of th
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ftwatch.client import Account, Client
-from ftwatch.config import ClientConfig, Config, NotifierConfig, ProviderConfig, load
+from ftwatch.config import ClientConfig, Config, ProviderConfig, load
 from ftwatch.core.clock import Clock
+from ftwatch.core.message import compose
 from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.log import hide
 from ftwatch.meter import Meter
-from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
+from ftwatch.plugins import Composer, Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
 
@@ -79,18 +81,26 @@ def make_provider(
     return provider
 
 
-def make_notifier(config: NotifierConfig, client: Client, folder: Path) -> Notifier:
-    """A configured notifier; `folder` is where relative paths and commands start."""
-    notifier: Notifier = load_kind("notifier", config.kind)(
+def make_notifier(config: Config, name: str, client: Client) -> Notifier:
+    """The notifier of this name in a config."""
+    one = config.notifiers[name]
+    notifier: Notifier = load_kind("notifier", one.kind)(
         NotifierSpec(
-            name=config.name,
-            kind=config.kind,
-            options=config.options,
+            name=name,
+            kind=one.kind,
+            options=one.options,
             client=client,
-            folder=str(folder),
+            folder=str(config.folder),
+            compose=make_composer(config),
         )
     )
     return notifier
+
+
+def make_composer(config: Config) -> Composer:
+    """What makes messages as a config wants them: with links to its page, if it has one that others reach."""
+    page = config.web.public_url if config.web is not None else None
+    return partial(compose, page=page or "")
 
 
 def make_loops(
@@ -101,7 +111,7 @@ def make_loops(
     dispatchers = {
         name: Dispatcher(
             notifier,
-            make_notifier(notifier, client, config.folder),
+            make_notifier(config, name, client),
             store,
             run,
             routing=config.routing,

@@ -74,7 +74,7 @@ async def send(config: Any, notifier: Any, event: Any) -> Any:
 
     async with make_client(config.client) as client:
         try:
-            made = make_notifier(notifier, client, config.folder)
+            made = make_notifier(config, notifier.name, client)
             with anyio.move_on_after(made.timeout):
                 result = await made.send([event], {}, body=made.freeze(event))
                 return result.outcome
@@ -133,7 +133,7 @@ async def _render(config: Any, notifier: Any, told: list[Any]) -> str:
     from ftwatch.core.message import compose
 
     async with make_client(config.client) as client:
-        made = make_notifier(notifier, client, config.folder)
+        made = make_notifier(config, notifier.name, client)
         if len(told) > 1 and getattr(made, "folds", 0) < len(told):
             raise LookupError(f"{notifier.name} sends every event on its own: name one sample")
         rendered = getattr(made, "render", None)

@@ -99,13 +99,17 @@ def status_severity(status: Status) -> Severity:
 class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a job came to, told with its end: spans in seconds, the last figures by their names.
 
-    `cause` is why it failed or was cancelled, one of the codes of `core.cause`.
+    `cause` is why it failed or was cancelled, one of the codes of `core.cause`; `step` how far it had come
+    then, of `total_steps`. `first` are its first losses.
     """
 
     cause: str | None = None
     queued_for: int | None = None
     ran_for: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    step: int | None = None
+    total_steps: int | None = None
+    first: dict[str, float] = field(default_factory=dict)
 
 
 class SavedModel(Struct, frozen=True, kw_only=True):

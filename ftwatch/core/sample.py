@@ -38,6 +38,10 @@ _JOB = Snapshot(
     hyperparameters={"n_epochs": "auto", "batch_size": "auto"},
     seed=42,
     metadata={"team": "search"},
+    integrations=(
+        {"type": "wandb", "wandb": {"project": "support-bot", "entity": "acme", "run_id": "sample4w"}},
+    ),
+    owner="anna",
     labels={"env": "prod", "team": "search"},
     url="https://platform.openai.com/finetune/ftjob-sample4w9Zq2",
 )
@@ -60,6 +64,8 @@ _RUN = replace(
     training_file=None,
     validation_file=None,
     estimated_finish=None,
+    integrations=(),
+    owner=None,
     url="https://wandb.ai/acme/sft/runs/run-42",
 )
 _SILENT = Silent(every=10 * MINUTE)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ftwatch.client import Response, Unreachable, failure_of, outcome_of
 from ftwatch.core.delivery import Outcome, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event
-from ftwatch.core.message import Message, Tone, compose
+from ftwatch.core.message import Message, Tone
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
@@ -71,7 +71,7 @@ class Slack:
         bundle: str | None = None,
     ) -> Result:
         """Posts a message; in plain text where Slack does not take the blocks."""
-        message = compose(*events, most=self.folds, bundle=bundle)
+        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
         try:
             url = self._options.webhook_url.reveal()
         except LookupError as error:
@@ -84,7 +84,9 @@ class Slack:
 
     def render(self, *events: Event) -> str:
         """The JSON as it would be posted, for `ftwatch render`."""
-        return json.dumps(_payload(compose(*events, most=self.folds)), indent=2, ensure_ascii=False)
+        return json.dumps(
+            _payload(self._spec.compose(*events, most=self.folds)), indent=2, ensure_ascii=False
+        )
 
     async def _post(self, url: str, payload: dict[str, Any]) -> Outcome:
         try:

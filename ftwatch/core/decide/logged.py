@@ -109,9 +109,20 @@ def _progress(lines: Sequence[Line]) -> Progress | None:
 def summary(job: Snapshot, known: Known, lines: Sequence[Line]) -> Summary:
     """What a job that ended came to; `lines` are the last ones of its log."""
     began, ended = job.started_at, job.finished_at
+    step, total = _reached(job, known, lines) if job.status is not Status.SUCCEEDED else (None, None)
     return Summary(
         cause=cause_of(job, lines),
         queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
         ran_for=ended - began if began and ended and ended >= began else None,
         metrics=known.metrics,
+        step=step,
+        total_steps=total,
     )
+
+
+def _reached(job: Snapshot, known: Known, lines: Sequence[Line]) -> tuple[int | None, int | None]:
+    """How far a run came that did not succeed, and how far it had to go, by the last word on it."""
+    for progress in (job.progress, _progress(lines), known.snapshot.progress):
+        if progress is not None and progress.step is not None:
+            return progress.step, progress.total_steps
+    return None, None
