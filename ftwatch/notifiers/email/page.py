@@ -37,8 +37,10 @@ def page(message: Message) -> str:
 
 
 def _parts(message: Message, colour: str) -> Iterator[str]:
-    yield f'<h1 style="margin:0 0 14px;font-size:19px;line-height:1.3;'
-        f'text-wrap:balance;{WRAP}">{escape(message.title)}</h1>'
+    yield (
+        f'<h1 style="margin:0 0 14px;font-size:19px;line-height:1.3;text-wrap:balance;{WRAP}">'
+        f"{escape(message.title)}</h1>"
+    )
     if message.quote:
         yield (
             f'<p style="margin:0 0 16px;padding:8px 12px;border-left:3px solid {colour};background:{VEIL};'
