@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.compare import Background, Run
 from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
@@ -111,10 +112,19 @@ def _raw(job: Snapshot) -> Snapshot:
     return replace(job, raw_status=job.raw_status if job.status is Status.UNKNOWN else str(job.status))
 
 
+# What there was before the sample.
+_BEFORE = Background(
+    first={"train_loss": 2.3129},
+    earlier=(
+        Run(id="ftjob-sample3", finished_at=NOW - 7 * DAY, ran_for=7368, metrics={"valid_loss": 0.5117}),
+    ),
+)
+
+
 def _look(
     known: Known | None, snapshot: Snapshot | None, at: float = NOW, settle: float = 0, **more: Any
 ) -> list[Event]:
-    policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle)
+    policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle, backgrounds={_JOB.id: _BEFORE})
     seen = _raw(snapshot) if snapshot else None
     look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=seen, **more)
     return list(decide(known, look, policy, at).events)

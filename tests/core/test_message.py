@@ -115,7 +115,8 @@ def test_a_success_says_what_came_of_it() -> None:
         "Model": "ft:gpt-4.1-mini-2025-04-14:acme:support-bot-v7:9aBcDeFg",
         "Base model": "gpt-4.1-mini-2025-04-14",
         "Tokens": "5,768,000",
-        "Figures": "train loss 0.412, valid loss 0.487, valid accuracy 0.871",
+        "Figures": "train loss 2.31 → 0.412, valid loss 0.487, valid accuracy 0.871",
+        "Compared": "valid loss 0.487, last run 0.512; 12 m faster",
         "Owner": "anna",
         "Labels": "env=prod, team=search",
     }

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from ftwatch.core import event as events
 from ftwatch.core import result
 from ftwatch.core.cause import next_step
+from ftwatch.core.compare import run_of, versus
 from ftwatch.core.diff import is_volatile
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import Snapshot, Status
@@ -190,6 +191,8 @@ def _outcome(event: Event, job: Snapshot) -> Iterator[Fact]:
         yield Fact("Tokens", f"{job.trained_tokens:,}")
     if summary and (reached := result.figures(summary.metrics, summary.first)):
         yield Fact("Figures", reached)
+    if summary and summary.last_run and (told := versus(run_of(job, summary.metrics), summary.last_run)):
+        yield Fact("Compared", told)
 
 
 def _progress(job: Snapshot, now: int) -> Iterator[Fact]:
