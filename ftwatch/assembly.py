@@ -5,22 +5,29 @@ Kinds are found by name through their entry points; nothing here knows one of th
 
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from ftwatch.client import Account, Client
 from ftwatch.config import ClientConfig, Config, ProviderConfig, load
 from ftwatch.core.clock import Clock
-from ftwatch.core.message import compose
 from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.log import hide
 from ftwatch.meter import Meter
-from ftwatch.plugins import Composer, Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
+from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
+from ftwatch.wire.wording import Phrasing
 
-__all__ = ["load_whole", "make_client", "make_loops", "make_notifier", "make_provider", "open_store"]
+__all__ = [
+    "load_whole",
+    "make_client",
+    "make_loops",
+    "make_notifier",
+    "make_provider",
+    "open_store",
+    "phrasing",
+]
 
 
 def make_client(config: ClientConfig) -> Client:
@@ -91,16 +98,16 @@ def make_notifier(config: Config, name: str, client: Client) -> Notifier:
             options=one.options,
             client=client,
             folder=str(config.folder),
-            compose=make_composer(config),
+            compose=phrasing(config, name),
         )
     )
     return notifier
 
 
-def make_composer(config: Config) -> Composer:
-    """What makes messages as a config wants them: with links to its page, if it has one that others reach."""
+def phrasing(config: Config, name: str) -> Phrasing:
+    """How a config wants the messages of a notifier: its words, and links to the page if others reach it."""
     page = config.web.public_url if config.web is not None else None
-    return partial(compose, page=page or "")
+    return Phrasing(name, config.routing, config.notifiers[name].template, page or "")
 
 
 def make_loops(
@@ -114,6 +121,7 @@ def make_loops(
             make_notifier(config, name, client),
             store,
             run,
+            remark=phrasing(config, name).remark if notifier.shows_messages else None,
             routing=config.routing,
             clock=clock,
             bell=bell,

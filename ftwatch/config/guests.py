@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +18,7 @@ from ftwatch.config.build import build, fields, mapping
 from ftwatch.config.model import HookConfig, NotifierConfig, ProviderConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.slips import shown_key
+from ftwatch.config.templates import wording
 from ftwatch.config.yaml import List, Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
 from ftwatch.core.event import Event
@@ -178,6 +180,11 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
                 desk.error(block.entries["retry"][1].at, f"fold: {kind.name} sends every event on its own")
             said["fold"] = said.get("fold", policy.fold) or None
             policy = dataclasses.replace(policy, **said)
+        if common.template is not None and kind.audience == "machines":
+            desk.error(
+                block.place("template"), f"template: {kind.name} sends no message, but the event itself"
+            )
+            continue
         found[name] = NotifierConfig(
             name=name,
             kind=kind.name,
@@ -185,6 +192,8 @@ def notifiers(node: Node | None, desk: Desk) -> tuple[dict[str, NotifierConfig],
             retry=policy,
             closure=common.closure,
             throttle=common.throttle,
+            template=wording(common.template, block, desk, partial(_samples, name, desk)),
+            shows_messages=kind.audience == "people",
         )
         recipients.append(
             Recipient(

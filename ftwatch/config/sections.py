@@ -1,6 +1,7 @@
 """From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
 
 import re
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from ftwatch.config import shape, values
 from ftwatch.config.build import build, mapping
 from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig, WebConfig
 from ftwatch.config.report import Broken, Desk
+from ftwatch.config.templates import wording
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
-from ftwatch.core.event import Severity
-from ftwatch.core.route import Match, Route, Silence, did_you_mean
+from ftwatch.core.event import Event, Severity
+from ftwatch.core.route import Match, Route, Silence, did_you_mean, route_for
 from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
 from ftwatch.plugins import Secret
@@ -52,9 +54,24 @@ def routes(node: Node | None, names: tuple[str, ...], desk: Desk) -> tuple[Route
                 notify=notify,
                 group=group,
                 max_age=said.max_age,
+                template=wording(said.template, block, desk, partial(_samples, number, desk)),
             )
         )
     return tuple(found)
+
+
+def _samples(number: int, desk: Desk) -> dict[str, Event]:
+    """Those that somebody gets by the route of this number, by their names."""
+    # Imported late: few routes have templates.
+    from ftwatch.core.sample import SAMPLES, sample
+
+    events, routing = {name: sample(name) for name in SAMPLES}, desk.routing
+    mine = (routing.routes or ())[number - 1]
+    return {
+        name: event
+        for name, event in events.items()
+        if any(route_for(event, one, routing) is mine for one in mine.notify)
+    }
 
 
 def silences(node: Node | None, desk: Desk) -> tuple[Silence, ...]:

@@ -13,9 +13,21 @@ from ftwatch.core import result
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Status
 from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job
-from ftwatch.core.message.parts import QUOTE, Fact, Message, Row, Tone, clean, is_web
+from ftwatch.core.message.parts import BODY, QUOTE, TITLE, Fact, Message, Row, Tone, Wording, clean, is_web
 
-__all__ = ["STATUS_WORDS", "Fact", "Message", "Row", "Tone", "clean", "compose", "is_web"]
+__all__ = [
+    "BODY",
+    "STATUS_WORDS",
+    "TITLE",
+    "Fact",
+    "Message",
+    "Row",
+    "Tone",
+    "Wording",
+    "clean",
+    "compose",
+    "is_web",
+]
 
 # How much of each event a line of a digest shows.
 LINE = 110

@@ -6,10 +6,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["QUOTE", "TITLE", "VALUE", "Fact", "Message", "Row", "Tone", "clean", "is_web"]
+__all__ = ["BODY", "QUOTE", "TITLE", "VALUE", "Fact", "Message", "Row", "Tone", "Wording", "clean", "is_web"]
 
-# The most characters of a title, of a fact's value, of a quoted sentence, of a URL that everybody takes.
-TITLE, VALUE, QUOTE, URL = 150, 300, 1000, 2000
+# The most characters of a body in the config's words, and
+# of a title, of a fact's value, of a quoted sentence, of a URL that everybody takes.
+BODY, TITLE, VALUE, QUOTE, URL = 3000, 150, 300, 1000, 2000
 
 # By their category: what moves the cursor; what reorders or hides what follows it; lone surrogates, which no
 # encoder takes.
@@ -45,6 +46,13 @@ class Row(Struct, frozen=True):
         return f"{self.at}  {self.title}{said}" if self.at else self.title + said
 
 
+class Wording(Struct, frozen=True, kw_only=True):
+    """What the config says instead of a message's title, or of all between title and links: templates."""
+
+    title: str | None = None
+    body: str | None = None
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """What to say about an event, without any markup.
 
@@ -67,13 +75,14 @@ class Message(Struct, frozen=True, kw_only=True):
 
     @property
     def icon(self) -> str:
-        """The title's picture."""
-        return self.title.partition(" ")[0]
+        """The title's picture, if it begins with one."""
+        first = self.title.partition(" ")[0]
+        return first if first > "\u2000" and not any(map(str.isalnum, first)) else ""
 
     @property
     def headline(self) -> str:
         """The title without its picture: for a service with pictures of its own, or that reads aloud."""
-        return self.title.partition(" ")[2]
+        return self.title.removeprefix(self.icon).lstrip()
 
     @property
     def link(self) -> tuple[str, str] | None:
