@@ -51,5 +51,5 @@ class Console:
         """The line: time, title, the provider's own sentence."""
         message = self._spec.compose(event)
         moment = datetime.fromtimestamp(event.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        said = f" “{message.quote}”" if message.quote else ""
+        said = f" “{message.quote}”" if message.quote else "".join(f" {line}" for line in message.lines)
         return f"{moment}  {message.title}{said}  ({message.footer})"

@@ -157,6 +157,7 @@ class PagerDuty:
             "custom_details": {
                 **{fact.label: fact.value for fact in message.facts},
                 **({"Said": message.quote} if message.quote else {}),
+                **({"Text": "\n".join(message.lines)} if message.lines else {}),
                 **({"Job": clean(job.id, NAME)} if job else {}),
                 "Event": event.id,
             },

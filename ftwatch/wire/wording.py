@@ -40,7 +40,10 @@ def worded(message: Message, event: Event, wording: Wording) -> Message:
     """The message about `event` in the config's words. Raises Unworded."""
     from ftwatch.wire.template import given
 
-    known = given(event, message)
+    # No word of an event makes a line of its own: who reads one takes it for the template's.
+    known = {
+        name: value if name == "text" else _in_line(value) for name, value in given(event, message).items()
+    }
     if wording.title is not None:
         title = clean(_filled("title", wording.title, known), TITLE)
         if not title:
@@ -51,6 +54,17 @@ def worded(message: Message, event: Event, wording: Wording) -> Message:
         kept = tuple(clean(line, BODY) for line in lines)
         message = replace(message, quote=None, lines=kept, rows=(), facts=())
     return message
+
+
+def _in_line(value: Any) -> Any:
+    match value:
+        case str():
+            return " ".join(value.splitlines())
+        case list():
+            return [_in_line(one) for one in value]
+        case dict():
+            return {name: _in_line(one) for name, one in value.items()}
+    return value
 
 
 def _filled(which: str, text: str, known: dict[str, Any]) -> str:
@@ -72,7 +86,7 @@ def _blank(text: str) -> "Blank | None":
 
 
 class Phrasing:
-    """How a config has the messages of one notifier: its page, the notifier's template, those of the routes."""
+    """How a config has the messages of one notifier: with links to its page, and its templates."""
 
     def __init__(self, name: str, routing: Routing, wording: Wording | None = None, page: str = "") -> None:
         self._name = name
