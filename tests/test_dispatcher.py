@@ -166,7 +166,7 @@ async def test_why_a_message_is_not_in_the_configs_words_stands_with_its_deliver
     bench = Bench(store, clock, Toy(), remark=lambda event: said if event.status is Status.RUNNING else "")
     bench.happen("a", Status.QUEUED, Status.RUNNING)
     await bench.round()
-    queued, running = sorted(store.history.deliveries(notifier="pipe"), key=lambda one: one.seq)
+    queued, running = reversed(store.history.deliveries(notifier="pipe"))
     assert running.reason.endswith(said)
     assert "plain form" not in queued.reason
     assert store.history.attempts(running.id)[0].reason == running.reason
