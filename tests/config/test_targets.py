@@ -103,3 +103,16 @@ def test_mistakes_are_named(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, HEAD + text)
     assert sentence in str(caught.value)
+
+
+def test_the_template_of_an_entry_that_stands_for_several_is_tried_with_what_goes_by_it(
+    tmp_path: Path,
+) -> None:
+    text = HEAD + PEOPLE + "routes:\n  - {notify: [con, owner], match: {type: fine_tuning.job.created}}\n"
+    text += "  - notify: [con, owner]\n    template: {title: 'TITLE'}\n"
+    routes = load(tmp_path, text.replace("TITLE", "{{ title }}!")).routing.routes or ()
+    assert [one.number for one in routes] == [1, 1, 1, 2, 2, 2]
+    assert [one.template.title if one.template else "" for one in routes] == [""] * 3 + ["{{ title }}!"] * 3
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text.replace("TITLE", "{{ job.error.code }}"))
+    assert "template.title: there is no 'code' in null (sample running and" in str(caught.value)
