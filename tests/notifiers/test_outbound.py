@@ -155,7 +155,7 @@ async def test_what_is_relayed_is_never_taken_for_what_was_kept(kit: Any) -> Non
             [(("body",), "GitHub needs an event_type, by which a workflow is chosen")],
         ),
         (
-            {"event_type": "{{ job.owner }}", "client_payload": "{{ title }}", "inputs": {}},
+            {"event_type": "{{ job.fine_tuned_model }}", "client_payload": "{{ title }}", "inputs": {}},
             "https://api.github.com/repos/o/r/dispatches/",
             [
                 (("body", "inputs"), "GitHub takes event_type and client_payload only: put it"),
