@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ftwatch.client import Account, Client
-from ftwatch.config import ClientConfig, Config, NotifierConfig, ProviderConfig, load
+from ftwatch.config import ClientConfig, Config, ProviderConfig, load
 from ftwatch.core.clock import Clock
 from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
@@ -17,8 +17,17 @@ from ftwatch.meter import Meter
 from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
+from ftwatch.wire.wording import Phrasing
 
-__all__ = ["load_whole", "make_client", "make_loops", "make_notifier", "make_provider", "open_store"]
+__all__ = [
+    "load_whole",
+    "make_client",
+    "make_loops",
+    "make_notifier",
+    "make_provider",
+    "open_store",
+    "phrasing",
+]
 
 
 def make_client(config: ClientConfig) -> Client:
@@ -79,18 +88,26 @@ def make_provider(
     return provider
 
 
-def make_notifier(config: NotifierConfig, client: Client, folder: Path) -> Notifier:
-    """A configured notifier; `folder` is where relative paths and commands start."""
-    notifier: Notifier = load_kind("notifier", config.kind)(
+def make_notifier(config: Config, name: str, client: Client) -> Notifier:
+    """The notifier of this name in a config."""
+    one = config.notifiers[name]
+    notifier: Notifier = load_kind("notifier", one.kind)(
         NotifierSpec(
-            name=config.name,
-            kind=config.kind,
-            options=config.options,
+            name=name,
+            kind=one.kind,
+            options=one.options,
             client=client,
-            folder=str(folder),
+            folder=str(config.folder),
+            compose=phrasing(config, name),
         )
     )
     return notifier
+
+
+def phrasing(config: Config, name: str) -> Phrasing:
+    """How a config wants the messages of a notifier: its words, and links to the page if others reach it."""
+    page = config.web.public_url if config.web is not None else None
+    return Phrasing(name, config.routing, config.notifiers[name].template, page or "")
 
 
 def make_loops(
@@ -101,9 +118,10 @@ def make_loops(
     dispatchers = {
         name: Dispatcher(
             notifier,
-            make_notifier(notifier, client, config.folder),
+            make_notifier(config, name, client),
             store,
             run,
+            remark=phrasing(config, name).remark if notifier.shows_messages else None,
             routing=config.routing,
             clock=clock,
             bell=bell,

@@ -72,7 +72,10 @@ def _hushed(result: Result) -> Result:
 
 
 class Dispatcher:
-    """Delivers to one notifier. `bell` is rung when a settlement owes another notifier something."""
+    """Delivers to one notifier. `bell` is rung when a settlement owes another notifier something.
+
+    `remark` says of what was sent why it is not in the config's words, if that is so.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Dispatcher:
         routing: Routing,
         clock: Clock,
         bell: Callable[[], None],
+        remark: Callable[..., str] | None = None,
     ) -> None:
         self.config = config
         self._notifier = notifier
@@ -93,6 +97,7 @@ class Dispatcher:
         self._clock = clock
         self._bell = bell
         self._log = log.bind(notifier=config.name)
+        self._remark = remark
         self._breaker: Breaker | None = None
         self._folds: int = getattr(notifier, "folds", 0)
         self._marks_replays: bool = getattr(notifier, "marks_replays", False)
@@ -330,6 +335,10 @@ class Dispatcher:
         except Exception as error:  # a guest may not crash the house
             self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
             result = Result(Retry(f"{type(error).__name__} in the code of {self.config.kind!r}"))
+        outcome = result.outcome
+        if self._remark is not None and isinstance(outcome, Sent) and not outcome.idle:
+            said = "; ".join(filter(None, (outcome.note, self._remark(*events))))
+            result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
         return _Try(claim, events[0], _hushed(result), at, self._clock.ticks() - begun)
 
     # ------------------------------------------------------------------------------------- settling

@@ -18,6 +18,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import Snapshot
 from ftwatch.core.journal import Checkpoint, Line
 from ftwatch.core.known import Known
+from ftwatch.core.message import Message, compose
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audience",
+    "Composer",
     "Duration",
     "Endpoint",
     "Findable",
@@ -593,9 +595,20 @@ class Living(Protocol):
         ...
 
 
+class Composer(Protocol):
+    """What makes the message about an event, or several: `core.message.compose`, as the config has it."""
+
+    def __call__(self, event: Event, *more: Event, most: int = 1000, bundle: str | None = None) -> Message:
+        """The message; where more than `most` events come as one, they are summed up."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class NotifierSpec:
-    """What a notifier's constructor is given."""
+    """What a notifier's constructor is given.
+
+    Who shows a Message has it made by `compose`, which knows the config's templates and where the page is.
+    """
 
     name: str
     kind: str
@@ -603,6 +616,7 @@ class NotifierSpec:
     client: Any
     folder: str = "."
     """The config's folder: relative paths and commands start there."""
+    compose: Composer = compose
 
 
 # ---------------------------------------------------------------------------------------- finding kinds

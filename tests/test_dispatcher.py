@@ -70,13 +70,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 class Bench:
     """A store to put transitions in, and the dispatcher of `pipe` over it."""
 
-    def __init__(self, store: Store, clock: Any, toy: Toy, **retry: Any) -> None:
+    def __init__(self, store: Store, clock: Any, toy: Toy, remark: Any = None, **retry: Any) -> None:
         self.store, self.clock, self.toy = store, clock, toy
         self.known: dict[str, Known] = {}
         self.asked = 0
         config = NotifierConfig(name="pipe", kind="toy", options=None, retry=RetryPolicy(jitter=0, **retry))
         self.dispatcher = Dispatcher(
-            config, toy, store, inline, routing=ROUTING, clock=clock, bell=lambda: None
+            config, toy, store, inline, routing=ROUTING, clock=clock, bell=lambda: None, remark=remark
         )
 
     def happen(self, job: str, *statuses: Status) -> None:
@@ -157,6 +157,19 @@ async def test_bytes_of_a_notifiers_own_are_stored_before_the_first_try(store: S
     for _ in range(3):
         await bench.round(after=1000)
     assert [body for _, _, body in toy.seen] == [b"draft 0"] * 3
+
+
+async def test_why_a_message_is_not_in_the_configs_words_stands_with_its_delivery(
+    store: Store, clock: Any
+) -> None:
+    said = "in the plain form, since template.title: there is no 'x' here"
+    bench = Bench(store, clock, Toy(), remark=lambda event: said if event.status is Status.RUNNING else "")
+    bench.happen("a", Status.QUEUED, Status.RUNNING)
+    await bench.round()
+    queued, running = reversed(store.history.deliveries(notifier="pipe"))
+    assert running.reason.endswith(said)
+    assert "plain form" not in queued.reason
+    assert store.history.attempts(running.id)[0].reason == running.reason
 
 
 async def test_a_claim_is_nobody_elses(store: Store, clock: Any) -> None:

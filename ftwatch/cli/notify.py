@@ -68,16 +68,21 @@ def test(config: str | None, name: str, named: str) -> int:
 async def send(config: Any, notifier: Any, event: Any) -> Any:
     """One try, as the dispatcher makes it; the outcome."""
     import anyio
+    from msgspec.structs import replace
 
-    from ftwatch.assembly import make_client, make_notifier
-    from ftwatch.core.delivery import Retry
+    from ftwatch.assembly import make_client, make_notifier, phrasing
+    from ftwatch.core.delivery import Retry, Sent
 
     async with make_client(config.client) as client:
         try:
-            made = make_notifier(notifier, client, config.folder)
+            made = make_notifier(config, notifier.name, client)
             with anyio.move_on_after(made.timeout):
                 result = await made.send([event], {}, body=made.freeze(event))
-                return result.outcome
+                outcome = result.outcome
+                if isinstance(outcome, Sent) and notifier.shows_messages:
+                    said = filter(None, (outcome.note, phrasing(config, notifier.name).remark(event)))
+                    outcome = replace(outcome, note="; ".join(said))
+                return outcome
         except Exception as error:  # a guest: its bug is an outcome too
             return Retry(f"the plug-in failed: {type(error).__name__}")
     return Retry(f"no answer within {made.timeout:g} s", unreachable=True)
@@ -109,6 +114,7 @@ def render(config: str | None, name: str, named: str, html: bool) -> int:
     """Show what the notifier NAME would send, and send nothing."""
     import anyio
 
+    from ftwatch.assembly import phrasing
     from ftwatch.config import find, load
 
     loaded = load(find(config))
@@ -119,6 +125,8 @@ def render(config: str | None, name: str, named: str, html: bool) -> int:
     except LookupError as error:
         click.echo(f"error: {plain(error.args[0])}", err=True)
         return Exit.USAGE
+    if notifier.shows_messages and (remark := phrasing(loaded, name).remark(*told)):
+        click.echo(f"note: {plain(remark)}", err=True)
     if html:
         text = _html(text)
     for secret in secrets(notifier.options):
@@ -133,7 +141,7 @@ async def _render(config: Any, notifier: Any, told: list[Any]) -> str:
     from ftwatch.core.message import compose
 
     async with make_client(config.client) as client:
-        made = make_notifier(notifier, client, config.folder)
+        made = make_notifier(config, notifier.name, client)
         if len(told) > 1 and getattr(made, "folds", 0) < len(told):
             raise LookupError(f"{notifier.name} sends every event on its own: name one sample")
         rendered = getattr(made, "render", None)

@@ -72,7 +72,7 @@ async def ask_everybody(config: Config) -> list[Answer]:
             group.start_soon(ask_one, f"provider {name}", _provider, provider, client, config.folder)
         for name, notifier in config.notifiers.items():
             answers[f"notifier {name}"] = []
-            group.start_soon(ask_one, f"notifier {name}", _notifier, notifier, client, config.folder)
+            group.start_soon(ask_one, f"notifier {name}", _notifier, config, notifier, client)
     return [answer for told in answers.values() for answer in told]
 
 
@@ -223,11 +223,11 @@ async def look_at(config: ProviderConfig, client: Client) -> list[Visible]:
 # ------------------------------------------------------------------------------------------- notifiers
 
 
-async def _notifier(config: NotifierConfig, client: Client, folder: Path) -> list[Answer]:
-    what = f"notifier {config.name}"
+async def _notifier(whole: Config, config: NotifierConfig, client: Client) -> list[Answer]:
+    what, folder = f"notifier {config.name}", whole.folder
     try:
         found = list(_addresses(config.options))
-        made, client = await _made(config, client, folder)
+        made, client = await _made(whole, config.name, client)
     except (LookupError, ValueError) as error:
         return [Answer(what, "error", str(error.args[0]))]
     answers = await _introduced(what, made)
@@ -244,10 +244,10 @@ async def _notifier(config: NotifierConfig, client: Client, folder: Path) -> lis
     return answers or [Answer(what, "answers", "nothing to ask; `ftwatch notify test` shows more")]
 
 
-async def _made(config: NotifierConfig, client: Client, folder: Path) -> tuple[Notifier, Client]:
+async def _made(config: Config, name: str, client: Client) -> tuple[Notifier, Client]:
     """The notifier, and its own client where it has one. Raises ValueError, LookupError."""
     try:
-        made = make_notifier(config, client, folder)
+        made = make_notifier(config, name, client)
         own = getattr(made, "client", None)
         return made, await own() if own is not None else client
     except (LookupError, ValueError):

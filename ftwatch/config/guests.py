@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +18,7 @@ from ftwatch.config.build import build, fields, mapping
 from ftwatch.config.model import HookConfig, NotifierConfig, ProviderConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.slips import shown_key
+from ftwatch.config.templates import wording
 from ftwatch.config.yaml import List, Map, Node, Place
 from ftwatch.core.delivery import RetryPolicy
 from ftwatch.core.event import Event
@@ -187,6 +189,9 @@ def notifier(
             desk.error(block.entries["retry"][1].at, f"fold: {kind.name} sends every event on its own")
         said["fold"] = said.get("fold", policy.fold) or None
         policy = dataclasses.replace(policy, **said)
+    if common.template is not None and kind.audience == "machines":
+        sentence = f"template: {kind.name} sends no message, but the event itself"
+        raise desk.error(block.place("template"), sentence)
     config = NotifierConfig(
         name=name,
         kind=kind.name,
@@ -194,6 +199,8 @@ def notifier(
         retry=policy,
         closure=common.closure,
         throttle=common.throttle,
+        template=wording(common.template, block, desk, partial(_samples, name, desk)),
+        shows_messages=kind.audience == "people",
     )
     recipient = Recipient(
         name=name,

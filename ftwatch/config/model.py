@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftwatch.core.delivery import RetryPolicy
+from ftwatch.core.message import Wording
 from ftwatch.core.route import Match, Routing
 from ftwatch.core.rule import Rule
 from ftwatch.plugins import Secret
@@ -95,7 +96,8 @@ class ProviderConfig:
 class NotifierConfig:
     """One destination, with how it retries. `closure`: its people are told the end of what they heard of.
 
-    `throttle`: at most so many messages in so many seconds, errors aside.
+    `throttle`: at most so many messages in so many seconds, errors aside. `template`: the config's words for
+    its messages; `shows_messages`: whether it has any (a program gets the event itself).
     """
 
     name: str
@@ -104,6 +106,8 @@ class NotifierConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     closure: bool = True
     throttle: tuple[int, float] | None = None
+    template: Wording | None = None
+    shows_messages: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

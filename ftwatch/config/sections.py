@@ -1,6 +1,7 @@
 """From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
 
 import re
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from ftwatch.config.build import build, mapping
 from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig, WebConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.targets import OWNER, Book
+from ftwatch.config.templates import wording
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
-from ftwatch.core.event import Severity
-from ftwatch.core.route import Match, Route, Silence, did_you_mean
+from ftwatch.core.event import Event, Severity
+from ftwatch.core.route import Match, Route, Silence, did_you_mean, route_for
 from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
 from ftwatch.plugins import Secret
@@ -57,6 +59,7 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
             number=number,
             group=group,
             max_age=said.max_age,
+            template=wording(said.template, block, desk, partial(_samples, number, desk)),
         )
         found += [one] if notify else []
         for person in book.people if has_owner else ():
@@ -65,6 +68,22 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
     # Where each stands for itself, its place is its number.
     is_plain = all(one.number == place for place, one in enumerate(found, start=1))
     return tuple(replace(one, number=0) for one in found) if is_plain else tuple(found)
+
+
+def _samples(number: int, desk: Desk) -> dict[str, Event]:
+    """Those that somebody gets by the entry of this number, by their names."""
+    # Imported late: few routes have templates.
+    from ftwatch.core.sample import SAMPLES, sample
+
+    events, routing = {name: sample(name) for name in SAMPLES}, desk.routing
+    # One entry of the file may stand for several.
+    numbered = enumerate(routing.routes or (), start=1)
+    mine = [each for place, each in numbered if (each.number or place) == number]
+    return {
+        name: event
+        for name, event in events.items()
+        if any(route_for(event, one, routing) is each for each in mine for one in each.notify)
+    }
 
 
 def silences(node: Node | None, desk: Desk) -> tuple[Silence, ...]:

@@ -41,6 +41,7 @@ __all__ = [
     "Silence",
     "Store",
     "Stuck",
+    "Template",
     "Web",
 ]
 
@@ -49,8 +50,8 @@ LATER: dict[str, tuple[str, ...]] = {
     "file": ("templates", "plots"),
     "store": ("url", "url_file"),
     "provider": (),
-    "notifier": ("template",),
-    "route": ("remind", "template"),
+    "notifier": (),
+    "route": ("remind",),
     "rules": ("late", "diverging"),
 }
 
@@ -306,6 +307,18 @@ class Digest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Template:
+    """`template` of a notifier or a route: the words of messages to people."""
+
+    title: str | None = None
+    body: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.title is None and self.body is None:
+            raise ValueError("give title, body or both")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notifier:
     """What every notifier has beside the options of its kind."""
 
@@ -321,6 +334,7 @@ class Notifier:
     timezone: tzinfo | None = field(
         default=None, metadata={"read": _zone, "schema": {"type": "string"}, "shown": None}
     )
+    template: Template | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,6 +361,7 @@ class Route:
     max_age: float | None = field(
         default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
     )
+    template: Template | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

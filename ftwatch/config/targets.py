@@ -57,6 +57,10 @@ class Book:
         others = {key: entry for key, entry in item.entries.items() if key != "to"}
         if not others:
             raise self._desk.error(item.at, f"{{to: {to}}} changes nothing: write {to}")
+        if "template" in others:
+            raise self._desk.error(
+                item.place("template"), "template: write it beside notify, for the whole route"
+            )
         if ADDRESS in others:
             key, node = others.pop(ADDRESS)
             others |= self._addressed(to, key, node)
@@ -116,7 +120,8 @@ class Book:
         """The notifier `to` with these options, once for each set of them; its name."""
         block = self._block(to, at)
         shown = [_shown(node) for key, (_, node) in others.items() if key != "timezone"]
-        name = " ".join([to, *filter(None, shown)])[:LONGEST_NAME]
+        # Where no value says what is different, its key does: the name must not be that of the block.
+        name = " ".join([to, *(filter(None, shown) if any(shown) else others)])[:LONGEST_NAME]
         if name not in self.notifiers:
             kind = {"kind": (Scalar(at, "kind"), Scalar(at, to))}
             whole = Map(at, {**kind, **block.entries, **others})
@@ -132,4 +137,6 @@ def _shown(node: Node) -> str:
             return node.text
         case List():
             return ",".join(_shown(item) for item in node.items)
+        case Map():
+            return ",".join(_shown(inner) for _, inner in node.entries.values())
     return ""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.journal import Line
 
-__all__ = ["Cause", "cause_of", "in_words"]
+__all__ = ["Cause", "cause_of", "in_words", "next_step"]
 
 # Of a message so much is read, from its start; of a log so many lines, from its end.
 LENGTH, LINES = 4000, 50
@@ -43,9 +43,25 @@ _WORDS: dict[str, str] = {
 }
 
 
+_NEXT: dict[str, str] = {
+    Cause.DATA_INVALID: "Mend the data, upload it again and start a new job.",
+    Cause.QUOTA_OR_BILLING: "Look at the account's quota and billing, then start the job again.",
+    Cause.POLICY: "See what the data or the key is not allowed, mend that and start a new job.",
+    Cause.HARDWARE_RESTART: "Start it again: the trouble was not in the job.",
+    Cause.OUT_OF_MEMORY: "Start it again with a smaller batch, shorter examples or a larger machine.",
+    Cause.TIMEOUT: "Start it again with more time or fewer steps.",
+    Cause.USER_CANCEL: "Ask who cancelled it, or start it again.",
+}
+
+
 def in_words(code: str) -> str:
     """A cause in plain words; a code that another version knows is shown as it is."""
     return _WORDS.get(code, code.replace("_", " "))
+
+
+def next_step(code: str | None) -> str:
+    """The one thing to do next about a job that failed for this cause (None: nobody knows why)."""
+    return _NEXT.get(code or "", "Read the end of its log: `ftwatch show` has what the provider kept.")
 
 
 def _table(words: dict[Cause, str]) -> dict[str, Cause]:

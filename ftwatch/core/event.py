@@ -17,6 +17,7 @@ from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.span import MINUTE
 
 __all__ = [
+    "Comparison",
     "Data",
     "Event",
     "SavedModel",
@@ -96,16 +97,36 @@ def status_severity(status: Status) -> Severity:
     return _STATUS_SEVERITY[status]
 
 
+class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last run of the same recipe before this one: its `job`, spans in seconds, its last losses.
+
+    `runs` is how many earlier ones are known, `best` the lowest of their losses.
+    """
+
+    job: str
+    runs: int = 1
+    ran_for: int | None = None
+    tokens: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+
+
 class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a job came to, told with its end: spans in seconds, the last figures by their names.
 
-    `cause` is why it failed or was cancelled, one of the codes of `core.cause`.
+    `cause` is why it failed or was cancelled, one of the codes of `core.cause`; `step` how far it had come
+    then, of `total_steps`. `first` are its first losses, `last_run` is
+    what an earlier run of the same recipe came to.
     """
 
     cause: str | None = None
     queued_for: int | None = None
     ran_for: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    step: int | None = None
+    total_steps: int | None = None
+    first: dict[str, float] = field(default_factory=dict)
+    last_run: Comparison | None = None
 
 
 class SavedModel(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from ftwatch.core.compare import Background
 from ftwatch.core.event import Event
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line
@@ -117,6 +118,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     `names_models`: its jobs tell which model they made; `successors` maps jobs that it started anew under
     another id to the ids they had before. `listens_since` (Unix seconds): what jobs tell of themselves is
     heard without a break from then on, so that nobody counts as silent who only was not listened to.
+    `backgrounds` are what is known of jobs that may end now, by their ids.
     """
 
     routing: Routing
@@ -129,6 +131,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     names_models: bool = True
     successors: dict[str, str] = {}
     listens_since: float = 0.0
+    backgrounds: Mapping[str, Background] = {}
 
 
 class Assignment(Struct, frozen=True):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
+from ftwatch.core.compare import Background, Run
 from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
@@ -38,6 +39,10 @@ _JOB = Snapshot(
     hyperparameters={"n_epochs": "auto", "batch_size": "auto"},
     seed=42,
     metadata={"team": "search"},
+    integrations=(
+        {"type": "wandb", "wandb": {"project": "support-bot", "entity": "acme", "run_id": "sample4w"}},
+    ),
+    owner="anna",
     labels={"env": "prod", "team": "search"},
     url="https://platform.openai.com/finetune/ftjob-sample4w9Zq2",
 )
@@ -60,6 +65,8 @@ _RUN = replace(
     training_file=None,
     validation_file=None,
     estimated_finish=None,
+    integrations=(),
+    owner=None,
     url="https://wandb.ai/acme/sft/runs/run-42",
 )
 _SILENT = Silent(every=10 * MINUTE)
@@ -105,10 +112,19 @@ def _raw(job: Snapshot) -> Snapshot:
     return replace(job, raw_status=job.raw_status if job.status is Status.UNKNOWN else str(job.status))
 
 
+# What there was before the sample.
+_BEFORE = Background(
+    first={"train_loss": 2.3129},
+    earlier=(
+        Run(id="ftjob-sample3", finished_at=NOW - 7 * DAY, ran_for=7368, metrics={"valid_loss": 0.5117}),
+    ),
+)
+
+
 def _look(
     known: Known | None, snapshot: Snapshot | None, at: float = NOW, settle: float = 0, **more: Any
 ) -> list[Event]:
-    policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle)
+    policy = Policy(routing=NOBODY, rules=(Stuck(),), settle=settle, backgrounds={_JOB.id: _BEFORE})
     seen = _raw(snapshot) if snapshot else None
     look = Look(key=_JOB.key, asked=(known.asked if known else 0) + 1, at=at, snapshot=seen, **more)
     return list(decide(known, look, policy, at).events)

@@ -1,8 +1,9 @@
 """How long is it? Spans of time, in seconds and in words."""
 
+import re
 from itertools import pairwise
 
-__all__ = ["DAY", "HOUR", "MINUTE", "span"]
+__all__ = ["DAY", "HOUR", "MINUTE", "span", "spoken"]
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -16,3 +17,8 @@ def span(seconds: float) -> str:
             rest = whole % size // smaller
             return f"{whole // size}{unit} {rest}{small}" if rest else f"{whole // size}{unit}"
     return f"{whole}s"
+
+
+def spoken(seconds: float) -> str:
+    """The same as running text has it: `45 s`, `12 m`, `1 h 5 m`, `3 d 4 h`."""
+    return re.sub(r"(?<=\d)(?=[a-z])", " ", span(seconds))

@@ -18,7 +18,7 @@ from ftwatch.client.posting import authorization, post_json
 from ftwatch.core.closure import Account, bearing_of
 from ftwatch.core.delivery import Rejected, RetryPolicy, Sent
 from ftwatch.core.event import TEST, Event, Severity
-from ftwatch.core.message import Message, clean, compose
+from ftwatch.core.message import Message, clean
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
@@ -140,7 +140,7 @@ class Alertmanager:
 
     def _alerts(self, event: Event, before: Account) -> tuple[list[dict[str, Any]], Account]:
         """The alerts to post, ended ones first, and the account after that."""
-        bearing, now, message = bearing_of(event), self._clock(), compose(event)
+        bearing, now, message = bearing_of(event), self._clock(), self._spec.compose(event)
         since = min(event.created_at, int(now))
         # An alert that comes again is the same one, whatever the job's labels say by now.
         known = before.open.get(bearing.opens or "")

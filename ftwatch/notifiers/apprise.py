@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
-from ftwatch.core.message import Message, Tone, compose
+from ftwatch.core.message import Message, Tone
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
@@ -47,6 +47,7 @@ class AppriseNotifier:
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
+        self._spec = spec
         self._options: Options = spec.options
         self.timeout = self._options.timeout.total_seconds()
 
@@ -72,7 +73,7 @@ class AppriseNotifier:
         except LookupError as error:
             return Result(Rejected(str(error)))
         taken = list(memory.get("taken", ())) if memory.get("event") == name else []
-        message = compose(*events, most=self.folds, bundle=bundle)
+        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
         for place, url in enumerate(urls):
             if place in taken:
                 continue
@@ -88,7 +89,7 @@ class AppriseNotifier:
 
     def render(self, *events: Event) -> str:
         """Title and text, for `ftwatch render`."""
-        message = compose(*events, most=self.folds)
+        message = self._spec.compose(*events, most=self.folds)
         return f"{message.title}\n\n{_body(message)}"
 
 

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 
 from ftwatch.core.delivery import Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event
-from ftwatch.core.message import compose
 from ftwatch.plugins import Audience, Memory, NotifierSpec, Result
 
 __all__ = ["Console"]
@@ -30,6 +29,7 @@ class Console:
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
+        self._spec = spec
         self._options: Options = spec.options
         self.timeout = 5.0
 
@@ -49,7 +49,7 @@ class Console:
 
     def render(self, event: Event) -> str:
         """The line: time, title, the provider's own sentence."""
-        message = compose(event)
+        message = self._spec.compose(event)
         moment = datetime.fromtimestamp(event.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        said = f" “{message.quote}”" if message.quote else ""
+        said = f" “{message.quote}”" if message.quote else "".join(f" {line}" for line in message.lines)
         return f"{moment}  {message.title}{said}  ({message.footer})"

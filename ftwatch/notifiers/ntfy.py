@@ -16,7 +16,7 @@ from ftwatch.client.posting import authorization, post_json
 from ftwatch.core.closure import Account, bearing_of
 from ftwatch.core.delivery import Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event, Severity, digest
-from ftwatch.core.message import Message, compose
+from ftwatch.core.message import Message
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
@@ -148,7 +148,7 @@ class Ntfy:
     def _body(
         self, events: Sequence[Event], topic: str, sequence: str | None, bundle: str | None = None
     ) -> dict[str, Any]:
-        message = compose(*events, most=self.folds, bundle=bundle)
+        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
         worst = max((event.severity for event in events), key=lambda severity: severity.rank)
         text = _marked(message) if self._options.markdown else _lines(message)
         return {

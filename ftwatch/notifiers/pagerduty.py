@@ -15,7 +15,7 @@ from ftwatch.client.posting import post_json
 from ftwatch.core.closure import Account, bearing_of
 from ftwatch.core.delivery import Outcome, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event, Severity, digest
-from ftwatch.core.message import Message, clean, compose
+from ftwatch.core.message import Message, clean
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["PagerDuty"]
@@ -133,7 +133,7 @@ class PagerDuty:
         head = {"routing_key": routing_key, "dedup_key": key}
         if bearing_of(event).opens is None:
             return {**head, "event_action": "resolve"}
-        message = compose(event)
+        message = self._spec.compose(event)
         links = [{"href": message.link[1], "text": message.link[0]}] if message.link else []
         return {
             **head,
@@ -157,6 +157,7 @@ class PagerDuty:
             "custom_details": {
                 **{fact.label: fact.value for fact in message.facts},
                 **({"Said": message.quote} if message.quote else {}),
+                **({"Text": "\n".join(message.lines)} if message.lines else {}),
                 **({"Job": clean(job.id, NAME)} if job else {}),
                 "Event": event.id,
             },

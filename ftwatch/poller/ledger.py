@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
+from ftwatch.core.compare import LOSSES, Background
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, digest
 from ftwatch.core.job import Status
@@ -152,6 +153,7 @@ class Ledger:
             over |= {id for id, job in known.items() if not job.is_active}
             # What one job teaches is known to the next one of the same batch.
             policy = self._policy(baseline, list(words), dict(successors))
+            policy = replace(policy, backgrounds=self._backgrounds(waiting, known) if not baseline else {})
             decisions = []
             for id, look in waiting.items():
                 decision = decide(known.get(id), self._whole(look), policy, now)
@@ -203,6 +205,19 @@ class Ledger:
             last = max(saved, key=lambda one: (one.step or 0, one.at or 0), default=None)
             look = replace(look, saved=last)
         return look
+
+    def _backgrounds(self, looks: dict[str, Look | None], known: dict[str, Known]) -> dict[str, Background]:
+        """What the store knows of the jobs that may end now: their first figures, and runs like them."""
+        found = {}
+        for id, look in looks.items():
+            before = known.get(id)
+            held = before.held if before is not None else None
+            job = look.snapshot if look is not None else held
+            was_over = before is not None and held is None and before.snapshot.status.is_terminal
+            if job is not None and job.status.is_terminal and not was_over:
+                first = self.store.journals.first(job.key, LOSSES)
+                found[id] = Background(first=first, earlier=self.store.jobs.earlier(job))
+        return found
 
     def _learned(self, policy: Policy) -> list[Announcement]:
         """What these decisions taught about the provider, to be committed with them."""

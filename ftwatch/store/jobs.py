@@ -9,7 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
-from ftwatch.core.job import JobKey
+from ftwatch.core.compare import MOST, Run, recipe, run_of
+from ftwatch.core.job import JobKey, Snapshot
 from ftwatch.core.known import Known
 from ftwatch.store.acks import rename_acks
 from ftwatch.store.inbound import rename_inbound
@@ -80,6 +81,23 @@ class Jobs:
         )
         return [id for (id,) in rows]
 
+    def earlier(self, job: Snapshot) -> tuple[Run, ...]:
+        """The last runs of a job's recipe that succeeded, at most `MOST`, without the job itself."""
+        like = recipe(job)
+        if like is None:
+            return ()
+        rows = self._db.rows(
+            "SELECT known FROM jobs WHERE provider = ? AND recipe = ? AND status = 'succeeded' AND id <> ?"
+            " AND NOT ignored ORDER BY changed_at DESC LIMIT ?",
+            job.provider,
+            like,
+            job.id,
+            MOST,
+        )
+        return tuple(
+            run_of(one.snapshot, one.metrics) for one in map(_decode_known, (row[0] for row in rows))
+        )
+
     def fingerprints(self, provider: str, ids: Sequence[str]) -> dict[str, bytes | None]:
         """The fingerprint of the listed entry last dealt with, for those of these ids that are known."""
         found: dict[str, bytes | None] = {}
@@ -115,6 +133,7 @@ class Jobs:
             known.is_active,
             known.ignored,
             known.snapshot.name,
+            recipe(known.snapshot),
             known.asked,
             known.fingerprint,
             known.wake_at,
@@ -124,8 +143,8 @@ class Jobs:
         )
         if known.version:
             changed = self._db.execute(
-                "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, asked = ?, fingerprint = ?,"
-                " wake_at = ?, changed_at = ?, moment = ?, known = ?, version = version + 1"
+                "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, recipe = ?, asked = ?,"
+                " fingerprint = ?, wake_at = ?, changed_at = ?, moment = ?, known = ?, version = version + 1"
                 " WHERE provider = ? AND id = ? AND version = ?",
                 *columns,
                 *key,
@@ -133,8 +152,9 @@ class Jobs:
             )
         else:
             changed = self._db.execute(
-                "INSERT INTO jobs (status, active, ignored, name, asked, fingerprint, wake_at, changed_at,"
-                " moment, known, provider, id, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+                "INSERT INTO jobs (status, active, ignored, name, recipe, asked, fingerprint, wake_at,"
+                " changed_at, moment, known, provider, id, version)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
                 " ON CONFLICT (provider, id) DO NOTHING",
                 *columns,
                 *key,

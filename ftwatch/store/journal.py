@@ -3,6 +3,8 @@
 Takes part in the caller's transaction when it writes. What a line means is `core.journal`'s affair.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ftwatch.core.job import JobKey, Status
@@ -16,6 +18,8 @@ OF_JOB = "WHERE provider = ? AND job = ?"
 
 # So many lines of one job are kept, and so many points of its series; the oldest go first.
 MOST_LINES, MOST_POINTS = 5_000, 20_000
+# Among so many points the first of each figure is looked for.
+FIRST_POINTS = 50
 
 _encode = msgspec.json.Encoder().encode
 _checkpoint = msgspec.json.Decoder(Checkpoint).decode
@@ -152,6 +156,23 @@ class Journals:
             attempt,
         )
         return [(step, _metrics(metrics)) for step, metrics in rows]
+
+    def first(self, key: JobKey, names: Sequence[str]) -> dict[str, float]:
+        """The first of each of these figures in a job's last attempt, looked for in its first points only."""
+        found: dict[str, float] = {}
+        rows = self._db.rows(
+            f"SELECT metrics FROM series {OF_JOB} AND attempt = (SELECT MAX(attempt) FROM series {OF_JOB})"
+            " ORDER BY step LIMIT ?",
+            *key,
+            *key,
+            FIRST_POINTS,
+        )
+        for (metrics,) in rows:
+            known = _metrics(metrics)
+            for name in names:
+                if name in known:
+                    found.setdefault(name, known[name])
+        return found
 
     # ----------------------------------------------------------------------------------------- the rest
 

@@ -73,7 +73,7 @@ def forget_job(db: Database, key: JobKey) -> Forgotten:
     forget_acks(db, "provider = ? AND job = ?", *key)
     forget_silences(db, *key)
     db.execute(
-        "UPDATE jobs SET name = NULL, active = 0, ignored = 1, wake_at = NULL, known = ?,"
+        "UPDATE jobs SET name = NULL, recipe = NULL, active = 0, ignored = 1, wake_at = NULL, known = ?,"
         " version = version + 1 WHERE provider = ? AND id = ?",
         _encode(kept),
         *key,

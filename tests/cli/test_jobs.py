@@ -148,7 +148,7 @@ def test_show_tells_what_a_job_came_to(tool: Any, world: Any) -> None:
     good = [" ".join(line.split()) for line in tool("show", "good").out.splitlines()]
     for line in (
         "fine-tuned model: ft:m",
-        "duration: 1h 50m, after 9m in the queue",
+        "duration: 1 h 50 m (queued 9 m)",
         "final: train loss 0.412, valid loss 0.5",
         "trained tokens: 5,768,000",
     ):

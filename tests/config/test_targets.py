@@ -89,6 +89,7 @@ def test_an_address_is_not_told_of_ftwatch_itself(tmp_path: Path) -> None:
         ("routes: [{notify: [{address: x}]}]\n", "say which notifier"),
         ("routes: [{notify: [{to: con, address: x}]}]\n", "'con' has no address"),
         ("routes: [{notify: [{to: mail, timeuot: 9s}]}]\n", "did you mean 'timeout'?"),
+        ("routes: [{notify: [{to: mail, template: {title: x}}]}]\n", "template: write it beside notify"),
         ("routes: [{notify: con}]\n", "notify should be a list"),
         ("people: {anna: {mail: a@x.example}}\nroutes: [{notify: [owner]}]\n", "'anna' needs match"),
         ("people: {anna: {match: {owner: x}}}\nroutes: [{notify: [owner]}]\n", "'anna' needs a notifier"),
@@ -103,3 +104,32 @@ def test_mistakes_are_named(text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, HEAD + text)
     assert sentence in str(caught.value)
+
+
+def test_the_template_of_an_entry_that_stands_for_several_is_tried_with_what_goes_by_it(
+    tmp_path: Path,
+) -> None:
+    text = HEAD + PEOPLE + "routes:\n  - {notify: [con, owner], match: {type: fine_tuning.job.created}}\n"
+    text += "  - notify: [con, owner]\n    template: {title: 'TITLE'}\n"
+    routes = load(tmp_path, text.replace("TITLE", "{{ title }}!")).routing.routes or ()
+    assert [one.number for one in routes] == [1, 1, 1, 2, 2, 2]
+    assert [one.template.title if one.template else "" for one in routes] == [""] * 3 + ["{{ title }}!"] * 3
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text.replace("TITLE", "{{ job.error.code }}"))
+    assert "template.title: there is no 'code' in null (sample running and" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ('quiet_hours: {from: "20:00", to: "08:00"}', "mail 20:00,08:00"),
+        ("timezone: Europe/Berlin", "mail timezone"),
+    ],
+)
+def test_an_entry_without_an_address_is_a_notifier_of_its_own_too(
+    changed: str, name: str, tmp_path: Path
+) -> None:
+    head = HEAD.replace("closure: false,", "closure: false, template: {title: '{{ title }}!'},")
+    made = load(tmp_path, head + f"routes: [{{notify: [mail, {{to: mail, {changed}}}]}}]\n")
+    assert list(made.notifiers) == ["mail", "con", name]
+    assert told(made) == {"mail": "route 1", name: "route 1"}

@@ -106,7 +106,7 @@ async def test_a_job_that_fails_is_an_alert_until_its_retry_succeeds(kit: Any) -
     assert posted(sink) == [("FineTuningJobFailed", "fires"), ("FineTuningJobFailed", "is over")]
     fired, over = (arrival.what[0] for arrival in sink.arrivals)
     assert fired["labels"] == over["labels"]
-    assert over["annotations"]["summary"] == "support-bot-v7 succeeded"
+    assert over["annotations"]["summary"] == "support-bot-v7 succeeded · 1 h 50 m (queued 9 m)"
     assert [one.note for one in outcomes] == [
         "HTTP 200: FineTuningJobFailed",
         "not sent: it opens and closes nothing",
@@ -263,7 +263,7 @@ async def test_an_odd_address_is_shown_and_does_not_spoil_the_alert(kit: Any) ->
             (alert,) = sink.arrivals[0].what
             assert alert["annotations"]["url"] == url
             assert ("generatorURL" in alert) is is_generator
-        await tell(at("failed", 1, url="javascript:alert(1)"))
+        await tell(at("failed", 1, url="javascript:alert(1)", integrations=()))
         (alert,) = sink.arrivals[0].what
         assert not {"generatorURL", "url"} & {*alert, *alert["annotations"]}
 
@@ -363,7 +363,7 @@ async def test_the_real_one_fires_until_the_end_is_told_and_tells_its_own_receiv
         await told_on(oncall, "firing", "resolved", "firing")
     bodies = [json.loads(body)["alerts"][0] for _, _, body in oncall.requests]
     assert bodies[0]["labels"]["team"] == "search"
-    assert bodies[1]["annotations"]["summary"] == "support-bot-v7 succeeded"
+    assert bodies[1]["annotations"]["summary"] == "support-bot-v7 succeeded · 1 h 50 m (queued 9 m)"
     assert len({body["fingerprint"] for body in bodies}) == 1
 
 

@@ -21,7 +21,7 @@ async def test_title_and_text_arrive(kit: Any) -> None:
     async with kit.receiving() as there, kit.made("apprise", url=Secret(to(there.url))) as apprise:
         assert isinstance((await apprise.send([EVENT], {})).outcome, Sent)
     said = json.loads(there.requests[0][2])
-    assert said["title"] == "❌ support-bot-v7 failed"
+    assert said["title"] == "❌ support-bot-v7 failed after 1 h 50 m (queued 9 m)"
     assert "line 17 is not valid JSON" in said["message"]
     assert said["type"] == "failure"
 

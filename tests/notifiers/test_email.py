@@ -106,10 +106,11 @@ async def test_a_letter_says_it_in_text_and_in_html(kit: Any) -> None:
     async with mail_server() as (box, port), kit.made("email", **options(port)) as mail:
         assert isinstance((await mail.send([EVENT], {})).outcome, Sent)
     (letter,) = box.letters
-    assert letter["subject"] == "❌ support-bot-v7 failed"
+    assert letter["subject"] == "support-bot-v7 (ftjob-sample4w9Zq2)"
     assert letter["from"] == "ftwatch <ft@example.com>"
     assert letter["to"] == "ml@example.com, Boss <boss@example.com>"
     assert letter["auto-submitted"] == "auto-generated"
+    assert letter["list-id"] == "ftwatch mine <mine.ftwatch.example.com>"
     assert box.people == [["ml@example.com", "boss@example.com"]]
     text, html = letter.get_body(("plain",)), letter.get_body(("html",))
     assert text is not None
@@ -117,18 +118,61 @@ async def test_a_letter_says_it_in_text_and_in_html(kit: Any) -> None:
     for body in (text.get_content(), html.get_content()):
         assert "line 17 is not valid JSON" in body
         assert "invalid data" in body
-        assert "1h 50m, after 9m in the queue" in body
+        assert "after 1 h 50 m (queued 9 m)" in body
         assert "https://platform.openai.com/finetune/ftjob-sample4w9Zq2" in body
 
 
 async def test_a_jobs_letters_make_one_thread_and_a_retry_is_the_same_letter(kit: Any) -> None:
+    memory: dict[str, Any] = {}
     async with mail_server() as (box, port), kit.made("email", **options(port)) as mail:
-        for name in ("created", "failed", "failed", "degraded"):
-            await mail.send([sample(name)], {})
-    created, failed, again, other = box.letters
-    assert created["references"] == failed["references"] == created["in-reply-to"]
+        for event in (sample("created"), renamed("failed"), renamed("failed")):
+            memory = (await mail.send([event], memory)).memory or memory
+        # Another process that knows nothing of the first letter, and a provider's letter.
+        for name in ("running", "degraded", "recovered"):
+            assert (await mail.send([sample(name)], {})).memory is None or name == "running"
+    created, failed, again, unknowing, degraded, recovered = box.letters
+    root = created["references"]
+    assert created["in-reply-to"] == root
+    assert failed["in-reply-to"] == created["message-id"] == memory["first"]
+    assert failed["references"] == f"{root} {created['message-id']}"
     assert created["message-id"] != failed["message-id"] == again["message-id"]
-    assert other["references"] != created["references"]
+    assert unknowing["references"] == root, "the thread holds all the same"
+    assert {letter["subject"] for letter in box.letters[:4]} == {"support-bot-v7 (ftjob-sample4w9Zq2)"}
+    assert degraded["references"] == recovered["references"] != root
+    assert degraded["subject"] == "⚠️ openai-prod cannot be watched"
+
+
+def renamed(name: str) -> Event:
+    """The sample of a job that has another name by now."""
+    event = sample(name)
+    assert event.job is not None
+    return replace(event, data=replace(event.data, job=replace(event.job, name="support-bot-v8")))
+
+
+async def test_a_letter_that_somebody_refused_still_begins_the_thread(kit: Any) -> None:
+    async with mail_server() as (box, port), kit.made("email", **options(port)) as mail:
+        box.refuse = {"boss@example.com": "450 later"}
+        first = await mail.send([EVENT], {})
+        assert isinstance(first.outcome, Retry)
+        box.refuse = {}
+        second = await mail.send([EVENT], first.memory)
+        third = await mail.send([sample("running")], {**second.memory, "event": "evt_x", "taken": ["a@b"]})
+    assert second.memory["first"] == box.letters[0]["message-id"] == box.letters[1]["message-id"]
+    assert third.memory is None
+    assert box.letters[2]["in-reply-to"] == second.memory["first"]
+    assert box.people == [["ml@example.com"], ["boss@example.com"], ["ml@example.com", "boss@example.com"]]
+
+
+async def test_a_digest_is_a_table_and_stands_in_no_thread(kit: Any) -> None:
+    async with mail_server() as (box, port), kit.made("email", **options(port)) as mail:
+        result = await mail.send([sample("running"), EVENT], {"first": "<a@b>", "subject": "x"})
+    (letter,) = box.letters
+    assert result.memory is None
+    assert letter["references"] is None
+    assert letter["subject"] == "📬 2 messages that could not be sent in time: 1 failed, 1 other"
+    html = letter.get_body(("html",))
+    assert html is not None
+    assert html.get_content().count("<tr>") == 2
 
 
 async def test_no_name_can_add_a_header_or_a_recipient(kit: Any, hostile: Event) -> None:
@@ -143,6 +187,7 @@ async def test_no_name_can_add_a_header_or_a_recipient(kit: Any, hostile: Event)
     assert "<script>" not in html.get_content()
     known = {"from", "to", "subject", "date", "message-id", "in-reply-to", "references", "auto-submitted"}
     known |= {
+        "list-id",
         "x-auto-response-suppress",
         "x-ftwatch-event",
         "mime-version",

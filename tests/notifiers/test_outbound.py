@@ -55,7 +55,7 @@ async def test_a_body_of_ones_own_is_posted_unsigned(kit: Any) -> None:
     ((first, headers, body),) = there.requests
     assert first == "POST /hook HTTP/1.1"
     assert json.loads(body) == {
-        "title": "❌ support-bot-v7 failed",
+        "title": "❌ support-bot-v7 failed after 1 h 50 m (queued 9 m)",
         "data": json.loads(encode(EVENT))["data"],
     }
     assert headers["content-type"] == "application/json"
@@ -117,7 +117,7 @@ async def test_what_was_kept_for_a_form_of_old_is_made_anew(kit: Any) -> None:
         async with kit.made("webhook", **options(there.url, body=None, secret=Secret(SIGNING))) as hook:
             await hook.send([EVENT], {}, body=kept)
     formed, native = (body for _, _, body in there.requests)
-    assert json.loads(formed) == ["❌ support-bot-v7 failed"]
+    assert json.loads(formed) == ["❌ support-bot-v7 failed after 1 h 50 m (queued 9 m)"]
     assert native == encode(EVENT)
 
 
@@ -155,7 +155,7 @@ async def test_what_is_relayed_is_never_taken_for_what_was_kept(kit: Any) -> Non
             [(("body",), "GitHub needs an event_type, by which a workflow is chosen")],
         ),
         (
-            {"event_type": "{{ job.owner }}", "client_payload": "{{ title }}", "inputs": {}},
+            {"event_type": "{{ job.fine_tuned_model }}", "client_payload": "{{ title }}", "inputs": {}},
             "https://api.github.com/repos/o/r/dispatches/",
             [
                 (("body", "inputs"), "GitHub takes event_type and client_payload only: put it"),

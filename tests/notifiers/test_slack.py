@@ -26,7 +26,7 @@ async def test_a_message_has_a_line_for_the_phone_and_blocks_for_the_eye(kit: An
     async with kit.receiving() as there, kit.made("slack", webhook_url=Secret(there.url)) as slack:
         assert isinstance((await slack.send([EVENT], {})).outcome, Sent)
     payload = json.loads(there.requests[0][2])
-    assert payload["text"].startswith("❌ support-bot-v7 failed: The job failed due to")
+    assert payload["text"].startswith("❌ support-bot-v7 failed after 1 h 50 m (queued 9 m): The job failed")
     (attachment,) = payload["attachments"]
     assert attachment["color"] == "#e01e5a"
     assert [block["type"] for block in attachment["blocks"]] == ["section", "section", "actions", "context"]

@@ -18,14 +18,16 @@ from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.job import JobError, JobKey, Progress, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
+from ftwatch.core.message import Wording, compose
 from ftwatch.core.route import Recipient, Routing
 from ftwatch.core.rule import Stuck
 from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.core.span import HOUR
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.notifiers.slack import Slack
-from ftwatch.plugins import Duration, Introduction, NotifierSpec, ProviderError, Secret
+from ftwatch.plugins import Composer, Duration, Introduction, NotifierSpec, ProviderError, Secret
 from ftwatch.store import Batch, Store, inline
+from ftwatch.wire.wording import Phrasing
 from tests.notifiers.services import golden
 from tests.notifiers.slackworld import TOKEN
 from tests.notifiers.slackworld import Slack as World
@@ -57,9 +59,11 @@ class Time:
 class Bot:
     """The notifier, told of events one after another with the memory that the one before left."""
 
-    def __init__(self, world: World, client: Any, **more: Any) -> None:
+    def __init__(self, world: World, client: Any, compose: Composer = compose, **more: Any) -> None:
         self.clock = Time()
-        spec = NotifierSpec(name="mine", kind="slack", options=options(world, **more), client=client)
+        spec = NotifierSpec(
+            name="mine", kind="slack", options=options(world, **more), client=client, compose=compose
+        )
         self.slack = Slack(spec, clock=self.clock.now)
         self.memory: dict[str, Any] = {}
 
@@ -111,17 +115,32 @@ async def test_a_job_has_one_message_and_its_thread_is_the_history(direct: bool)
         "🆕 support-bot-v7 is queued",
         "▶️ support-bot-v7 is running",
         "💾 support-bot-v7 has a checkpoint at step 200",
-        "✅ support-bot-v7 succeeded",
+        "✅ support-bot-v7 succeeded · 1 h 50 m (queued 9 m)",
     ]
     assert world.channel == [root], "nothing else stands in the channel"
     assert world.refused == []
+
+
+async def test_the_thread_speaks_in_the_configs_words_and_the_message_about_the_job_in_its_own() -> None:
+    words = Phrasing("mine", Routing(), Wording(title="{{ job.name }}: so it is"))
+    async with botting(compose=words) as (world, bot):
+        await bot.tell(at("failed", 1))
+        shown = json.loads(bot.slack.render(sample("failed")))
+    (root,) = world.roots
+    assert root["text"].startswith("❌ support-bot-v7 failed: ")
+    (answer,) = world.thread(root)
+    assert answer["text"].startswith("support-bot-v7: so it is: The job failed")
+    assert [one["text"] for one in shown] == [root["text"], answer["text"]]
 
 
 async def test_who_reads_the_channel_hears_of_what_failed_and_of_alerts() -> None:
     async with botting() as (world, bot):
         await bot.tell(at("created", 1), at("stuck", 2), at("stuck-resolved", 3), at("failed", 4))
     root, *aloud = world.channel
-    assert heads(aloud) == ["⚠️ support-bot-v7 is stuck", "❌ support-bot-v7 failed"]
+    assert heads(aloud) == [
+        "⚠️ support-bot-v7 is stuck",
+        "❌ support-bot-v7 failed after 1 h 50 m (queued 9 m)",
+    ]
     assert root["text"].startswith("❌ support-bot-v7 failed: The job failed due to an invalid")
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ftwatch.core.cause import cause_of
+from ftwatch.core.compare import LOSSES, Background, compared
 from ftwatch.core.event import Summary
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line, attempts_ago, caught_up, since
@@ -117,12 +118,35 @@ def _progress(lines: Sequence[Line]) -> Progress | None:
     return Progress(step=line.step, total_steps=line.total, percent=percent)
 
 
-def summary(job: Snapshot, known: Known, lines: Sequence[Line]) -> Summary:
-    """What a job that ended came to; `lines` are the last ones of its log."""
+def summary(job: Snapshot, known: Known, lines: Sequence[Line], background: Background) -> Summary:
+    """What a job that ended came to; `lines` are the last ones of its log, `background` what came before."""
     began, ended = job.started_at, job.finished_at
+    step, total = _reached(job, known, lines) if job.status is not Status.SUCCEEDED else (None, None)
     return Summary(
         cause=cause_of(job, lines),
         queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
         ran_for=ended - began if began and ended and ended >= began else None,
         metrics=known.metrics,
+        step=step,
+        total_steps=total,
+        first=_first(lines, background),
+        last_run=compared(job, background.earlier),
     )
+
+
+def _first(lines: Sequence[Line], background: Background) -> dict[str, float]:
+    """The first losses of the last attempt: what was kept of them, or what only now came with its log."""
+    ago, found = attempts_ago(lines), {} if any(attempts_ago(lines)) else dict(background.first)
+    for line, attempts in zip(lines, ago, strict=True):
+        for name in LOSSES if not attempts else ():
+            if name in line.metrics:
+                found.setdefault(name, line.metrics[name])
+    return {name: found[name] for name in LOSSES if name in found}
+
+
+def _reached(job: Snapshot, known: Known, lines: Sequence[Line]) -> tuple[int | None, int | None]:
+    """How far a run came that did not succeed, and how far it had to go, by the last word on it."""
+    for progress in (job.progress, _progress(lines), known.snapshot.progress):
+        if progress is not None and progress.step is not None:
+            return progress.step, progress.total_steps
+    return None, None

@@ -4,10 +4,11 @@ from msgspec.structs import replace
 
 from ftwatch.core import ack as acks
 from ftwatch.core import event as events
+from ftwatch.core.compare import Background
 from ftwatch.core.decide.logged import read_journal, summary
 from ftwatch.core.decide.telling import Telling
 from ftwatch.core.diff import Change, diff, is_volatile
-from ftwatch.core.event import SavedModel, Severity, status_severity
+from ftwatch.core.event import SavedModel, Severity, Summary, status_severity
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, between, caught_up, goes_on, restarts
 from ftwatch.core.known import STAGE, Decision, Known, Look, Policy
@@ -288,8 +289,12 @@ class Turn(Telling):
             changes=changes,
             occurred=after.finished_at if status.is_terminal else _start(after),
             incomplete=("fine_tuned_model",) if incomplete else (),
-            summary=summary(after, known, self.journal.lines) if status.is_terminal else None,
+            summary=self._summary(after, known) if status.is_terminal else None,
         )
+
+    def _summary(self, job: Snapshot, known: Known) -> Summary:
+        background = self.policy.backgrounds.get(job.id, Background())
+        return summary(job, known, self.journal.lines, background)
 
     def _judged(self, known: Known) -> Decision:
         """Lets every rule look at the job as it now stands, and settles when to wake up for it."""

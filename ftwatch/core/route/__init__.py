@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobKey
+from ftwatch.core.message import Wording
 from ftwatch.core.route.hold import Group, Hold, Holding, hold
 from ftwatch.core.route.match import (
     JOB_KEYS,
@@ -47,6 +48,7 @@ __all__ = [
     "parse_match",
     "parse_matcher",
     "route",
+    "route_for",
     "watches",
 ]
 
@@ -63,7 +65,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `number` is which one it is in the file (0: its place among all), since one there may stand for several.
     What is older than `max_age` seconds when it is found out is told in one piece with other old news; what
-    agrees with others by `group` leaves with them.
+    agrees with others by `group` leaves with them. `template` has the words for people.
     """
 
     match: Match = Match()
@@ -73,6 +75,7 @@ class Route(Struct, frozen=True, kw_only=True):
     number: int = 0
     group: Group | None = None
     max_age: float | None = None
+    template: Wording | None = None
 
     @property
     def floor(self) -> Severity:
@@ -183,6 +186,12 @@ def route(event: Event, routing: Routing, now: float) -> Routed:
             else:
                 verdicts.append(Verdict(recipient.name, reason))
     return Routed(tuple(selected), tuple(verdicts), holds)
+
+
+def route_for(event: Event, name: str, routing: Routing) -> Route | None:
+    """The route by which a recipient of this name gets an event, if it gets it by one."""
+    recipient = next((one for one in routing.recipients if one.name == name), None)
+    return _choose(event, recipient, routing.routes)[2] if recipient is not None else None
 
 
 def held_for(event: Event, recipient: Recipient, now: float, by: Route | None = None) -> Hold | None:

@@ -16,7 +16,6 @@ from ftwatch.client.api import url_problem
 from ftwatch.core.delivery import Outcome, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.known import Known
-from ftwatch.core.message import compose
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.notifiers.slack.api import Api, introduced
 from ftwatch.notifiers.slack.blocks import payload, plain
@@ -142,7 +141,7 @@ class Slack:
         event, *more = events
         if event.job is not None and not more and not manual:
             return await thread.tell(event, event.job, memory, again=again)
-        told = compose(*events, most=self.folds, bundle=bundle)
+        told = self._spec.compose(*events, most=self.folds, bundle=bundle)
         return Result(await thread.post(told, event, again=again and not manual))
 
     async def refresh(self, known: Known, memory: Memory) -> Result | None:
@@ -156,15 +155,15 @@ class Slack:
         """The JSON as it would be posted, for `ftwatch render`."""
         event, *more = events
         if self._options.bot_token is not None and event.job is not None and not more:
-            return shown(event, event.job, self._options.where)
-        message = compose(*events, most=self.folds)
+            return shown(event, event.job, self._options.where, self._spec.compose)
+        message = self._spec.compose(*events, most=self.folds)
         made = payload(message, code=self._options.bot_token is not None)
         return json.dumps(made, indent=2, ensure_ascii=False)
 
     def _thread(self) -> Thread:
         chosen = self._options.broadcast
         words: Sequence[Broadcast] = ("failed", "alert") if chosen is None else chosen
-        return Thread(self._api(), self._options.where, words, self._clock)
+        return Thread(self._api(), self._options.where, words, self._clock, self._spec.compose)
 
     def _api(self) -> Api:
         options = self._options
@@ -188,7 +187,7 @@ class Slack:
     # ------------------------------------------------------------------------------------------ by a webhook
 
     async def _by_webhook(self, url: str, events: Sequence[Event], bundle: str | None) -> Outcome:
-        message = compose(*events, most=self.folds, bundle=bundle)
+        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
         outcome = await self._post(url, payload(message))
         if isinstance(outcome, Rejected) and any(word in outcome.reason for word in _NO_BLOCKS):
             simple = await self._post(url, plain(message))

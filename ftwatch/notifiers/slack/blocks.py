@@ -83,7 +83,7 @@ def root_message(
         quote=clean(bad.message, 1000) if bad and bad.message else None,
         lines=tuple(clean(line, 300) for name, line in still.items() if name != "gone"),
         facts=tuple(_facts(job, figures, cause)),
-        link=("Open the job", job.url) if job.url and is_web(job.url) else None,
+        links=(("Open job", job.url),) if job.url and is_web(job.url) else (),
         thread=str(job.key),
         footer=f"{clean(job.provider, 64)} · {clean(job.id, 80)}",
     )

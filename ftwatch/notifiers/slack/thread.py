@@ -19,10 +19,10 @@ from ftwatch.core.delivery import Outcome, Retry, Sent
 from ftwatch.core.event import Event, Severity, digest, is_mere_progress
 from ftwatch.core.job import Snapshot
 from ftwatch.core.known import Known
-from ftwatch.core.message import Message, compose
+from ftwatch.core.message import Message
 from ftwatch.notifiers.slack.api import GONE, PLAINER, Answer, Api
 from ftwatch.notifiers.slack.blocks import payload, plain, root_message, root_payload
-from ftwatch.plugins import Memory, Result
+from ftwatch.plugins import Composer, Memory, Result
 
 __all__ = ["APART", "Broadcast", "Root", "Thread"]
 
@@ -97,15 +97,21 @@ class Root(Struct, frozen=True, kw_only=True):
 
 
 class Thread:
-    """The messages of one channel. `now` is the wall clock (Unix seconds)."""
+    """The messages of one channel. `now` is the wall clock (Unix seconds), `compose` makes what is said."""
 
     def __init__(
-        self, api: Api, channel: str, broadcast: Sequence[Broadcast], now: Callable[[], float]
+        self,
+        api: Api,
+        channel: str,
+        broadcast: Sequence[Broadcast],
+        now: Callable[[], float],
+        compose: Composer,
     ) -> None:
         self._api = api
         self._channel = channel
         self._broadcast = frozenset(broadcast)
         self._now = now
+        self._compose = compose
 
     # --------------------------------------------------------------------------------------------- sending
 
@@ -124,7 +130,7 @@ class Thread:
     async def tell(self, event: Event, job: Snapshot, memory: Memory, *, again: bool) -> Result:
         """Brings the job's message up to date, and answers to it with the event."""
         root = Root.read(self._channel, memory)
-        message = compose(event)
+        message = self._compose(event)
         is_news = not is_mere_progress(event)
         if root.ts is None and not is_news:
             return Result(Sent("not sent: nobody was told of this job yet", idle=True))
@@ -300,7 +306,7 @@ def _cannot_wait(event: Event) -> bool:
     return is_end or event.severity.rank >= Severity.WARNING.rank or event.type.startswith(events.ALERT)
 
 
-def shown(event: Event, job: Snapshot, channel: str) -> str:
+def shown(event: Event, job: Snapshot, channel: str, compose: Composer) -> str:
     """The two messages as they would be posted, for `ftwatch render`."""
     message = compose(event)
     root = Root(asked=channel).after(event, message.title)

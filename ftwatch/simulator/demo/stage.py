@@ -161,11 +161,13 @@ class Stage:
             return
         self._shown.add(about)
         facts = told.facts
-        if "Base model" in facts:
+        if "Model" in facts:
             yield facts["Model"]
-            losses = [part for part in facts.get("Final", "").split(", ") if "loss" in part]
-            tokens = facts.get("Trained tokens")
-            yield " · ".join(filter(None, (tokens and f"{tokens} tokens", ", ".join(losses))))
+            if "Tokens" in facts:
+                yield f"{facts['Tokens']} tokens"
+            losses = [part for part in facts.get("Figures", "").split(", ") if "loss" in part]
+            if losses:
+                yield ", ".join(losses)
         if told.quote:
             yield told.quote
         if "Cause" in facts:

@@ -1,4 +1,7 @@
-"""E-mail over SMTP: plain text and HTML, one thread a job.
+"""E-mail over SMTP: plain text and HTML, one thread a job; how a letter looks stands in `page`.
+
+What makes a thread is the reference to an earlier letter and, for some programs, the subject as well: all
+letters of a job have the same, and say at once in their first line what happened.
 
 A header is only ever set through the standard library's policy, and every word of a stranger has lost its
 line breaks before (`core.message.clean`), so that no name can add a header or a recipient.
@@ -7,7 +10,7 @@ line breaks before (`core.message.clean`), so that no name can add a header or a
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.header import Header
@@ -15,7 +18,6 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
-from html import escape
 from typing import Any, ClassVar, Literal
 
 import anyio
@@ -23,15 +25,17 @@ import anyio.to_thread
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
-from ftwatch.core.message import Message, Tone, clean, compose
+from ftwatch.core.message import Message, clean
 from ftwatch.core.signature import message_id
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.log import redacted
+from ftwatch.notifiers.email.page import page
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["Email"]
 
-COLOURS = {Tone.GOOD: "#1a7f4b", Tone.BAD: "#c62839", Tone.WARN: "#9a6700", Tone.NEUTRAL: "#57606a"}
+# What is remembered of a job's thread.
+THREAD = ("first", "subject")
 PORTS = {"starttls": 587, "tls": 465, "plain": 25}
 
 
@@ -102,11 +106,14 @@ class Email:
         body: bytes | None = None,
         bundle: str | None = None,
     ) -> Result:
-        """Sends one letter. `memory` holds who already took it, where a server refused only some."""
-        name = _name(events)
+        """Sends one letter. `memory` holds who already took it, where a server refused only some; and of a
+        job its first letter, with the subject that all of them have.
+        """
+        name, thread = _name(events), {key: memory[key] for key in THREAD if key in memory}
         taken = set(memory.get("taken", ())) if memory.get("event") == name else set()
         try:
-            letter = self._letter(*events, bundle=bundle)
+            message = self._spec.compose(*events, most=self.folds, bundle=bundle)
+            letter = self._letter(message, events, thread)
             password = self._options.password.reveal() if self._options.password else None
         except LookupError as error:
             return Result(Rejected(str(error)))
@@ -115,19 +122,21 @@ class Email:
         outcome, refused = await anyio.to_thread.run_sync(
             self._deliver, letter, waiting, password, limiter=self._threads, abandon_on_cancel=True
         )
-        if isinstance(outcome, Sent) or not refused:
+        if isinstance(outcome, Sent):
+            return Result(outcome, None if thread else _begun(letter, message, events))
+        if not refused:
             return Result(outcome)
         taken |= {person for person in waiting if person not in refused}
-        return Result(outcome, {"event": name, "taken": sorted(taken)})
+        return Result(outcome, {**thread, "event": name, "taken": sorted(taken)})
 
     def render(self, *events: Event) -> str:
         """The letter as it would be sent, for `ftwatch render`."""
-        return self._letter(*events).as_string()
+        return self._letter(self._spec.compose(*events, most=self.folds), events, {}).as_string()
 
     # ------------------------------------------------------------------------------------- writing
 
-    def _letter(self, *events: Event, bundle: str | None = None) -> EmailMessage:
-        message, name = compose(*events, most=self.folds, bundle=bundle), _name(events)
+    def _letter(self, message: Message, events: Sequence[Event], thread: Mapping[str, str]) -> EmailMessage:
+        name = _name(events)
         sender = _address(self._options.from_)
         letter = EmailMessage(policy=SMTP)
         letter["From"] = sender
@@ -136,20 +145,25 @@ class Email:
             letter["Cc"] = [_address(text) for text in self._options.cc]
         # Encoded by ourselves: the library would decode what a stranger's name has in encoded words, line
         # breaks included, and a name could add a header.
-        subject = Header(clean(message.title, 150), "utf-8", header_name="Subject")
+        # What the thread is called, unless the config has words of its own for this one.
+        said = (thread.get("subject") or message.topic) if message.topic else message.title
+        subject = Header(clean(said, 150), "utf-8", header_name="Subject")
         letter.set_raw("Subject", subject.encode(linesep="\r\n"))
         letter["Date"] = format_datetime(datetime.fromtimestamp(events[-1].data.observed_at, UTC))
         letter["Message-ID"] = f"<{message_id(self._spec.name, name)}@{sender.domain}>"
         if message.thread:
-            # The thread's root is a letter that nobody gets: every letter of a job answers it.
-            root = f"<thread.{digest(self._spec.name, message.thread)}@{sender.domain}>"
-            letter["In-Reply-To"] = root
-            letter["References"] = root
+            # The thread's root is a letter that nobody gets, so that a thread holds whose beginning somebody
+            # never had; what comes after it is the first one that was sent.
+            chain = [f"<thread.{digest(self._spec.name, message.thread)}@{sender.domain}>"]
+            chain += [thread["first"]] if "first" in thread else []
+            letter["In-Reply-To"] = chain[-1]
+            letter["References"] = " ".join(chain)
+        letter["List-Id"] = f"ftwatch {self._spec.name} <{self._spec.name}.ftwatch.{sender.domain}>"
         letter["Auto-Submitted"] = "auto-generated"
         letter["X-Auto-Response-Suppress"] = "All"
         letter["X-Ftwatch-Event"] = name
-        letter.set_content(_plain(message))
-        letter.add_alternative(_html(message), subtype="html")
+        letter.set_content(message.text + "\n")
+        letter.add_alternative(page(message), subtype="html")
         return letter
 
     # ------------------------------------------------------------------------------------- posting
@@ -197,6 +211,13 @@ class Email:
         return ssl.create_default_context(cafile=self._options.ca_file)
 
 
+def _begun(letter: EmailMessage, message: Message, events: Sequence[Event]) -> Memory | None:
+    """What to remember of a job's first letter."""
+    if len(events) > 1 or events[0].key is None:
+        return None
+    return {"first": str(letter["Message-ID"]), "subject": message.topic}
+
+
 def _name(events: Sequence[Event]) -> str:
     """What stands for these events: the id of one, for a digest one made of all of theirs."""
     return events[0].id if len(events) == 1 else "evt_" + digest([event.id for event in events])
@@ -223,51 +244,3 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return clean(error.strerror, 120).lower()
     return f"the conversation broke off ({type(error).__name__})"
-
-
-# --------------------------------------------------------------------------------------- the letter's face
-
-
-def _plain(message: Message) -> str:
-    return message.text + "\n"
-
-
-def _html(message: Message) -> str:
-    """A letter that reads well on a phone, in light and in dark; every value is escaped."""
-    colour = COLOURS[message.tone]
-    parts = [f'<h2 style="margin:0 0 12px;font-size:18px;line-height:1.3">{escape(message.title)}</h2>']
-    if message.quote:
-        parts.append(
-            f'<p style="margin:0 0 12px;padding:8px 12px;border-left:3px solid {colour};'
-            f'background:rgba(127,127,127,.12)">{escape(message.quote)}</p>'
-        )
-    if message.lines:
-        items = "".join(
-            f'<li style="margin:0 0 6px;word-break:break-word">{escape(line)}</li>' for line in message.lines
-        )
-        parts.append(f'<ul style="margin:0 0 12px;padding:0;list-style:none">{items}</ul>')
-    if message.facts:
-        rows = "".join(
-            '<tr><td style="padding:3px 16px 3px 0;opacity:.7;vertical-align:top;white-space:nowrap">'
-            f'{escape(fact.label)}</td><td style="padding:3px 0;word-break:break-word">{escape(fact.value)}'
-            "</td></tr>"
-            for fact in message.facts
-        )
-        parts.append(f'<table role="presentation" style="border-collapse:collapse">{rows}</table>')
-    if message.link:
-        text, url = message.link
-        if url.startswith(("https://", "http://")):
-            parts.append(
-                f'<p style="margin:16px 0 0"><a href="{escape(url)}" style="display:inline-block;'
-                f"padding:8px 14px;border-radius:6px;background:{colour};color:#fff;text-decoration:none"
-                f'">{escape(text)}</a></p>'
-            )
-    if message.footer:
-        parts.append(f'<p style="margin:16px 0 0;font-size:12px;opacity:.6">{escape(message.footer)}</p>')
-    return (
-        '<!doctype html><html><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
-        '<meta name="viewport" content="width=device-width"></head>'
-        '<body style="margin:0;padding:16px;font:15px/1.5 system-ui,-apple-system,Roboto,sans-serif">'
-        f'<div style="max-width:560px;border-top:4px solid {colour};padding-top:14px">{"".join(parts)}</div>'
-        "</body></html>\n"
-    )
