@@ -24,6 +24,8 @@ class Form(StrEnum):
     TEXT = "text"
     HTML = "html"
     MARKDOWN = "markdown"
+    CARD = "card"
+    """The little Markdown of an adaptive card: bold, italics, links, lists."""
     CHAT = "chat"
     """Markdown of a service that knows no escape: its signs are replaced by others that look alike."""
 
@@ -36,7 +38,10 @@ def units(text: str) -> int:
 def markdown(text: str) -> str:
     """Text in which nothing is Markdown. What means something at the beginning only is escaped there only."""
     text = re.sub(r"([\\`*_\[\]<>#~|&])", r"\\\1", text)
-    return re.sub(r"^([0-9]{1,9}(?=[.)])|(?=[-+=]))", r"\1\\", text)
+    return _LEADING.sub(r"\1\\", text)
+
+
+_LEADING = re.compile(r"^([0-9]{1,9}(?=[.)])|(?=[-+=]))")
 
 
 def heading(title: str, form: Form) -> str:
@@ -72,6 +77,9 @@ def _inert(text: str, form: Form) -> str:
             return escape(text, quote=False)
         case Form.MARKDOWN:
             return markdown(text)
+        case Form.CARD:
+            text = _BOUND.sub("＿", _TAG.sub("＜", text)).translate(_ALIKE).replace("](", "] (")
+            return _LEADING.sub(r"\1\\", re.sub(r"\\|&(?=#?\w+;)", r"\\\g<0>", text))
         case Form.CHAT:
             return markdown(_BOUND.sub("＿", text).translate(_ALIKE)).replace("\\_", "_")
     return text
@@ -81,6 +89,8 @@ def _inert(text: str, form: Form) -> str:
 _MENTION = re.compile(r"@(?=everyone|here|channel|all\b|room|[&!*\d])|(?<![\w.+-])@(?=\w)", re.IGNORECASE)
 # An underscore within a word is no markup anywhere.
 _BOUND = re.compile(r"(?<!\w)_+|_+(?!\w)")
+# A card shows them as they are, but Apprise looks for `<at>` among them.
+_TAG = re.compile(r"<(?=[/a-z])", re.IGNORECASE)
 _ALIKE = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})
 
 
@@ -180,6 +190,9 @@ class _Sheet:
             return f"{label}: {value}"
         if self._form is Form.HTML and fact.is_code:
             value = f"<code>{value}</code>"
+        if self._form is Form.MARKDOWN and fact.is_code and "`" not in fact.value:
+            # Where nothing else is markup, and nothing has to be escaped.
+            value = f"`{_inert(fact.value, Form.TEXT)}`"
         return f"{self._bold(label + ':')} {value}"
 
     def _link(self, text: str, url: str) -> str:

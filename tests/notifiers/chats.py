@@ -190,18 +190,26 @@ def telegram_v1(text: str) -> Read:
 
 
 _COMMONMARK = MarkdownIt("commonmark").enable("strikethrough")
-_KINDS = {
-    "strong": "b",
-    "em": "i",
-    "link": "link",
-    "s": "s",
-    "heading": "heading",
-    "blockquote": "blockquote",
-}
+# What is left of it in an adaptive card.
+_CARD = MarkdownIt("commonmark", {"html": False}).disable(
+    [
+        "backticks",
+        "blockquote",
+        "code",
+        "fence",
+        "heading",
+        "hr",
+        "html_block",
+        "html_inline",
+        "image",
+        "lheading",
+    ]
+)
+_KINDS = {"strong": "b", "em": "i", "code_inline": "code"}
 _SILENT = {"paragraph", "text", "inline", "softbreak", "hardbreak"}
 
 
-def commonmark(text: str) -> Read:
+def commonmark(text: str, reader: MarkdownIt = _COMMONMARK) -> Read:
     """What a reader of Markdown sees. Anything that is neither text nor known is a mark by its own name."""
     marks: list[tuple[str, str, str]] = []
     told = ""
@@ -224,10 +232,10 @@ def commonmark(text: str) -> Read:
                 kind, begun, where = stack.pop()
                 marks.append((kind, told[begun:], where))
             elif name not in _SILENT:
-                marks.append((name, token.content, ""))
+                marks.append((_KINDS.get(name, name), token.content, ""))
                 told += token.content
 
-    walk(_COMMONMARK.parse(text))
+    walk(reader.parse(text))
     return Read(told, tuple(marks))
 
 
@@ -370,11 +378,11 @@ class Discord(Chat):
 def _discord(text: str) -> Read:
     """Discord's Markdown: CommonMark's, and spoilers, small print, emoji, and tags in angle brackets."""
     seen = commonmark(text)
-    bare = re.sub(r"\\.", "\0", text, flags=re.S)
+    bare = re.sub(r"\\.|`[^`]+`", "\0", text, flags=re.S)
     bare = re.sub(r"\[[^\]]*\]\([^)]*\)|https?://\S+", "\0", bare)
     more = [("tg-spoiler", one, "") for one in re.findall(r"\|\|.+?\|\|", bare, re.S)]
     more += [("small", one, "") for one in re.findall(r"^-# .*", bare, re.M)]
-    more += [("emoji", one, "") for one in re.findall(r":[A-Za-z0-9_+-]{2,32}:", bare)]
+    more += [("emoji", one, "") for one in re.findall(r":[a-z0-9_+-]{2,32}:", bare)]
     more += [("tag", one, "") for one in re.findall(r"<(?:@|#|a?:|t:|/)[^<>\s]*>", bare)]
     return Read(seen.text, (*seen.marks, *more))
 
@@ -461,7 +469,7 @@ class Teams(Chat):
             return Read("")
         if block["type"] != "TextBlock" or not isinstance(block["text"], str):
             raise Refused("Property 'type' must be one of the known ones")
-        return commonmark(block["text"])
+        return commonmark(block["text"], _CARD)
 
 
 # ------------------------------------------------------------------------------------ from here to there

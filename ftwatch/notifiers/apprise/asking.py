@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from ftwatch.client import Response, outcome_of
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
 from ftwatch.core.message import Message, Tone, clean
-from ftwatch.notifiers.apprise.services import MARKUP_TITLES, form_of, has_title
+from ftwatch.notifiers.apprise.services import form_of, has_title
 from ftwatch.wire.markup import Form, dressed, heading, units
 
 __all__ = ["shown", "tell"]
@@ -88,7 +88,8 @@ def _words(library: Any, plugin: Any, message: Message) -> tuple[str, str, Any]:
 def _title(plugin: Any, form: Form, message: Message) -> tuple[str, bool]:
     """What stands in the title's own place, and whether that is all of it."""
     most = int(plugin.title_maxlen)
-    read_as = form if type(plugin).__name__ in MARKUP_TITLES else Form.TEXT
+    # Elsewhere no markup counts in it.
+    read_as = form if form is Form.CARD else Form.TEXT
     title = heading(message.title, read_as)
     if units(title) <= most:
         return title, True

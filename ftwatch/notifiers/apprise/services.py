@@ -7,7 +7,7 @@ from typing import Any
 
 from ftwatch.wire.markup import Form
 
-__all__ = ["MARKUP_TITLES", "form_of", "has_title"]
+__all__ = ["form_of", "has_title"]
 
 # By the names of Apprise's classes, which tell services apart that share a schema.
 #
@@ -31,12 +31,12 @@ _ALWAYS_MARKDOWN = frozenset(
 )
 # What these call Markdown knows no backslash.
 _NO_ESCAPE = frozenset({"NotifyCliq", "NotifyEvolution", "NotifyGoogleChat", "NotifySlack", "NotifyWhapi"})
+# What these call Markdown is an adaptive card's; the title has a place of its own, where it is one, too.
+_CARDS = frozenset({"NotifyWorkflows"})
 # Telegram's Markdown comes in two versions; `?mdv=v2` in the URL asks for the new one.
 _NEW_MARKDOWN = "MarkdownV2"
 # Their plug-ins put the title before the text, where markup counts.
 _JOINED = frozenset({"NotifyDiscord", "NotifyFluxer", "NotifyGuilded", "NotifyRevolt"})
-# They have a place for the title, and read markup there.
-MARKUP_TITLES = frozenset({"NotifyWorkflows"})
 
 
 def form_of(plugin: Any, formats: Any) -> tuple[Form, Any]:
@@ -53,8 +53,8 @@ def form_of(plugin: Any, formats: Any) -> tuple[Form, Any]:
     form = Form(declared.value)
     if name in _ALWAYS_MARKDOWN:
         form = Form.MARKDOWN
-    if form is Form.MARKDOWN and name in _NO_ESCAPE:
-        form = Form.CHAT
+    if form is Form.MARKDOWN:
+        form = Form.CHAT if name in _NO_ESCAPE else Form.CARD if name in _CARDS else form
     return form, declared
 
 
