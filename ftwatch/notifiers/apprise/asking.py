@@ -56,7 +56,10 @@ def shown(url: str | None, message: Message) -> str:
 
 def _plugins(library: Any, url: str) -> list[Any]:
     """Apprise's plug-ins for a URL, as they are to behave here."""
-    asset = library.AppriseAsset(async_mode=False, storage_mode="memory", interpret_emojis=False)
+    # Without a time-out of its own it stays in this thread: its pool is one for all, also for what hangs.
+    asset = library.AppriseAsset(
+        async_mode=False, storage_mode="memory", interpret_emojis=False, service_timeout=0
+    )
     service = library.Apprise(asset=asset)
     if not service.add(url):
         return []
@@ -91,7 +94,7 @@ def _title(plugin: Any, form: Form, message: Message) -> tuple[str, bool]:
     # Elsewhere no markup counts in it.
     read_as = form if form is Form.CARD else Form.TEXT
     title = heading(message.title, read_as)
-    if units(title) <= most:
+    if len(title) <= most:
         return title, True
     # Every sign may have an escape of its own.
     return heading(clean(message.headline, most if read_as is Form.TEXT else most // 2), read_as), False
