@@ -317,7 +317,7 @@ HEADERS = [
 ]  # fmt: skip
 TAGS = {
     "html", "head", "meta", "style", "body", "div",
-    "h1", "p", "br", "small", "code", "table", "tr", "td", "a",
+    "h1", "p", "br", "wbr", "small", "code", "table", "tr", "td", "a",
 }  # fmt: skip
 ATTRIBUTES = {"lang", "charset", "name", "content", "class", "style", "role", "href", "cellpadding", "nowrap"}
 
@@ -340,7 +340,7 @@ class Tags(HTMLParser):
         self.links += [value or "" for name, value in attrs if name == "href"]
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
     def handle_comment(self, data: str) -> None:
         raise AssertionError("a comment")
