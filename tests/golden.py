@@ -3,11 +3,9 @@
 `make golden` writes them anew, for the eye to judge: the difference is what a change means for who reads it.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +41,16 @@ def same(name: str, found: str) -> None:
     if os.environ.get("GOLDEN") == "write":
         file.write_bytes(found.encode())
     kept = file.read_bytes().decode() if file.exists() else ""
-    if found != kept:
-        change = difflib.unified_diff(
-            kept.splitlines(), found.splitlines(), file.name, "found", lineterm="", n=0
-        )
-        raise AssertionError("\n".join([*islice(change, 60), "`make golden` writes it anew"]))
+    assert found == kept, f"{_difference(file.name, kept, found)}\n`make golden` writes it anew"
+
+
+def _difference(name: str, kept: str, found: str) -> str:
+    """Where the first difference is, and what stands there."""
+    at = next((at for at, (a, b) in enumerate(zip(kept, found, strict=False)) if a != b), None)
+    at = min(len(kept), len(found)) if at is None else at
+    line = kept.count("\n", 0, at) + 1
+    near = slice(max(0, at - 100), at + 200)
+    return f"{name}, line {line}: it was\n{kept[near]!r}\nand is\n{found[near]!r}"
 
 
 def golden(name: str, found: Mapping[str, Any]) -> None:

@@ -231,7 +231,7 @@ def test_the_end_of_a_service_is_one_calm_line() -> None:
 def test_what_moved_and_what_changed_is_told_once() -> None:
     lines = compose(sample("running")).text.splitlines()
     assert "Progress: step 120 of 600, 20 %, about 40 m left" in lines
-    assert "hyperparameters.n_epochs: auto → 3" in lines
+    assert "n_epochs: auto → 3" in lines
     updated = compose(sample("updated")).text
     assert updated.count("search → ads") == 1, "metadata and the labels made of it are one change"
 

@@ -139,7 +139,7 @@ def test_email() -> None:
         letter = message_from_string(email.render(*some), policy=policy.default)
         text, html = letter.iter_parts()  # type: ignore[attr-defined]
         head = [f"{key}: {value}" for key, value in letter.items() if key != "Content-Type"]
-        heads[name] = "\n".join([*head, "", text.get_content().rstrip("\n")])
+        heads[name] = "\n".join([*head, "", text.get_content().replace("\r\n", "\n").rstrip("\n")])
         pages[name] = html.get_content().replace("\r\n", "\n")
         assert pages[name] == page(composed(*some))
     same("email-text.txt", sections(heads))

@@ -2,19 +2,14 @@
 
 Apprise itself never retries here (the outbox does), keeps nothing on disk, and its log stays silent: it would
 show whole URLs, and those hold passwords. It says no more than whether it worked; what an HTTP service
-answered is overheard from the library that it posts with.
+answered is overheard (`client.overheard`).
 """
 
-import json
 import logging
-from collections.abc import Callable
-from contextvars import ContextVar
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
-
-from ftwatch.client import Response, outcome_of
+from ftwatch.client.overheard import overhearing
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
 from ftwatch.core.message import Message, Tone, clean
 from ftwatch.notifiers.apprise.services import form_of, has_title
@@ -23,10 +18,6 @@ from ftwatch.wire.markup import Form, dressed, heading, units
 __all__ = ["shown", "tell"]
 
 _TYPES = {Tone.GOOD: "success", Tone.BAD: "failure", Tone.WARN: "warning", Tone.NEUTRAL: "info"}
-# The most of an answer that is looked at.
-LARGEST_ANSWER = 64 * 1024
-# No service's wish to be left alone is longer than this (seconds).
-LONGEST_WISH = 24 * 3600.0
 # The least room that is worth writing for: some services say 0 for "any".
 SMALLEST = 40
 
@@ -102,12 +93,11 @@ def _title(plugin: Any, form: Form, message: Message) -> tuple[str, bool]:
 
 def _tell(library: Any, plugin: Any, message: Message) -> Outcome:
     title, body, declared = _words(library, plugin, message)
-    heard = _Heard()
-    plugin.throttle = partial(heard.wait, plugin.throttle)
     alone = library.Apprise(asset=plugin.asset)
     alone.add(plugin)
-    token = _hearing.set(heard)
-    try:
+    with overhearing() as heard:
+        # In the place of its own wait between two requests: none follows a 429 at once.
+        plugin.throttle = partial(heard.pace, plugin.throttle)
         done = alone.notify(
             title=title,
             body=body,
@@ -115,100 +105,14 @@ def _tell(library: Any, plugin: Any, message: Message) -> Outcome:
             notify_type=library.NotifyType(_TYPES[message.tone]),
             interpret_escapes=False,
         )
-    finally:
-        _hearing.reset(token)
-    return Sent() if done else heard.outcome
-
-
-# ------------------------------------------------------------------------------------ what was answered
-
-
-class _Busy(Exception):
-    """The service asked to be left alone for a while."""
-
-
-class _Heard:
-    """What HTTP services answered while one message was sent."""
-
-    def __init__(self) -> None:
-        self._refusal: Response | None = None
-        self._silence: str | None = None
-
-    def answered(self, status: int, headers: Any, body: bytes) -> None:
-        """Notes an answer that is no consent."""
-        if not 200 <= status < 300:
-            self._refusal = Response(status, dict(headers), body[:LARGEST_ANSWER])
-
-    def failed(self, error: BaseException) -> None:
-        """Notes that no answer came."""
-        self._silence = type(error).__name__
-
-    def wait(self, throttle: Callable[..., None], *how: Any, **more: Any) -> None:
-        """In the place of a plug-in's own wait between two requests: none follows a 429 at once."""
-        if self._refusal is not None and self._refusal.status == 429:
-            raise _Busy
-        throttle(*how, **more)
-
-    @property
-    def outcome(self) -> Outcome:
-        """What it means that a message was not taken."""
-        if self._refusal is not None:
-            outcome = outcome_of(self._refusal)
-            if isinstance(outcome, Retry) and (wish := _wish(self._refusal.body)) is not None:
-                return replace(outcome, after=max(wish, outcome.after or 0.0))
-            if not isinstance(outcome, Sent):
-                return outcome
-        if self._silence is not None:
-            return Retry(f"no answer ({self._silence})", unreachable=True)
-        return Retry("the service did not take it (Apprise does not say why)")
-
-
-def _wish(body: bytes) -> float | None:
-    """How long a service wants to be left alone, in seconds, where its JSON says so.
-
-    Discord: `{"retry_after": 0.3}`; Telegram: `{"parameters": {"retry_after": 5}}`.
-    """
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return None
-    places = [said, said.get("parameters")] if isinstance(said, dict) else []
-    for place in places:
-        wish = place.get("retry_after") if isinstance(place, dict) else None
-        if isinstance(wish, int | float) and wish >= 0:
-            return min(float(wish), LONGEST_WISH)
-    return None
-
-
-_hearing: ContextVar[_Heard | None] = ContextVar("hearing", default=None)
+    return (
+        Sent() if done else heard.outcome or Retry("the service did not take it (Apprise does not say why)")
+    )
 
 
 def _library() -> Any:
-    """Apprise, with its log switched off before it can say anything, and overheard where it posts."""
+    """Apprise, with its log switched off before it can say anything."""
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     import apprise
-    import requests
 
-    session: Any = requests.Session
-    if not hasattr(session.send, "__wrapped__"):
-        session.send = _overheard(session.send)
     return apprise
-
-
-def _overheard(send: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, with an ear at it for who listens in this context; nobody else is."""
-
-    @wraps(send)
-    def sending(*how: Any, **more: Any) -> Any:
-        heard = _hearing.get()
-        if heard is None:
-            return send(*how, **more)
-        try:
-            answer = send(*how, **more)
-        except OSError as error:
-            heard.failed(error)
-            raise
-        heard.answered(answer.status_code, answer.headers, answer.content)
-        return answer
-
-    return sending

@@ -75,7 +75,7 @@ def _parts(message: Message, colour: str) -> Iterator[str]:
 
 def _escaped(text: str) -> str:
     """Text in which a number and its unit stay on one line."""
-    return re.sub(r"(?<=[0-9]) (?=[a-z%])", "\N{NO-BREAK SPACE}", escape(text))
+    return re.sub(r"(?<![\w.-])([0-9][0-9,.]*) (?=[a-z%])", "\\1\N{NO-BREAK SPACE}", escape(text))
 
 
 def _table(rows: str, attributes: str = "") -> str:
@@ -102,7 +102,7 @@ def _fact(fact: Fact) -> str:
 
 def _row(row: Row) -> str:
     said = f"<br><small>{escape(row.said)}</small>" if row.said else ""
-    return f"<tr><td nowrap>{escape(row.at)}</td><td>{_escaped(row.title)}{said}</td></tr>"
+    return f"<tr><td nowrap>{escape(row.at)}</td><td>{escape(row.title)}{said}</td></tr>"
 
 
 def _links(links: list[tuple[str, str]], colour: str) -> Iterator[str]:
