@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install oracles demo test check fix bench torture build clean
+.PHONY: install oracles demo test golden check fix bench torture build clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -25,6 +25,11 @@ oracles: .venv/.oracles
 
 test: install
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# Writes anew what is sent for every sort of event, and pictures of it into build/gallery; then look at both.
+golden: oracles
+	GOLDEN=write $(BIN)/python -m pytest -q tests/core/test_message.py tests/notifiers -k "golden or sort_of_event or in_markdown"
+	$(BIN)/python bench/gallery.py
 
 check: install
 	$(BIN)/ruff format --check .

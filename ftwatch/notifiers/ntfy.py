@@ -19,6 +19,7 @@ from ftwatch.core.event import Event, Severity, digest
 from ftwatch.core.message import Message
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
+from ftwatch.wire.markup import markdown
 
 __all__ = ["Ntfy"]
 
@@ -187,16 +188,10 @@ def _lines(message: Message) -> str:
 
 def _marked(message: Message) -> str:
     """The same as Markdown; two blanks at the end of a line keep it one."""
-    quote = f"> {_escaped(message.quote)}\n\n" if message.quote else ""
-    lines = [_escaped(line) for line in message.lines]
-    lines += [f"**{_escaped(fact.label)}:** {_escaped(fact.value)}" for fact in message.facts]
-    return quote + "  \n".join([*lines, f"*{_escaped(message.footer)}*"])
-
-
-def _escaped(text: str) -> str:
-    """Text in which nothing is Markdown. What means something at the beginning only is escaped there only."""
-    text = re.sub(r"([\\`*_\[\]<>#~|&])", r"\\\1", text)
-    return re.sub(r"^([0-9]{1,9}(?=[.)])|(?=[-+=]))", r"\1\\", text)
+    quote = f"> {markdown(message.quote)}\n\n" if message.quote else ""
+    lines = [markdown(line) for line in message.lines]
+    lines += [f"**{markdown(fact.label)}:** {markdown(fact.value)}" for fact in message.facts]
+    return quote + "  \n".join([*lines, f"*{markdown(message.footer)}*"])
 
 
 def _cut(text: str, most: int) -> str:

@@ -63,7 +63,7 @@ def _in_line(value: Any) -> Any:
         case list():
             return [_in_line(one) for one in value]
         case dict():
-            return {name: _in_line(one) for name, one in value.items()}
+            return {_in_line(name): _in_line(one) for name, one in value.items()}
     return value
 
 

@@ -1,5 +1,6 @@
 """why: which route, which try, and why the others were not told."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,3 +51,28 @@ def test_who_was_not_told_is_named_with_the_reason(tool: Any, world: Any) -> Non
     world.happen("a", "validating_files", at=1_795_000_100.0)
     out = tool("why", "a").out
     assert "console: not told: below the default floor (info)" in out
+
+
+def test_a_template_that_fails_on_one_event_costs_no_message_and_is_named(
+    tool: Any, service: Any, folder: Path
+) -> None:
+    """The job that fails says no sentence, so that the template's word for it has nothing to show."""
+    (folder / "ftwatch.yaml").write_text(
+        f"""\
+providers: {{openai: {{api_key: sk-1, base_url: {service.url}, baseline: all}}}}
+notifiers:
+  console: {{stream: stdout}}
+routes:
+  - match: {{type: "fine_tuning.job.failed"}}
+    notify: [console]
+    template: {{title: "{{{{ job.id }}}} broke: {{{{ job.error.message.upper() }}}}"}}
+"""
+    )
+    service.put("loud", "failed", finished_at=1_794_999_500, error={"message": "out of luck", "code": "x"})
+    service.put("mute", "failed", finished_at=1_794_999_600, error={"code": "x", "message": None})
+    said = tool("once")
+    assert said.code == 0, said.err
+    assert "loud broke: OUT OF LUCK" in said.out
+    assert "❌ mute failed" in said.out
+    assert "template" not in tool("why", "loud").out
+    assert "in the plain form, since template.title: there is no 'upper' in null" in tool("why", "mute").out

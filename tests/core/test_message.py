@@ -1,7 +1,5 @@
 """Messages: what a person reads at three in the morning, and what must never reach them."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +14,7 @@ from ftwatch.core.job import JobError
 from ftwatch.core.message import Fact, Tone, clean, compose
 from ftwatch.core.result import figures
 from ftwatch.core.sample import SAMPLES, sample
-
-GOLDEN = Path(__file__).parent / "golden" / "messages.txt"
-PAGE = "https://ftwatch.example.com"
+from tests.golden import EVENTS, PAGE, same
 
 
 def facts(event: Event) -> dict[str, str]:
@@ -26,14 +22,10 @@ def facts(event: Event) -> dict[str, str]:
 
 
 def test_every_sort_of_event_has_its_words() -> None:
-    """`GOLDEN=write` makes the file anew, for the eye to judge."""
-    told = {name: compose(sample(name), page=PAGE) for name in SAMPLES}
+    told = {name: compose(event, page=PAGE) for name, event in EVENTS.items()}
     told["a digest"] = compose(sample("running"), sample("failed"), sample("succeeded"), page=PAGE)
     shown = "\n".join(f"[{name}] {message.tone}\n{message.text}\n" for name, message in told.items())
-    if os.environ.get("GOLDEN") == "write":
-        GOLDEN.parent.mkdir(exist_ok=True)
-        GOLDEN.write_text(shown, "utf-8")
-    assert shown == GOLDEN.read_text("utf-8")
+    same("messages.txt", shown)
 
 
 def test_a_failure_says_why_where_what_to_do_and_after_how_long() -> None:
@@ -239,7 +231,7 @@ def test_the_end_of_a_service_is_one_calm_line() -> None:
 def test_what_moved_and_what_changed_is_told_once() -> None:
     lines = compose(sample("running")).text.splitlines()
     assert "Progress: step 120 of 600, 20 %, about 40 m left" in lines
-    assert "hyperparameters.n_epochs: auto → 3" in lines
+    assert "n_epochs: auto → 3" in lines
     updated = compose(sample("updated")).text
     assert updated.count("search → ads") == 1, "metadata and the labels made of it are one change"
 

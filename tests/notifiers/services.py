@@ -5,13 +5,12 @@ of its server's source; Alertmanager's were recorded from version 0.25.
 """
 
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -239,16 +238,3 @@ async def _is_ready(real: RealAlertmanager, client: Any) -> bool:
         return bool((await client.request("GET", f"{real.url}/-/ready")).ok)
     except Unreachable:
         return False
-
-
-# ------------------------------------------------------------------------------------------ golden files
-
-GOLDEN = Path(__file__).parent / "golden"
-
-
-def golden(name: str, found: Mapping[str, Any]) -> None:
-    """Compares with the golden file of this name. `GOLDEN=write` makes it anew, for the eye to judge."""
-    file = GOLDEN / f"{name}.json"
-    if os.environ.get("GOLDEN") == "write":
-        file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert found == json.loads(file.read_text(encoding="utf-8"))

@@ -16,11 +16,11 @@ from ftwatch.core.delivery import Rejected, Retry, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.sample import NOW, SAMPLES, sample
 from ftwatch.plugins import Duration, Secret, load_kind
+from tests.golden import EVENTS, golden
 from tests.notifiers.services import (
     LABEL,
     AlertmanagerSink,
     alertmanager,
-    golden,
     needs_alertmanager,
 )
 
@@ -75,8 +75,8 @@ def posted(sink: AlertmanagerSink) -> list[tuple[str, str]]:
 async def test_the_body_for_every_sort_of_event(kit: Any) -> None:
     found: dict[str, Any] = {}
     async with alerting(kit) as (sink, tell):
-        for name in SAMPLES:
-            (outcome,) = await tell(sample(name))
+        for name, event in EVENTS.items():
+            (outcome,) = await tell(event)
             assert outcome.idle is (sink.arrivals == [])
             found[name] = None if outcome.idle else sink.arrivals[0].what
     golden("alertmanager", found)

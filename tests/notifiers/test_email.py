@@ -118,7 +118,7 @@ async def test_a_letter_says_it_in_text_and_in_html(kit: Any) -> None:
     for body in (text.get_content(), html.get_content()):
         assert "line 17 is not valid JSON" in body
         assert "invalid data" in body
-        assert "after 1 h 50 m (queued 9 m)" in body
+        assert "after 1 h 50 m (queued 9 m)" in body.replace("\N{NO-BREAK SPACE}", " ")
         assert "https://platform.openai.com/finetune/ftjob-sample4w9Zq2" in body
 
 

@@ -17,7 +17,8 @@ from ftwatch.core.message import compose
 from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.notifiers.ntfy import SHORT_CODES
 from ftwatch.plugins import Duration, Secret, load_kind
-from tests.notifiers.services import TOPIC, NtfySink, golden
+from tests.golden import EVENTS, golden
+from tests.notifiers.services import TOPIC, NtfySink
 
 
 def options(url: str, **more: Any) -> dict[str, Any]:
@@ -56,7 +57,7 @@ async def published(kit: Any, **more: Any) -> AsyncIterator[tuple[NtfySink, Any]
 
 async def test_the_body_for_every_sort_of_event(kit: Any) -> None:
     async with published(kit) as (_, tell):
-        golden("ntfy", {name: (await tell(sample(name)))[0] for name in SAMPLES})
+        golden("ntfy", {name: (await tell(event))[0] for name, event in EVENTS.items()})
 
 
 async def test_the_body_in_markdown(kit: Any) -> None:

@@ -16,7 +16,8 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import JobError
 from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.plugins import Duration, NotifierSpec, Secret, load_kind
-from tests.notifiers.services import ROUTING_KEY, PagerDutySink, golden
+from tests.golden import EVENTS, golden
+from tests.notifiers.services import ROUTING_KEY, PagerDutySink
 
 JOB = "openai-prod/ftjob-sample4w9Zq2"
 
@@ -61,9 +62,9 @@ async def test_the_body_for_every_sort_of_event(kit: Any) -> None:
     found: dict[str, Any] = {}
     sink = PagerDutySink()
     async with sink.serving(), kit.made("pagerduty", **options(sink.url)) as pager:
-        for name in SAMPLES:
+        for name, event in EVENTS.items():
             before = len(sink.arrivals)
-            result = await pager.send([sample(name)], {})
+            result = await pager.send([event], {})
             assert isinstance(result.outcome, Sent)
             assert result.outcome.idle is (len(sink.arrivals) == before)
             found[name] = [one.what for one in sink.arrivals[before:]]

@@ -21,14 +21,14 @@ from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.message import Wording, compose
 from ftwatch.core.route import Recipient, Routing
 from ftwatch.core.rule import Stuck
-from ftwatch.core.sample import SAMPLES, sample
+from ftwatch.core.sample import sample
 from ftwatch.core.span import HOUR
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.notifiers.slack import Slack
 from ftwatch.plugins import Composer, Duration, Introduction, NotifierSpec, ProviderError, Secret
 from ftwatch.store import Batch, Store, inline
 from ftwatch.wire.wording import Phrasing
-from tests.notifiers.services import golden
+from tests.golden import EVENTS, golden
 from tests.notifiers.slackworld import TOKEN
 from tests.notifiers.slackworld import Slack as World
 
@@ -481,10 +481,10 @@ async def test_who_is_not_let_in_hears_why() -> None:
 async def test_the_messages_for_every_sort_of_event() -> None:
     found: dict[str, Any] = {}
     async with botting() as (world, bot):
-        for name in SAMPLES:
+        for name, event in EVENTS.items():
             before = len(world.calls)
             bot.memory = {}
-            assert isinstance(await bot.tell(name), Sent)
+            assert isinstance(await bot.tell(event), Sent)
             found[name] = [{"method": method, **what} for method, what in world.calls[before:]]
             for one in found[name]:
                 one.pop("thread_ts", None)

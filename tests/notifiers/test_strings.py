@@ -31,12 +31,27 @@ from ftwatch.core.delivery import Sent
 from ftwatch.core.event import Event
 from ftwatch.core.job import JobError, Snapshot
 from ftwatch.core.known import Known, Look, Policy
-from ftwatch.core.message import Message, clean, compose
+from ftwatch.core.message import Message, Wording, clean, compose
 from ftwatch.core.route import Routing
 from ftwatch.log import shapeless
-from ftwatch.notifiers import apprise, slack
+from ftwatch.notifiers import slack
+from ftwatch.notifiers.apprise.asking import tell
 from ftwatch.plugins import NotifierSpec, Secret, Unreadable, load_kind
 from ftwatch.wire import openai as wire
+from ftwatch.wire.markup import Form, dressed, units
+from ftwatch.wire.wording import Unworded, worded
+from tests.notifiers.chats import (
+    DISCORD,
+    TEAMS,
+    TELEGRAM,
+    Chat,
+    Discord,
+    Teams,
+    Telegram,
+    at_once,
+    commonmark,
+    html,
+)
 from tests.notifiers.services import alertmanager, needs_alertmanager
 
 NOW = 1_795_387_800
@@ -125,10 +140,16 @@ def told(name: str) -> tuple[Event, ...]:
     return tuple(found)
 
 
-def all_told(name: str) -> list[Event]:
-    """As `told`, and with the text untouched by any wire."""
+def failure(name: str) -> Event:
+    """How the failure is told."""
     event = told(name)[2]
     assert event.type.endswith("failed")
+    return event
+
+
+def all_told(name: str) -> list[Event]:
+    """As `told`, and with the text untouched by any wire."""
+    event = failure(name)
     return [*told(name), unread(event, TEXTS[name])]
 
 
@@ -218,7 +239,7 @@ def strings(value: Any) -> Iterator[str]:
 LIMITS = {"section": 3000, "context": 3000, "field": 2000, "button": 75, "url": 3000, "text": 40_000}
 
 
-def check_slack(payload: dict[str, Any]) -> None:
+def check_slack(payload: dict[str, Any], lines: int = 2) -> None:
     """Nothing that Slack would turn into a link, a mention or a date, and nothing longer than it takes."""
     json.dumps(payload).encode()
     assert set(payload) == {"text", "attachments", "unfurl_links", "unfurl_media"}
@@ -241,7 +262,7 @@ def check_slack(payload: dict[str, Any]) -> None:
         longest = LIMITS["field"] if "fields" in block else LIMITS.get(block["type"], 0)
         assert all(0 < len(one["text"]) <= longest for one in marked)
         assert len(marked) <= 10
-        assert all(one["text"].count("\n") <= 1 for one in marked)
+        assert all(one["text"].count("\n") < lines for one in marked)
     title = attachment["blocks"][0]["text"]["text"].partition("\n")[0]
     assert title.startswith("*")
     assert title.endswith("*")
@@ -296,7 +317,7 @@ HEADERS = [
 ]  # fmt: skip
 TAGS = {
     "html", "head", "meta", "style", "body", "div",
-    "h1", "p", "br", "small", "code", "table", "tr", "td", "a",
+    "h1", "p", "br", "wbr", "small", "code", "table", "tr", "td", "a",
 }  # fmt: skip
 ATTRIBUTES = {"lang", "charset", "name", "content", "class", "style", "role", "href", "cellpadding", "nowrap"}
 
@@ -319,7 +340,7 @@ class Tags(HTMLParser):
         self.links += [value or "" for name, value in attrs if name == "href"]
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
     def handle_comment(self, data: str) -> None:
         raise AssertionError("a comment")
@@ -379,10 +400,101 @@ def test_a_message_is_short_quiet_lines_on_the_console_and_through_apprise(name:
         assert quiet(line)
         assert len(line) <= 1500
         check_never(name, "console", line)
-        body = apprise._body(message)
-        assert quiet(body, lines_of(message) - 1)
-        assert APPRISE.render(event) == f"{message.title}\n\n{body}"
-        check_never(name, "apprise", message.title + body)
+        shown = APPRISE.render(event)
+        title, _, body = shown.partition("\n\n")
+        assert (title, quiet(title)) == (harmless(message.title), True)
+        assert quiet(body, lines_of(message) - 1 + max(0, len(message.links) - 1))
+        check_never(name, "apprise", shown)
+
+
+CALLS = re.compile(r"@(?=everyone|here|channel|all\b|room|[&!*\d])|(?<![\w.+-])@(?=\w)", re.IGNORECASE)
+
+
+def harmless(text: str) -> str:
+    """The text, calling on nobody."""
+    return CALLS.sub("＠", text)
+
+
+# What of a message may be more than its text, in each of the chats.
+OURS = {"b", "i", "link", "blockquote", "code"}
+CHATS: tuple[tuple[str, type[Chat]], ...] = (
+    (DISCORD, Discord),
+    (TELEGRAM, Telegram),
+    (TELEGRAM + "?format=markdown&mdv=v2", Telegram),
+    (TEAMS, Teams),
+)
+
+
+@every_row
+@pytest.mark.parametrize(("url", "kind"), CHATS)
+def test_in_a_chat_it_is_read_as_text(name: str, url: str, kind: type[Chat]) -> None:
+    for event in (failure(name), unread(failure(name), TEXTS[name])):
+        message = compose(event)
+        chat = kind()
+        with at_once(chat):
+            outcome = tell(url, message)
+        assert isinstance(outcome, Sent), (outcome, chat.refused)
+        (read,) = chat.read
+        assert read.kinds() <= OURS
+        assert set(read.links()) <= {url.translate(_ESCAPED) for _, url in message.links}
+        assert read.text.count("\n") <= lines_of(message) + len(message.links) + 3
+        assert not getattr(chat, "pings", None)
+        check_never(name, "apprise", read.text)
+
+
+# What in a link's address is written in another way: it means the same.
+_ESCAPED = {ord(sign): f"%{ord(sign):02X}" for sign in "()\\*`[]|~"}
+
+
+@every_row
+@pytest.mark.parametrize("form", Form)
+def test_in_every_form_it_is_text_within_bounds(name: str, form: Form) -> None:
+    readers = {Form.HTML: html, Form.MARKDOWN: commonmark}
+    for event in (failure(name), unread(failure(name), TEXTS[name])):
+        message = compose(event)
+        for most in (160, 1000, 1 << 20):
+            shown = dressed(message, form, most, titled=True)
+            assert units(shown) <= most
+            if form in readers:
+                read = readers[form](shown)
+                assert read.kinds() <= OURS
+                assert quiet(read.text, None)
+                if most > 10_000:
+                    # Nothing is missing, and nothing was added to.
+                    assert all(same(harmless(fact.value)) in same(read.text) for fact in message.facts)
+                    assert same(harmless(message.title)) in same(read.text)
+
+
+WORDS = Wording(
+    title="{{ job.name }}: {{ job.error.message if job.error else event.type }}",
+    body="{{ title }}\n{{ job.model }} | {{ job.metadata }}\n{{ text }}",
+)
+
+
+@every_row
+def test_a_template_shows_it_and_does_not_obey_it(name: str) -> None:
+    # What no encoder takes has been read in another way, or no event could be kept.
+    text = TEXTS[name].encode("utf-8", "replace").decode()
+    for event in (failure(name), unread(failure(name), text)):
+        try:
+            message = worded(compose(event), event, WORDS)
+        except Unworded as error:
+            # What comes to nothing makes no title.
+            assert error.which == "title"  # noqa: PT017
+            continue
+        # No word is a line of its own: those are the template's.
+        given = compose(event).text.count("\n") + 1
+        assert len(message.lines) <= 2 + given
+        assert quiet(message.title)
+        assert all(quiet(line) for line in message.lines)
+        assert same(message.title) == message.title
+        check_slack(slack.payload(message), 2 + given)
+        check_never(name, "message", message.text)
+        for url, kind in CHATS[:2]:
+            chat = kind()
+            with at_once(chat):
+                assert isinstance(tell(url, message), Sent), chat.refused
+            assert chat.read[0].kinds() <= OURS
 
 
 @every_row

@@ -12,7 +12,7 @@ from ftwatch.core import event as events
 from ftwatch.core import result
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Status
-from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job
+from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job, links_of
 from ftwatch.core.message.parts import BODY, QUOTE, TITLE, Fact, Message, Row, Tone, Wording, clean, is_web
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "clean",
     "compose",
     "is_web",
+    "links_of",
 ]
 
 # How much of each event a line of a digest shows.

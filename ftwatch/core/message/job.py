@@ -14,7 +14,7 @@ from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.message.parts import QUOTE, TITLE, Fact, Message, Tone, clean, is_web
 from ftwatch.core.span import spoken
 
-__all__ = ["SEVERITY", "STATUS_WORDS", "about_job"]
+__all__ = ["SEVERITY", "STATUS_WORDS", "about_job", "links_of"]
 
 # So many changed fields are named; the rest is counted.
 CHANGES = 6
@@ -57,7 +57,7 @@ def about_job(event: Event, job: Snapshot, page: str) -> Message:
         tone=tone,
         quote=clean(error.message, QUOTE) if error and error.message else None,
         facts=tuple(_facts(event, job)),
-        links=tuple(_links(job, page)),
+        links=tuple(links_of(job, page)),
         thread=str(job.key),
         topic=name if name == clean(job.id, 80) else f"{name} ({clean(job.id, 80)})",
         footer=_footer(event, job),
@@ -68,7 +68,7 @@ def _has_ended(event: Event) -> bool:
     return event.status is not None and event.status.is_terminal
 
 
-def _links(job: Snapshot, page: str) -> Iterator[tuple[str, str]]:
+def links_of(job: Snapshot, page: str = "") -> Iterator[tuple[str, str]]:
     """Where there is more to see: at the provider's, on ftwatch's own page, at Weights & Biases."""
     found = [("Open job", job.url or "")]
     if page:
@@ -225,7 +225,8 @@ def _changes(event: Event, job: Snapshot) -> Iterator[Fact]:
         if not ({change.field, change.field.partition(".")[0]} & told) and not is_volatile(change, job.status)
     ]
     for change in news[:CHANGES]:
-        yield Fact(clean(change.field, 80), f"{_value(change.before)} → {_value(change.after)}")
+        field = change.field.removeprefix("hyperparameters.")
+        yield Fact(clean(field, 80), f"{_value(change.before)} → {_value(change.after)}")
     if len(news) > CHANGES:
         yield Fact("And", f"{len(news) - CHANGES} more changed fields")
 

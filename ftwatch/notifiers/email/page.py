@@ -7,6 +7,7 @@ has to fit another one of the reader's: text has the colour that the program giv
 gives, in the dark as well. Every value is escaped.
 """
 
+import re
 from collections.abc import Iterator
 from html import escape
 
@@ -48,7 +49,7 @@ def page(message: Message) -> str:
 def _parts(message: Message, colour: str) -> Iterator[str]:
     yield (
         f'<h1 style="margin:0 0 14px;font-size:19px;line-height:1.3;text-wrap:balance;{WRAP}">'
-        f"{escape(message.title)}</h1>"
+        f"{_escaped(message.title)}</h1>"
     )
     if message.quote:
         yield (
@@ -72,6 +73,11 @@ def _parts(message: Message, colour: str) -> Iterator[str]:
         )
 
 
+def _escaped(text: str) -> str:
+    """Text in which a number and its unit stay on one line."""
+    return re.sub(r"(?<![\w.-])([0-9][0-9,.]*) (?=[a-z%])", "\\1\N{NO-BREAK SPACE}", escape(text))
+
+
 def _table(rows: str, attributes: str = "") -> str:
     return (
         f'<table role="presentation" {attributes}'
@@ -80,16 +86,17 @@ def _table(rows: str, attributes: str = "") -> str:
 
 
 def _fact(fact: Fact) -> str:
-    value = escape(fact.value)
+    value = escape(fact.value) if fact.is_code else _escaped(fact.value)
     if fact.is_code:
         # One touch takes the whole of it.
         value = (
             f'<code style="font:13px/1.5 {MONO};padding:1px 4px;border-radius:4px;background:{VEIL};'
             f'-webkit-user-select:all;user-select:all">{value}</code>'
         )
+    label = _escaped(fact.label).replace(".", ".<wbr>")
     return (
-        f'<tr><td style="width:27%;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
-        f'{escape(fact.label)}</td><td style="padding:3px 0;vertical-align:top">{value}</td></tr>'
+        f'<tr><td style="width:30%;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
+        f'{label}</td><td style="padding:3px 0;vertical-align:top">{value}</td></tr>'
     )
 
 

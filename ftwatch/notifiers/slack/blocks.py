@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from ftwatch.core import result
 from ftwatch.core.job import Snapshot, Status
-from ftwatch.core.message import STATUS_WORDS, Fact, Message, Tone, clean, is_web
+from ftwatch.core.message import STATUS_WORDS, Fact, Message, Row, Tone, clean, links_of
 
 __all__ = ["QUIET", "SECTION", "payload", "plain", "root_message", "root_payload"]
 
@@ -19,29 +21,25 @@ COLOURS = {Tone.GOOD: "#2eb67d", Tone.BAD: "#e01e5a", Tone.WARN: "#ecb22e", Tone
 SECTION, FIELDS, FIELD = 3000, 10, 2000
 # How many squares a progress bar has.
 BAR = 20
-# What somebody may want to copy stands in code.
-_COPIED = ("Model", "Checkpoint")
 
 QUIET = {"unfurl_links": False, "unfurl_media": False}
 
 
-def payload(message: Message, *, code: bool = False) -> dict[str, Any]:
-    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest.
-
-    `code`: the names of models stand in code, so that they can be copied.
-    """
+def payload(message: Message) -> dict[str, Any]:
+    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest."""
     title = f"*{_bold(message.title)}*"
     if message.quote:
         title += f"\n> {_escaped(message.quote, SECTION // 2)}"
     blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(title)}]
-    blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(message.lines)]
-    if message.facts:
-        fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact, code)}") for fact in message.facts[:FIELDS]]
-        blocks.append({"type": "section", "fields": fields})
-    if message.link:
-        text, url = message.link
-        button = {"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}
-        blocks.append({"type": "actions", "elements": [button]})
+    lines = [_row(row) for row in message.rows] or [_escaped(line, FIELD) for line in message.lines]
+    blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(lines)]
+    fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact)}") for fact in message.facts]
+    blocks += [
+        {"type": "section", "fields": fields[first : first + FIELDS]}
+        for first in range(0, len(fields), FIELDS)
+    ]
+    if message.links:
+        blocks.append({"type": "actions", "elements": [_button(*link) for link in message.links]})
     if message.footer:
         blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(message.footer, FIELD))]})
     said = f"{message.title}: {message.quote}" if message.quote else message.title
@@ -83,7 +81,7 @@ def root_message(
         quote=clean(bad.message, 1000) if bad and bad.message else None,
         lines=tuple(clean(line, 300) for name, line in still.items() if name != "gone"),
         facts=tuple(_facts(job, figures, cause)),
-        links=(("Open job", job.url),) if job.url and is_web(job.url) else (),
+        links=tuple(links_of(job)),
         thread=str(job.key),
         footer=f"{clean(job.provider, 64)} · {clean(job.id, 80)}",
     )
@@ -91,7 +89,7 @@ def root_message(
 
 def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
     """That message in Slack's words, with a bar of how far the job is."""
-    made = payload(message, code=True)
+    made = payload(message)
     if bar := _bar(job):
         made["attachments"][0]["blocks"].insert(1, {"type": "section", "text": _mrkdwn(bar)})
     return made
@@ -99,7 +97,7 @@ def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
 
 def _facts(job: Snapshot, figures: str, cause: str | None) -> Iterator[Fact]:
     if job.fine_tuned_model:
-        yield Fact("Model", clean(job.fine_tuned_model))
+        yield Fact("Model", clean(job.fine_tuned_model), is_code=True)
     if job.model:
         yield Fact("Base model", clean(job.model))
     if cause:
@@ -109,7 +107,7 @@ def _facts(job: Snapshot, figures: str, cause: str | None) -> Iterator[Fact]:
     if job.status.is_terminal and (lasted := result.duration(job, None)):
         yield Fact("Duration", lasted)
     if job.status.is_terminal and job.trained_tokens:
-        yield Fact("Trained tokens", f"{job.trained_tokens:,}")
+        yield Fact("Tokens", f"{job.trained_tokens:,}")
     if job.owner:
         yield Fact("Owner", clean(job.owner, 80))
     if job.labels:
@@ -155,18 +153,28 @@ def _sections(lines: Sequence[str]) -> Iterator[str]:
     """Lines in as few texts as a section can hold."""
     text = ""
     for line in lines:
-        shown = _escaped(line, FIELD)
-        if text and len(text) + len(shown) >= SECTION:
+        if text and len(text) + len(line) >= SECTION:
             yield text
             text = ""
-        text += f"\n{shown}" if text else shown
+        text += f"\n{line}" if text else line
     if text:
         yield text
 
 
-def _value(fact: Fact, code: bool) -> str:
+def _row(row: Row) -> str:
+    """A line of a digest; where one begins is seen by its time, on a phone as well."""
+    at = f"`{row.at}` " if row.at else ""
+    return at + _escaped(str(replace(row, at="")), FIELD)
+
+
+def _button(text: str, url: str) -> dict[str, Any]:
+    return {"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}
+
+
+def _value(fact: Fact) -> str:
     shown = _escaped(fact.value, FIELD // 2)
-    return f"`{shown.replace('`', 'ˋ')}`" if code and fact.label in _COPIED else shown
+    # What somebody may want to copy.
+    return f"`{shown.replace('`', 'ˋ')}`" if fact.is_code else shown
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

@@ -1,21 +1,21 @@
 """Anything that Apprise reaches. The library is loaded by the first message, in a thread of our own few.
 
-Apprise itself never retries here (the outbox does), keeps nothing on disk, and its log stays silent: it would
-show whole URLs, and those hold passwords.
+Which form a service reads stands in `services`; how the library is asked, and what is learnt of the service's
+answer, in `asking`.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
-from ftwatch.core.message import Message, Tone
 from ftwatch.core.span import DAY, MINUTE
+from ftwatch.notifiers.apprise.asking import shown, tell
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["AppriseNotifier"]
@@ -23,8 +23,6 @@ __all__ = ["AppriseNotifier"]
 # Threads for all Apprise notifiers together: a service that hangs may take one of these, never the store's.
 _THREADS = 8
 _limiter: anyio.CapacityLimiter | None = None
-
-_TYPES = {Tone.GOOD: "success", Tone.BAD: "failure", Tone.WARN: "warning", Tone.NEUTRAL: "info"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +65,8 @@ class AppriseNotifier:
         if _limiter is None:
             _limiter = anyio.CapacityLimiter(_THREADS)
         name = digest([event.id for event in events])
-        given = self._options.url
         try:
-            urls = [secret.reveal() for secret in (given if isinstance(given, tuple) else (given,))]
+            urls = [secret.reveal() for secret in self._urls]
         except LookupError as error:
             return Result(Rejected(str(error)))
         taken = list(memory.get("taken", ())) if memory.get("event") == name else []
@@ -78,7 +75,7 @@ class AppriseNotifier:
             if place in taken:
                 continue
             outcome = await anyio.to_thread.run_sync(
-                _notify, url, message, limiter=_limiter, abandon_on_cancel=True
+                tell, url, message, limiter=_limiter, abandon_on_cancel=True
             )
             if not isinstance(outcome, Sent):
                 which = f"URL {place + 1}: " if len(urls) > 1 else ""
@@ -88,42 +85,24 @@ class AppriseNotifier:
         return Result(Sent())
 
     def render(self, *events: Event) -> str:
-        """Title and text, for `ftwatch render`."""
+        """What each service would be given, for `ftwatch render`; as text where its URL cannot be had."""
         message = self._spec.compose(*events, most=self.folds)
-        return f"{message.title}\n\n{_body(message)}"
+        return "\n\n".join(dict.fromkeys(shown(_revealed(secret), message) for secret in self._urls))
+
+    @property
+    def _urls(self) -> tuple[Secret, ...]:
+        given = self._options.url
+        return given if isinstance(given, tuple) else (given,)
+
+
+def _revealed(secret: Secret) -> str | None:
+    try:
+        return secret.reveal()
+    except LookupError:
+        return None
 
 
 def _with_place(outcome: Outcome, which: str) -> Outcome:
-    if isinstance(outcome, Retry):
-        return Retry(which + outcome.reason, unreachable=outcome.unreachable)
-    if isinstance(outcome, Rejected):
-        return Rejected(which + outcome.reason, final=outcome.final)
+    if isinstance(outcome, Retry | Rejected):
+        return replace(outcome, reason=which + outcome.reason)
     return outcome
-
-
-def _body(message: Message) -> str:
-    return message.text.partition("\n")[2] or message.title
-
-
-def _notify(url: str, message: Message) -> Outcome:
-    """Runs in a thread. Apprise tells no more than whether it worked."""
-    library = _library()
-    service = library.Apprise(asset=library.AppriseAsset(async_mode=False, storage_mode="memory"))
-    if not service.add(url):
-        return Rejected("no URL that Apprise knows, or its service needs a package that is not installed")
-    done = service.notify(
-        title=message.title,
-        body=_body(message),
-        body_format=library.NotifyFormat.TEXT,
-        notify_type=library.NotifyType(_TYPES[message.tone]),
-        interpret_escapes=False,
-    )
-    return Sent() if done else Retry("the service did not take it (Apprise does not say why)")
-
-
-def _library() -> Any:
-    """Apprise, with its log switched off before it can say anything."""
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    import apprise
-
-    return apprise
