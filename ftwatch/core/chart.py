@@ -15,7 +15,7 @@ from msgspec import Struct
 from ftwatch.core.journal import METRICS
 from ftwatch.core.message import clean
 
-__all__ = ["Curve", "Mark", "Panel", "Theme", "chart", "number", "panels", "sparkline", "step_at"]
+__all__ = ["Curve", "Mark", "Panel", "Theme", "chart", "described", "number", "panels", "sparkline", "step_at"]
 
 Theme = Literal["light", "dark"]
 
@@ -34,6 +34,8 @@ LARGEST = 1e300
 SMALLEST = 1e-290
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 92, 22, 34
+# The line below that says what the marks are, and about how wide a letter in it is.
+FOOT, LETTER = 20, 6.2
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 
 _COLOURS: dict[Theme, dict[str, str]] = {
@@ -153,11 +155,13 @@ def chart(
     theme: Theme = "light",
     width: int = 800,
     height: int = 280,
+    legend: bool = False,
 ) -> str:
     """The curves and marks as one SVG element of `width` by `height` pixels.
 
     `title` is what it shows, in a few words; `id` begins the names by which the picture's own parts find each
-    other, and must be a plain word, another one for each picture of a page. Strangers' text is escaped.
+    other, and must be a plain word, another one for each picture of a page. `legend`: the picture itself says
+    what its marks are. Strangers' text is escaped.
     """
     colours = _COLOURS[theme]
     drawn = [(curve, _finite(curve.points)) for curve in curves]
@@ -171,7 +175,7 @@ def chart(
         f' font-family="{escape(FONT)}"'
         ' font-size="12">',
         f'<title id="{name}">{_text(title)}</title>',
-        f'<desc id="{said}">{_text(_described(drawn, curves, marks), 600)}</desc>',
+        f'<desc id="{said}">{_text(_words(drawn, curves, marks), 600)}</desc>',
         f'<rect class="ch-back" width="{width}" height="{height}" fill="{colours["back"]}"/>',
     ]
     if not drawn:
@@ -180,9 +184,12 @@ def chart(
             f' fill="{colours["ink"]}">no figures yet</text></svg>'
         )
         return "".join(parts)
-    sheet = _Sheet(width, height, colours, _linear(across, whole=True), _upright(drawn))
+    explained = [kind for kind in _WORDS if any(mark.kind == kind for mark in marks)] if legend else []
+    foot = FOOT if explained else 0
+    sheet = _Sheet(width, height - foot, colours, _linear(across, whole=True), _upright(drawn))
     parts += [
         *sheet.axes(title),
+        *sheet.legend(explained, height - 9),
         *sheet.marks(marks),
         *(sheet.curve(curve, place) for place, (curve, _) in enumerate(drawn)),
         *sheet.labels(drawn),
@@ -230,17 +237,32 @@ class _Sheet:
         for kind in ("state", "checkpoint", "alert"):
             colour = self._colours[kind]
             for mark in _some([one for one in marks if one.kind == kind and math.isfinite(one.at)]):
-                x = _one(self._at(mark.at))
+                x = self._at(mark.at)
                 dashes = "" if kind == "alert" else ' stroke-dasharray="2 4"'
-                shape = {
-                    "state": f'<circle cx="{x}" cy="{self._bottom}" r="3" fill="{colour}"/>',
-                    "checkpoint": f'<path d="M{x} {self._bottom - 5}l5 5-5 5-5-5z" fill="{colour}"/>',
-                    "alert": f'<path d="M{x} {TOP - 12}l7 12h-14z" fill="{colour}"/>',
-                }[kind]
+                shape = self._shape(kind, x, TOP - 6 if kind == "alert" else self._bottom)
                 yield (
                     f'<g class="ch-{kind}"><title>{_text(mark.label)}</title>'
-                    f'<path d="M{x} {TOP}V{self._bottom}" stroke="{colour}"{dashes}/>{shape}</g>'
+                    f'<path d="M{_one(x)} {TOP}V{self._bottom}" stroke="{colour}"{dashes}/>{shape}</g>'
                 )
+
+    def legend(self, kinds: Iterable[str], y: float) -> Iterable[str]:
+        """What the marks of these kinds look like and mean, on one line."""
+        x = float(LEFT)
+        for kind in kinds:
+            word = _WORDS[kind][0]
+            yield (
+                f'<g class="ch-{kind}">{self._shape(kind, x + 5, y)}</g><text class="ch-ink"'
+                f' x="{_one(x + 16)}" y="{_one(y + 4)}" fill="{self._colours["ink"]}">{word}</text>'
+            )
+            x += 34 + LETTER * len(word)
+
+    def _shape(self, kind: str, x: float, y: float) -> str:
+        """The sign of a kind of marks around a point."""
+        colour = self._colours[kind]
+        if kind == "state":
+            return f'<circle cx="{_one(x)}" cy="{_one(y)}" r="3" fill="{colour}"/>'
+        way = f"{_one(y - 5)}l5 5-5 5-5-5z" if kind == "checkpoint" else f"{_one(y - 6)}l7 12h-14z"
+        return f'<path d="M{_one(x)} {way}" fill="{colour}"/>'
 
     def curve(self, curve: Curve, place: int) -> str:
         """One curve: a line with a gap where there was no number, a dot where a number stands alone.
@@ -471,7 +493,13 @@ def _text(text: str, limit: int = 200) -> str:
     return escape(clean(text, limit).replace("\ufffe", "").replace("\uffff", ""))
 
 
-def _described(
+def described(curves: Sequence[Curve], marks: Sequence[Mark] = ()) -> str:
+    """A picture in words, for who cannot see it."""
+    drawn = [(curve, _finite(curve.points)) for curve in curves]
+    return _words([(curve, points) for curve, points in drawn if points], curves, marks)
+
+
+def _words(
     drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]],
     curves: Sequence[Curve],
     marks: Sequence[Mark],
