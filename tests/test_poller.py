@@ -56,6 +56,21 @@ async def test_new_jobs_are_told_and_active_ones_followed(store: Store, clock: A
     assert watch.rings == 4, "the summary, and three transitions"
 
 
+async def test_when_it_looks_next_is_known(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    due = watch.poller.next_look
+    assert clock.now() < due <= clock.now() + 180
+    account.asked.clear()
+    await watch.round(due - clock.now() - 1)
+    assert account.asked == []
+    await watch.round(2)
+    assert account.asked == ["page"]
+    watch.poller.poke()
+    assert watch.poller.next_look == clock.now()
+
+
 async def test_an_unchanged_page_is_not_even_split(store: Store, clock: Any) -> None:
     account = Account(page_size=100)
     for number in range(50):

@@ -5,16 +5,19 @@ show whole URLs, and those hold passwords.
 """
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
-from ftwatch.core.message import Message, Tone
+from ftwatch.core.message import Message, Picture, Tone
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
@@ -44,6 +47,7 @@ class AppriseNotifier:
     # Some of the services take no more than 2,000 characters.
     folds: ClassVar[int] = 8
     names_bundles: ClassVar[bool] = True
+    shows_pictures: ClassVar[bool] = True
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -61,8 +65,12 @@ class AppriseNotifier:
         *,
         body: bytes | None = None,
         bundle: str | None = None,
+        picture: Picture | None = None,
     ) -> Result:
-        """Sends to every URL that has not taken this event yet; `memory` holds which have."""
+        """Sends to every URL that has not taken this event yet; `memory` holds which have.
+
+        The picture goes along where the service takes files.
+        """
         global _limiter
         if _limiter is None:
             _limiter = anyio.CapacityLimiter(_THREADS)
@@ -74,6 +82,7 @@ class AppriseNotifier:
             return Result(Rejected(str(error)))
         taken = list(memory.get("taken", ())) if memory.get("event") == name else []
         message = self._spec.compose(*events, most=self.folds, bundle=bundle)
+        message, notes = replace(message, picture=picture), []
         for place, url in enumerate(urls):
             if place in taken:
                 continue
@@ -85,7 +94,9 @@ class AppriseNotifier:
                 failed = _with_place(outcome, which)
                 return Result(failed, {"event": name, "taken": taken} if taken else None)
             taken.append(place)
-        return Result(Sent())
+            if outcome.note and outcome.note not in notes:
+                notes.append(outcome.note)
+        return Result(Sent("; ".join(notes)))
 
     def render(self, *events: Event) -> str:
         """Title and text, for `ftwatch render`."""
@@ -106,19 +117,36 @@ def _body(message: Message) -> str:
 
 
 def _notify(url: str, message: Message) -> Outcome:
-    """Runs in a thread. Apprise tells no more than whether it worked."""
+    """Runs in a thread. Apprise tells no more than whether it worked.
+
+    What is not taken with its picture is tried once more without: a service may refuse the one alone.
+    """
     library = _library()
     service = library.Apprise(asset=library.AppriseAsset(async_mode=False, storage_mode="memory"))
     if not service.add(url):
         return Rejected("no URL that Apprise knows, or its service needs a package that is not installed")
-    done = service.notify(
-        title=message.title,
-        body=_body(message),
-        body_format=library.NotifyFormat.TEXT,
-        notify_type=library.NotifyType(_TYPES[message.tone]),
-        interpret_escapes=False,
-    )
-    return Sent() if done else Retry("the service did not take it (Apprise does not say why)")
+    said = {
+        "title": message.title,
+        "body": _body(message),
+        "body_format": library.NotifyFormat.TEXT,
+        "notify_type": library.NotifyType(_TYPES[message.tone]),
+        "interpret_escapes": False,
+    }
+    note = ""
+    if message.picture is not None and all(one.attachment_support for one in service):
+        try:
+            # Many services of Apprise's open a file by its path, and take nothing from memory.
+            with tempfile.TemporaryDirectory(prefix="ftwatch-") as folder:
+                file = Path(folder, f"{message.picture.title}.png".lower())
+                file.write_bytes(message.picture.png)
+                if service.notify(**said, attach=str(file)):
+                    return Sent()
+            note = "without its picture: the service did not take it"
+        except OSError as error:
+            note = f"without its picture: {error.strerror or type(error).__name__}"
+    if service.notify(**said):
+        return Sent(note)
+    return Retry("the service did not take it (Apprise does not say why)")
 
 
 def _library() -> Any:

@@ -101,6 +101,7 @@ class Ntfy:
     audience: ClassVar[Audience] = "people"
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
     folds: ClassVar[int] = 15
+    names_bundles: ClassVar[bool] = True
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -111,12 +112,19 @@ class Ntfy:
     def freeze(self, event: Event) -> None:
         """Nothing: a message is rendered when it is sent."""
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        bundle: str | None = None,
+    ) -> Result:
         """Publishes one message; `memory` holds the sequences of those that opened what is still open."""
         options, before = self._options, Account.read(self._spec.kind, memory)
         account, sequence = _sequence(events, before)
         try:
-            what = self._body(events, options.topic.reveal(), sequence)
+            what = self._body(events, options.topic.reveal(), sequence, bundle)
             token = options.token.reveal() if options.token else None
             password = options.password.reveal() if options.password else None
         except LookupError as error:
@@ -137,8 +145,10 @@ class Ntfy:
         _, sequence = _sequence(events, Account(kind=self._spec.kind))
         return json.dumps(self._body(events, "••••", sequence), indent=2, ensure_ascii=False)
 
-    def _body(self, events: Sequence[Event], topic: str, sequence: str | None) -> dict[str, Any]:
-        message = self._spec.compose(*events, most=self.folds)
+    def _body(
+        self, events: Sequence[Event], topic: str, sequence: str | None, bundle: str | None = None
+    ) -> dict[str, Any]:
+        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
         worst = max((event.severity for event in events), key=lambda severity: severity.rank)
         text = _marked(message) if self._options.markdown else _lines(message)
         return {

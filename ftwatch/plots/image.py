@@ -39,8 +39,7 @@ def draw(plot: Plot, theme: Theme = "light") -> Picture:
     svg = chart(
         curves, marks, title=plot.panel.title, theme=theme, width=WIDTH, height=HEIGHT, legend=True
     )
-    alt = f"{plot.panel.title}: {described(curves, marks)}"
-    return Picture(rasterized(svg), alt, WIDTH, HEIGHT)
+    return Picture(rasterized(svg), plot.panel.title, described(curves, marks), WIDTH, HEIGHT)
 
 
 def rasterized(svg: str) -> bytes:

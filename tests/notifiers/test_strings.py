@@ -295,7 +295,8 @@ HEADERS = [
     "auto-submitted", "x-auto-response-suppress", "x-ftwatch-event", "mime-version", "content-type",
 ]  # fmt: skip
 TAGS = {"html", "head", "meta", "body", "div", "h1", "p", "br", "span", "code", "table", "tr", "td", "a"}
-ATTRIBUTES = {"lang", "charset", "name", "content", "style", "role", "href"}
+TAGS |= {"style", "small"}
+ATTRIBUTES = {"lang", "charset", "name", "content", "style", "role", "href", "class", "cellpadding", "nowrap"}
 
 
 class Tags(HTMLParser):

@@ -54,12 +54,13 @@ class Wording(Struct, frozen=True, kw_only=True):
 
 
 class Picture(Struct, frozen=True):
-    """How a run went, as the bytes of a PNG file; `alt` says it in words, for who cannot see it.
+    """How a run went, as the bytes of a PNG file. `title` is what it shows, `alt` says it all in words.
 
     It is made to be shown `width` by `height` pixels large, and has more of its own.
     """
 
     png: bytes
+    title: str
     alt: str
     width: int
     height: int

@@ -1,14 +1,16 @@
 """A letter's face: the HTML of a message. Pure.
 
-Mail programs drop style sheets, scripts and what lies elsewhere, so every style stands at its element and
-nothing is fetched. No colour is set that has to fit another one of the reader's: text has the colour that the
-program gives it, on the ground that it gives, in the dark as well. Every value is escaped.
+Mail programs drop scripts and what lies elsewhere, and some of them style sheets, so nothing is fetched and
+every style stands at its element. Only the rows of a digest have theirs together: at each of 200 rows it would
+make a letter that some programs cut off (they do from 102 kB on), and without it they are merely plain. No colour is set that has to fit another one of the reader's: text has the colour that the
+program gives it, on the ground that it gives, in the dark as well; a picture brings its own ground. Every
+value is escaped.
 """
 
 from collections.abc import Iterator
 from html import escape
 
-from ftwatch.core.message import Fact, Message, Row, Tone, is_web
+from ftwatch.core.message import Fact, Message, Picture, Row, Tone, is_web
 
 __all__ = ["page"]
 
@@ -21,22 +23,29 @@ VEIL, LINE = "rgba(127,127,127,.14)", "1px solid rgba(127,127,127,.3)"
 # A job's name or a model's id has no blanks to break at.
 WRAP = "overflow-wrap:anywhere;word-break:break-word"
 
+ROWS = (
+    f"<style>.rows td{{padding:7px 0;vertical-align:top;border-top:{LINE};line-height:22px}}"
+    ".rows td:first-child{padding-right:12px;font-size:13px;opacity:.7}"
+    ".rows small{display:block;font-size:13px;line-height:19px;opacity:.7}</style>"
+)
 
-def page(message: Message) -> str:
-    """The whole page, for a phone as well as for a desk."""
+
+def page(message: Message, content_id: str) -> str:
+    """The whole page, for a phone as well as for a desk; `content_id` is what the picture lies under."""
     colour = COLOURS[message.tone]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        '<meta name="supported-color-schemes" content="light dark"></head>'
+        '<meta name="supported-color-schemes" content="light dark">'
+        f"{ROWS if message.rows else ''}</head>"
         f'<body style="margin:0;padding:16px;font:15px/1.5 {FONT}">'
         f'<div style="max-width:600px;margin:0 auto;border-top:4px solid {colour};padding-top:14px">'
-        f"{''.join(_parts(message, colour))}</div></body></html>\n"
+        f"{''.join(_parts(message, colour, content_id))}</div></body></html>\n"
     )
 
 
-def _parts(message: Message, colour: str) -> Iterator[str]:
+def _parts(message: Message, colour: str, content_id: str) -> Iterator[str]:
     yield (
         f'<h1 style="margin:0 0 14px;font-size:19px;line-height:1.3;text-wrap:balance;{WRAP}">'
         f"{escape(message.title)}</h1>"
@@ -47,12 +56,14 @@ def _parts(message: Message, colour: str) -> Iterator[str]:
             f'{WRAP}">{escape(message.quote)}</p>'
         )
     if message.rows:
-        yield _table("".join(map(_row, message.rows)))
+        yield _table("".join(map(_row, message.rows)), 'class="rows" cellpadding="4" ')
     elif message.lines:
         lines = "<br>".join(map(escape, message.lines))
         yield f'<p style="margin:0 0 16px;{WRAP}">{lines}</p>'
     if message.facts:
         yield _table("".join(map(_fact, message.facts)))
+    if message.picture:
+        yield _picture(message.picture, content_id)
     links = [link for link in message.links if is_web(link[1])]
     if links:
         yield f'<p style="margin:18px 0 0">{"".join(_links(links, colour))}</p>'
@@ -63,10 +74,19 @@ def _parts(message: Message, colour: str) -> Iterator[str]:
         )
 
 
-def _table(rows: str) -> str:
+def _picture(picture: Picture, content_id: str) -> str:
+    # The width as an attribute, too: Outlook on a desk knows no max-width, and would show every pixel.
     return (
-        '<table role="presentation" style="width:100%;border-collapse:collapse;margin:0 0 4px">'
-        f"{rows}</table>"
+        f'<p style="margin:16px 0 0"><img src="cid:{escape(content_id)}" alt="{escape(picture.alt)}"'
+        f' width="{picture.width}" style="display:block;width:100%;max-width:{picture.width}px;height:auto;'
+        f'border:{LINE};border-radius:6px;box-sizing:border-box"></p>'
+    )
+
+
+def _table(rows: str, attributes: str = "") -> str:
+    return (
+        f'<table role="presentation" {attributes}'
+        f'style="width:100%;border-collapse:collapse;margin:0 0 4px;{WRAP}">{rows}</table>'
     )
 
 
@@ -79,19 +99,14 @@ def _fact(fact: Fact) -> str:
             f'-webkit-user-select:all;user-select:all">{value}</code>'
         )
     return (
-        f'<tr><td style="width:27%;padding:3px 12px 3px 0;vertical-align:top;opacity:.7;{WRAP}">'
-        f'{escape(fact.label)}</td><td style="padding:3px 0;vertical-align:top;{WRAP}">{value}</td></tr>'
+        f'<tr><td style="width:27%;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
+        f'{escape(fact.label)}</td><td style="padding:3px 0;vertical-align:top">{value}</td></tr>'
     )
 
 
 def _row(row: Row) -> str:
-    said = f'<br><span style="font-size:13px;opacity:.7">{escape(row.said)}</span>' if row.said else ""
-    return (
-        f'<tr><td style="width:92px;padding:7px 12px 7px 0;vertical-align:top;border-top:{LINE};'
-        f'opacity:.7;font-size:13px;line-height:22px;white-space:nowrap">{escape(row.at)}</td>'
-        f'<td style="padding:7px 0;vertical-align:top;border-top:{LINE};{WRAP}">{escape(row.title)}{said}'
-        "</td></tr>"
-    )
+    said = f"<br><small>{escape(row.said)}</small>" if row.said else ""
+    return f"<tr><td nowrap>{escape(row.at)}</td><td>{escape(row.title)}{said}</td></tr>"
 
 
 def _links(links: list[tuple[str, str]], colour: str) -> Iterator[str]:
