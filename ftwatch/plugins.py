@@ -568,7 +568,7 @@ class Notifier(Protocol):
     marks_repeats: ClassVar[bool]
     """Whether `send` takes `again`: True for what was taken before, and may have arrived. May be left out."""
     shows_pictures: ClassVar[bool]
-    """Whether `send` takes `picture`: how a run went, drawn, where there is something. May be left out."""
+    """Whether `send`, and `render`, take `picture`: how a run went, where it was drawn. May be left out."""
     timeout: float
     """Seconds that one `send` may take in all, enforced by the dispatcher."""
 

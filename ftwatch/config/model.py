@@ -153,7 +153,7 @@ class WebConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PlotsConfig:
-    """Pictures in messages. `wanted`: whether there are any; None: where they can be drawn, without a word."""
+    """Pictures in messages. `wanted`: whether there are any; None: where they can be drawn."""
 
     wanted: bool | None = None
     theme: Literal["light", "dark"] = "light"

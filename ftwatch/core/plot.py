@@ -51,9 +51,7 @@ def plot_of(
     return Plot(first, tuple(marks_of(series, saved, story)))
 
 
-def marks_of(
-    series: Sequence[Step], saved: Iterable[Checkpoint], story: Iterable[Event]
-) -> Iterator[Mark]:
+def marks_of(series: Sequence[Step], saved: Iterable[Checkpoint], story: Iterable[Event]) -> Iterator[Mark]:
     """Checkpoints at their steps; alerts and states at the step that the run had reached by then."""
     for one in saved:
         if one.step is not None:

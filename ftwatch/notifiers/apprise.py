@@ -98,10 +98,11 @@ class AppriseNotifier:
                 notes.append(outcome.note)
         return Result(Sent("; ".join(notes)))
 
-    def render(self, *events: Event) -> str:
-        """Title and text, for `ftwatch render`."""
+    def render(self, *events: Event, picture: Picture | None = None) -> str:
+        """Title and text, for `ftwatch render`; and what is attached, where the service takes it."""
         message = self._spec.compose(*events, most=self.folds)
-        return f"{message.title}\n\n{_body(message)}"
+        attached = f"\n\n[{picture.name}: {picture.alt}]" if picture else ""
+        return f"{message.title}\n\n{_body(message)}{attached}"
 
 
 def _with_place(outcome: Outcome, which: str) -> Outcome:
@@ -137,7 +138,7 @@ def _notify(url: str, message: Message) -> Outcome:
         try:
             # Many services of Apprise's open a file by its path, and take nothing from memory.
             with tempfile.TemporaryDirectory(prefix="ftwatch-") as folder:
-                file = Path(folder, f"{message.picture.title}.png".lower())
+                file = Path(folder, message.picture.name)
                 file.write_bytes(message.picture.png)
                 if service.notify(**said, attach=str(file)):
                     return Sent()

@@ -36,9 +36,7 @@ def is_possible() -> bool:
 def draw(plot: Plot, theme: Theme = "light") -> Picture:
     """The picture of a plot. Raises Undrawable."""
     curves, marks = plot.panel.curves, plot.marks
-    svg = chart(
-        curves, marks, title=plot.panel.title, theme=theme, width=WIDTH, height=HEIGHT, legend=True
-    )
+    svg = chart(curves, marks, title=plot.panel.title, theme=theme, width=WIDTH, height=HEIGHT, legend=True)
     return Picture(rasterized(svg), plot.panel.title, described(curves, marks), WIDTH, HEIGHT)
 
 

@@ -39,8 +39,8 @@ SPARKS = 32
 MOST_MARKS = 60
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 92, 22, 34
-# The line below that says what the marks are, and about how wide a letter in it is.
-FOOT, LETTER = 20, 6.2
+# The line below that says what the marks are, and about how wide a letter in it is, and a bold one.
+FOOT, LETTER, BOLD = 20, 6.2, 6.4
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 
 _COLOURS: dict[Theme, dict[str, str]] = {
@@ -188,6 +188,7 @@ def chart(
         colours,
         linear(across, whole=True),
         upright([y for _, points in drawn for _, y in points]),
+        math.ceil(14 + BOLD * max(len(_ending(curve, points)) for curve, points in drawn)),
     )
     parts += [
         *sheet.axes(title),
@@ -201,10 +202,16 @@ def chart(
 
 
 class _Sheet:
-    """What is drawn on: two scales, in a frame that leaves room for what is written around it."""
+    """What is drawn on: two scales, in a frame that leaves room for what is written around it.
 
-    def __init__(self, width: int, height: int, colours: dict[str, str], x: Scale, y: Scale) -> None:
-        self._right, self._bottom = width - RIGHT, height - BOTTOM
+    What stands at the ends of the curves is about `beside` pixels wide.
+    """
+
+    def __init__(
+        self, width: int, height: int, colours: dict[str, str], x: Scale, y: Scale, beside: int
+    ) -> None:
+        self._margin = min(max(RIGHT, beside), width // 2)
+        self._right, self._bottom = width - self._margin, height - BOTTOM
         self._colours = colours
         self._x, self._y = x, y
 
@@ -228,7 +235,7 @@ class _Sheet:
             yield f'<text x="{_one(self._at(x))}" y="{self._bottom + 18}">{number(x)}</text>'
         unit = f"{title} (log)" if self._y.is_log else title
         yield (
-            f'</g><text class="ch-ink" x="{self._right + RIGHT - 6}" y="{self._bottom + 18}"'
+            f'</g><text class="ch-ink" x="{self._right + self._margin - 6}" y="{self._bottom + 18}"'
             f' text-anchor="end" fill="{ink}">step</text>'
             f'<text class="ch-ink" x="{LEFT - 8}" y="{TOP - 9}" text-anchor="start" fill="{ink}"'
             f' font-weight="600">{_text(unit)}</text>'
@@ -295,12 +302,12 @@ class _Sheet:
         for (_, place), y in zip(ends, _spread([y for y, _ in ends], self._bottom - 4), strict=True):
             curve, points = drawn[place]
             x, value = points[-1]
-            said = f"{curve.name} {_short(value)}"
+            said = _ending(curve, points)
             colour, kind = self._colours[f"c{place % 3}"], f"ch-c{place % 3}"
             yield (
                 f'<circle class="{kind}" cx="{_one(self._at(x))}" cy="{_one(self._up(value))}" r="3"'
                 f' fill="{colour}"/><text class="{kind}" x="{self._right + 8}" y="{_one(y + 4)}"'
-                f' fill="{colour}" font-weight="600">{_text(said, 40)}</text>'
+                f' fill="{colour}" font-weight="600">{_text(said)}</text>'
             )
 
 
@@ -333,6 +340,11 @@ def sparkline(points: Sequence[Point], *, theme: Theme = "light", width: int = 8
 
 
 # ---------------------------------------------------------------------------------------------- words
+
+
+def _ending(curve: Curve, points: Sequence[Point]) -> str:
+    """What stands where a curve ends: its name and its last value."""
+    return clean(f"{curve.name} {_short(points[-1][1])}", 40)
 
 
 def _short(value: float) -> str:

@@ -6,7 +6,20 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["BODY", "QUOTE", "TITLE", "VALUE", "Fact", "Message", "Picture", "Row", "Tone", "Wording", "clean", "is_web"]
+__all__ = [
+    "BODY",
+    "QUOTE",
+    "TITLE",
+    "VALUE",
+    "Fact",
+    "Message",
+    "Picture",
+    "Row",
+    "Tone",
+    "Wording",
+    "clean",
+    "is_web",
+]
 
 # The most characters of a body in the config's words, and
 # of a title, of a fact's value, of a quoted sentence, of a URL that everybody takes.
@@ -64,6 +77,11 @@ class Picture(Struct, frozen=True):
     alt: str
     width: int
     height: int
+
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        return f"{self.title.lower().replace(' ', '-')}.png"
 
 
 class Message(Struct, frozen=True, kw_only=True):

@@ -37,8 +37,6 @@ __all__ = ["Email"]
 
 # What is remembered of a job's thread.
 THREAD = ("first", "subject")
-# By this name the page finds the picture that lies in the same letter.
-CONTENT_ID = "picture@ftwatch"
 PORTS = {"starttls": 587, "tls": 465, "plain": 25}
 
 
@@ -111,8 +109,10 @@ class Email:
         bundle: str | None = None,
         picture: Picture | None = None,
     ) -> Result:
-        """Sends one letter, with the picture in it. `memory` holds who already took it, where a server refused only some; and of a
-        job its first letter, with the subject that all of them have.
+        """Sends one letter, with the picture in it.
+
+        `memory` holds who already took it, where a server refused only some; and of a job its first letter,
+        with the subject that all of them have.
         """
         name, thread = _name(events), {key: memory[key] for key in THREAD if key in memory}
         taken = set(memory.get("taken", ())) if memory.get("event") == name else set()
@@ -170,17 +170,20 @@ class Email:
         letter["X-Auto-Response-Suppress"] = "All"
         letter["X-Ftwatch-Event"] = name
         letter.set_content(message.text + "\n")
-        letter.add_alternative(page(message, CONTENT_ID), subtype="html")
+        # Another one in every letter: some programs show the thread's first picture for all of one name.
+        content_id = f"picture.{digest(self._spec.name, name)}@{sender.domain}"
+        letter.add_alternative(page(message, content_id), subtype="html")
         if message.picture is not None:
             _, html = letter.iter_parts()
             html.add_related(
                 message.picture.png,
                 "image",
                 "png",
-                cid=f"<{CONTENT_ID}>",
-                filename=f"{message.picture.title}.png".lower(),
+                cid=f"<{content_id}>",
+                filename=message.picture.name,
                 disposition="inline",
             )
+            html.set_param("type", "text/html")
         return letter
 
     # ------------------------------------------------------------------------------------- posting

@@ -154,11 +154,11 @@ class Slack:
         except LookupError as error:
             return Result(Rejected(str(error)))
 
-    def render(self, *events: Event) -> str:
+    def render(self, *events: Event, picture: Picture | None = None) -> str:
         """The JSON as it would be posted, for `ftwatch render`."""
         event, *more = events
         if self._options.bot_token is not None and event.job is not None and not more:
-            return shown(event, event.job, self._options.where, self._spec.compose)
+            return shown(event, event.job, self._options.where, self._spec.compose, picture)
         message = self._spec.compose(*events, most=self.folds)
         made = payload(message, code=self._options.bot_token is not None)
         return json.dumps(made, indent=2, ensure_ascii=False)

@@ -254,11 +254,10 @@ class Thread:
         self, root: Root, event: Event, job: Snapshot, picture: Picture, told: Sent, *, again: bool
     ) -> tuple[Root, Outcome]:
         """Puts the picture below its answer. Without it the answer counts, once it was tried some times."""
-        name, done = f"{digest(event.id)}.png", replace(root, answered="", tries=0)
-        if again and await self._is_shown(root, event, name):
+        named, done = _named(event, job, picture), replace(root, answered="", tries=0)
+        if again and await self._is_shown(root, event, named["filename"]):
             return done, told
-        title = clean(f"{picture.title} of {job.title}", 80)
-        answer = await self._upload(root, picture, name, title)
+        answer = await self._upload(root, picture, **named)
         failed = answer.outcome
         if isinstance(failed, Sent):
             return done, told
@@ -267,13 +266,15 @@ class Thread:
         note = f"without its picture: {failed.reason}"
         return done, Sent(f"{told.note}; {note}" if told.note else note)
 
-    async def _upload(self, root: Root, picture: Picture, name: str, title: str) -> Answer:
+    async def _upload(
+        self, root: Root, picture: Picture, *, filename: str, title: str, alt_txt: str
+    ) -> Answer:
         """Gives Slack the picture in its three steps; only the last one shows it to anybody."""
         answer = await self._api.read(
             "files.getUploadURLExternal",
-            filename=name,
+            filename=filename,
             length=str(len(picture.png)),
-            alt_txt=clean(picture.alt, 1000),
+            alt_txt=alt_txt,
         )
         url, file = answer.text("upload_url"), answer.text("file_id")
         if answer.ok:
@@ -356,6 +357,12 @@ def _mark(sort: str, name: str) -> dict[str, Any]:
     return {"event_type": f"ftwatch_{sort}", "event_payload": {"id": name}}
 
 
+def _named(event: Event, job: Snapshot, picture: Picture) -> dict[str, str]:
+    """What a picture is called: the same again for the same event, so that it can be looked for."""
+    title = clean(f"{picture.title} of {job.title or job.id}", 80)
+    return {"filename": f"{digest(event.id)}.png", "title": title, "alt_txt": clean(picture.alt, 1000)}
+
+
 def _files(message: Mapping[str, Any]) -> set[Any]:
     """What the files that a message shows are called."""
     found = message.get("files")
@@ -372,9 +379,13 @@ def _cannot_wait(event: Event) -> bool:
     return is_end or event.severity.rank >= Severity.WARNING.rank or event.type.startswith(events.ALERT)
 
 
-def shown(event: Event, job: Snapshot, channel: str, compose: Composer) -> str:
-    """The two messages as they would be posted, for `ftwatch render`."""
+def shown(
+    event: Event, job: Snapshot, channel: str, compose: Composer, picture: Picture | None = None
+) -> str:
+    """The two messages as they would be posted, and what is said of the picture, for `ftwatch render`."""
     message = compose(event)
     root = Root(asked=channel).after(event, message.title)
-    both = [root_payload(job, root.message(job)), payload(message, code=True)]
-    return json.dumps(both, indent=2, ensure_ascii=False)
+    posted = [root_payload(job, root.message(job)), payload(message, code=True)]
+    if picture is not None:
+        posted.append(_named(event, job, picture))
+    return json.dumps(posted, indent=2, ensure_ascii=False)
