@@ -14,7 +14,7 @@ from ftwatch.core.plot import Plot
 __all__ = ["MISSING", "Undrawable", "draw", "is_possible", "rasterized"]
 
 # How large a picture is shown, and how many pixels of its own it has for each of those.
-WIDTH, HEIGHT, SCALE = 480, 270, 2
+WIDTH, HEIGHT, SCALE = 420, 250, 2.5
 # The most characters of SVG, and the most bytes of PNG.
 LARGEST_SVG, LARGEST = 512 * 1024, 1024 * 1024
 
@@ -56,6 +56,7 @@ def rasterized(svg: str) -> bytes:
             font_files=FONTS,
             font_family=FAMILY,
             sans_serif_family=FAMILY,
+            serif_family=FAMILY,  # where a name leads to none
         )
     except Exception as error:
         raise Undrawable(f"resvg does not draw it: {error}") from error

@@ -1,8 +1,10 @@
 """A plot for a terminal: curves of Braille dots, by plotille (extra `plots`), with scales of our own."""
 
 import importlib.util
+import math
 from collections.abc import Sequence
 
+from ftwatch.core.chart import Mark
 from ftwatch.core.chart.points import drawable, smoothed, unbroken
 from ftwatch.core.chart.scale import Scale, linear, number, upright, written
 from ftwatch.core.plot import Plot
@@ -28,13 +30,17 @@ def drawn(plot: Plot, columns: int, *, colours: bool) -> list[str]:
 
     curves = [(curve, drawable(curve.points)) for curve in plot.panel.curves]
     curves = [(curve, points) for curve, points in curves if points]
-    across = linear([x for _, points in curves for x, _ in points], whole=True)
+    if not curves:
+        return []
+    marks = [mark for mark in plot.marks if math.isfinite(mark.at)]
+    steps = [x for _, points in curves for x, _ in points]
+    across = linear([*steps, *(mark.at for mark in marks)], whole=True)
     up = upright([y for _, points in curves for _, y in points])
     names = [f"{curve.name} {points[-1][1]:.4g}" for curve, points in curves]
     labels = written(up.ticks)
     left, right = max(map(len, labels), default=0), max(map(len, names), default=0)
     width = min(columns - left - right - 5, WIDEST)
-    if width < NARROWEST or not curves:
+    if width < NARROWEST:
         return []
     canvas = Canvas(width, HEIGHT)
     ends: list[tuple[float, str]] = []
@@ -52,7 +58,7 @@ def drawn(plot: Plot, columns: int, *, colours: bool) -> list[str]:
         for row, text in enumerate(canvas.plot(linesep="\n").replace("\u2800", " ").split("\n"))
     ]
     below = " " * (left + 1)
-    return [title, *rows, f"{below}└{_axis(plot, across, width)}", f"{below} {_steps(across, width)}"]
+    return [title, *rows, f"{below}└{_axis(marks, across, width)}", f"{below} {_steps(across, width)}"]
 
 
 def _line(canvas: object, run: Sequence[tuple[float, float]], colour: str | None) -> None:
@@ -81,14 +87,14 @@ def _row(place: float) -> int:
     return min(int((1 - place) * HEIGHT), HEIGHT - 1)
 
 
-def _axis(plot: Plot, across: Scale, width: int) -> str:
+def _axis(marks: Sequence[Mark], across: Scale, width: int) -> str:
     """The lower edge, with what happened meanwhile."""
     line = ["─"] * width
     for kind in ("state", "checkpoint", "alert"):
-        for mark in plot.marks:
+        for mark in marks:
             if mark.kind == kind:
                 line[min(int(across.place(mark.at) * width), width - 1)] = SIGNS[kind]
-    said = [f"{SIGNS[kind]} {kind}" for kind in SIGNS if any(mark.kind == kind for mark in plot.marks)]
+    said = [f"{SIGNS[kind]} {kind}" for kind in SIGNS if any(mark.kind == kind for mark in marks)]
     return f"{''.join(line)}  {'  '.join(said)}".rstrip()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ftwatch.client import Client, Unreachable, failure_of, outcome_of, retry_after
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
@@ -125,7 +126,10 @@ class Api:
             )
         except Unreachable as error:
             return Answer(failure_of(error))
-        return Answer(outcome_of(response))
+        outcome = outcome_of(response)
+        if not isinstance(outcome, Sent):
+            outcome = replace(outcome, reason=f"the upload: {outcome.reason}")
+        return Answer(outcome)
 
     async def _call(self, method: str, kind: str, body: bytes, what: Mapping[str, Any]) -> Answer:
         try:
