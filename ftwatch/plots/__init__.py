@@ -78,10 +78,11 @@ class Plots:
 
     def _draw(self, plot: Plot) -> Picture:
         """Runs in a thread."""
+        self._is_drawing = True
         try:
             return draw(plot, self._config.theme)
         finally:
-            self._is_drawing = self._is_late = False
+            self._is_drawing = False
 
 
 def _plot(store: Store, key: JobKey) -> Plot | None:
