@@ -113,6 +113,40 @@ async def test_a_listing_that_lags_behind_moves_nothing_back(store: Store, clock
     assert await watch.round(2000) == []
 
 
+async def test_a_job_that_ended_and_began_anew_while_its_page_looks_as_before_is_followed(
+    store: Store, clock: Any
+) -> None:
+    account = Account()
+    account.put("j1")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    looked = clock.time
+    account.put("j1", Status.FAILED)
+    # Between two looks at the listing: the job itself is asked for, and then goes on.
+    assert await watch.round(40) == ["job.failed j1"]
+    assert clock.time - looked < 60
+    account.put("j1", Status.RUNNING)
+    assert await watch.round(150) == ["job.running j1"]
+    account.put("j1", Status.SUCCEEDED)
+    assert await watch.round(40) == ["job.succeeded j1"]
+
+
+async def test_a_lagging_entry_of_a_job_that_ended_costs_one_look(store: Store, clock: Any) -> None:
+    account = Account()
+    account.put("j1")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    account.stale["j1"] = dict(account.jobs["j1"])
+    account.put("j1", Status.FAILED)
+    assert await watch.round(40) == ["job.failed j1"]
+    account.asked.clear()
+    for _ in range(5):
+        assert await watch.round(150) == []
+    assert account.asked.count("j1") == 1
+
+
 async def test_a_job_that_vanishes_is_asked_for_and_then_gone(store: Store, clock: Any) -> None:
     account = Account()
     watch = Watch(store, clock, account)

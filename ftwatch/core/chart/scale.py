@@ -25,8 +25,7 @@ class Scale(NamedTuple):
 
 def linear(values: Sequence[float], *, whole: bool = False) -> Scale:
     """Equal steps for equal differences; `whole` counts in whole numbers and leaves no margin."""
-    low, high = min(values), max(values)
-    low, high = max(low, -LARGEST), min(high, LARGEST)
+    low, high = (min(max(one, -LARGEST), LARGEST) for one in (min(values), max(values)))
     if not whole and 0 <= low <= high / 4:
         low = 0.0
     if high - low <= max(abs(high) * 1e-9, SMALLEST):

@@ -223,9 +223,8 @@ def _lead(job: Snapshot, summary: Summary | None, *, gone: bool) -> str:
     if gone:
         return "the provider no longer knows it"
     if job.status.is_terminal:
-        lasted = duration(job, summary) or ""
-        only_waited = lasted.endswith("in the queue") and "," not in lasted
-        return f"took {lasted}" if lasted and not only_waited else lasted
+        lasted = duration(job, summary)
+        return f"took {lasted}" if lasted else ""
     word = clean(job.raw_status or "", 60)
     if job.status is Status.UNKNOWN:
         return f"the provider says “{word}”"
