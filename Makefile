@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install oracles demo test check fix bench torture build clean
+.PHONY: install oracles demo test check fix font bench torture build clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -35,6 +35,9 @@ check: install
 fix: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+font: install
+	$(BIN)/python tools/font.py ftwatch/plots/font
 
 bench: install
 	$(BIN)/python bench/compare.py

@@ -119,7 +119,10 @@ def show(config: str | None, job: str, plot: bool | None, output: str) -> int:
         as_json(_document(story))
     else:
         is_seen = sys.stdout.isatty() and terminal.is_possible()
-        _show(story, _plotted(story) if plot or (plot is None and is_seen) else [])
+        drawn = _plotted(story) if plot or (plot is None and is_seen) else []
+        if plot and not drawn:
+            click.echo("no figures to draw, or no room to", err=True)
+        _show(story, drawn)
     return Exit.OK
 
 

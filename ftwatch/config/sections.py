@@ -1,6 +1,7 @@
 """From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
 
 import re
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -239,14 +240,14 @@ def log(node: Node | None, desk: Desk) -> LogConfig:
 
 def plots(node: Node | None, desk: Desk) -> PlotsConfig:
     """The section `plots`, which may also be false; left out, it is as what is installed allows."""
-    if isinstance(node, Scalar) and isinstance(node.value, bool) and not node.broken:
-        said = shape.Plots()
-        wanted = node.value
-    else:
-        said = _section(shape.Plots, "plots", node, desk)
-        wanted = True
     if node is None:
         return PlotsConfig()
+    said, wanted = shape.Plots(), True
+    if isinstance(node, Map):
+        said = _section(shape.Plots, "plots", node, desk)
+    else:
+        with suppress(Broken):
+            wanted = values.value("plots", shape.Plots | bool, node, desk)
     if wanted and find_spec("resvg_py") is None:
         desk.warning(node.at, "plots: no picture can be drawn here: pip install 'ftwatch[plots]'")
     return PlotsConfig(wanted=wanted, theme=said.theme)
