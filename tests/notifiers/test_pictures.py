@@ -247,5 +247,10 @@ async def test_what_is_shown_tells_of_it(kit: Any, kind: str, how: dict[str, Any
     assert ".png" not in without
 
 
+async def test_a_webhook_of_slacks_takes_none(kit: Any) -> None:
+    async with kit.made("slack", webhook_url=Secret("https://hooks.slack.com/services/T0/B0/x")) as slack:
+        assert not slack.shows_pictures
+
+
 def test_its_file_is_named_after_what_it_shows() -> None:
     assert replace(PICTURE, title="Learning rate").name == "learning-rate.png"

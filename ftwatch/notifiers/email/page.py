@@ -1,10 +1,10 @@
 """A letter's face: the HTML of a message. Pure.
 
-Mail programs drop scripts and what lies elsewhere, and some of them style sheets, so nothing is fetched and
-every style stands at its element. Only the rows of a digest have theirs together: at each of 200 rows they
-would make a letter that some programs cut off (they do from 102 kB on), and without it they are merely plain.
-No colour is set that has to fit another one of the reader's: text has the colour that the program gives it,
-on the ground that it gives, in the dark as well; a picture brings its own ground. Every value is escaped.
+Mail programs drop scripts and what lies elsewhere, and some of them style sheets; so nothing is fetched, and
+every style stands at its element. Only the rows of a digest have theirs in common: each with its own, 200 of
+them are more than the 102 kB that some programs show. Without it they are merely plain. No colour is set that
+has to fit another one of the reader's: text has the colour that the program gives it, on the ground that it
+gives, in the dark as well; a picture brings its own ground. Every value is escaped.
 """
 
 from collections.abc import Iterator

@@ -103,7 +103,6 @@ class Slack:
     names_bundles: ClassVar[bool] = True
     marks_replays: ClassVar[bool] = True
     marks_repeats: ClassVar[bool] = True
-    shows_pictures: ClassVar[bool] = True
     # About one message a second is what a channel takes.
     concurrency: ClassVar[int] = 1
 
@@ -115,6 +114,8 @@ class Slack:
         # A bot edits, answers, shows a picture, and looks before for what it may have said.
         self.timeout = (9 if is_bot else 2) * self._options.timeout.total_seconds()
         self.refresh_every: float | None = APART if is_bot else None
+        # A webhook takes none.
+        self.shows_pictures = is_bot
 
     def freeze(self, event: Event) -> None:
         """Nothing: a message is rendered when it is sent."""
