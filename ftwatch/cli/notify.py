@@ -94,8 +94,11 @@ async def send(config: Any, notifier: Any, event: Any) -> Any:
     return Retry(f"no answer within {made.timeout:g} s", unreachable=True)
 
 
-def _picture(config: Any, made: Any, event: Any) -> tuple[Any, str]:
-    """The picture that goes along with a sample, and why there is none although there should be."""
+def _picture(config: Any, made: Any, event: Any, *, asked: bool = False) -> tuple[Any, str]:
+    """The picture that goes along with a sample, and why there is none although there should be.
+
+    `asked`: somebody wants to see it.
+    """
     from ftwatch.core.plot import is_drawn
     from ftwatch.core.sample import sample_plot
     from ftwatch.plots.image import MISSING, Undrawable, draw, is_possible
@@ -103,7 +106,7 @@ def _picture(config: Any, made: Any, event: Any) -> tuple[Any, str]:
     if not getattr(made, "shows_pictures", False) or not is_drawn(event) or config.plots.wanted is False:
         return None, ""
     if not is_possible():
-        return None, f"without its picture: {MISSING}" if config.plots.wanted else ""
+        return None, f"without its picture: {MISSING}" if asked or config.plots.wanted else ""
     try:
         return draw(sample_plot(), config.plots.theme), ""
     except Undrawable as error:
@@ -175,7 +178,7 @@ async def _render(config: Any, notifier: Any, told: list[Any], is_whole: bool) -
         made = make_notifier(config, notifier.name, client)
         if len(told) > 1 and getattr(made, "folds", 0) < len(told):
             raise LookupError(f"{notifier.name} sends every event on its own: name one sample")
-        drawn = _picture(config, made, *told) if is_whole and len(told) == 1 else (None, "")
+        drawn = _picture(config, made, *told, asked=True) if is_whole and len(told) == 1 else (None, "")
         rendered = getattr(made, "render", None)
         if rendered is not None:
             more = {"picture": drawn[0]} if drawn[0] is not None else {}

@@ -14,7 +14,7 @@ from ftwatch.core.plot import Plot
 __all__ = ["MISSING", "Undrawable", "draw", "is_possible", "rasterized"]
 
 # How large a picture is shown, and how many pixels of its own it has for each of those.
-WIDTH, HEIGHT, SCALE = 420, 250, 2.5
+WIDTH, HEIGHT, SCALE = 420, 250, 2
 # The most characters of SVG, and the most bytes of PNG.
 LARGEST_SVG, LARGEST = 512 * 1024, 1024 * 1024
 

@@ -218,6 +218,13 @@ def test_where_no_picture_goes_along_that_is_said(tool: Any, name: str, sample: 
     assert not Path("x.png").exists()
 
 
+def test_who_asks_for_a_picture_is_told_what_to_install(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftwatch.plots.image.is_possible", lambda: False)
+    said = tool("render", "mail", "--sample", "failed", "--picture", "x.png")
+    assert "resvg-py is not installed: pip install 'ftwatch[plots]'" in said.err
+    assert "picture" not in tool("render", "mail", "--sample", "failed").err
+
+
 def test_a_picture_that_cannot_be_written_is_a_sentence(tool: Any) -> None:
     said = tool("render", "mail", "--sample", "failed", "--picture", "no/such/folder.png")
     assert said.code == Exit.USAGE
