@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install oracles demo test golden check fix bench torture build clean
+.PHONY: install oracles demo test golden check fix font bench torture build clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -40,6 +40,9 @@ check: install
 fix: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+font: install
+	$(BIN)/python tools/font.py ftwatch/plots/font
 
 bench: install
 	$(BIN)/python bench/compare.py

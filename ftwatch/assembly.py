@@ -14,6 +14,7 @@ from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.log import hide
 from ftwatch.meter import Meter
+from ftwatch.plots import Plots
 from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
@@ -115,6 +116,7 @@ def make_loops(
 ) -> tuple[dict[str, Dispatcher], dict[str, Poller]]:
     """One generation's loops, by the names of what they serve."""
     store.meter.allowances.clear()
+    plots = Plots(config.plots, store, run)
     dispatchers = {
         name: Dispatcher(
             notifier,
@@ -122,6 +124,7 @@ def make_loops(
             store,
             run,
             remark=phrasing(config, name).remark if notifier.shows_messages else None,
+            plots=plots,
             routing=config.routing,
             clock=clock,
             bell=bell,

@@ -33,9 +33,11 @@ from ftwatch.core.delivery import (
     trip,
 )
 from ftwatch.core.event import Event, Severity, decode, encode, wire
+from ftwatch.core.message import Picture
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 from ftwatch.log import redacted
+from ftwatch.plots import Plots
 from ftwatch.plugins import Memory, Notifier, Result
 from ftwatch.store import Batch, Damaged, Runner, Settled, Store, StoreError
 from ftwatch.upkeep import Upkeep
@@ -51,6 +53,10 @@ LEASE = 60.0
 CROWD, LARGEST_DIGEST = 20, 10_000
 # How many rounds of one notifier may overlap: a receiver that hangs on one job holds up only its round.
 ROUNDS = 3
+
+
+# A picture, and why there is none although there should be.
+_Drawn = tuple[Picture | None, str]
 
 
 class _Try(Struct, frozen=True):
@@ -74,7 +80,8 @@ def _hushed(result: Result) -> Result:
 class Dispatcher:
     """Delivers to one notifier. `bell` is rung when a settlement owes another notifier something.
 
-    `remark` says of what was sent why it is not in the config's words, if that is so.
+    `remark` says of what was sent why it is not in the config's words, if that is so; `plots` draws the
+    pictures, where the kind shows any.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class Dispatcher:
         clock: Clock,
         bell: Callable[[], None],
         remark: Callable[..., str] | None = None,
+        plots: Plots | None = None,
     ) -> None:
         self.config = config
         self._notifier = notifier
@@ -98,6 +106,7 @@ class Dispatcher:
         self._bell = bell
         self._log = log.bind(notifier=config.name)
         self._remark = remark
+        self._plots = plots if getattr(notifier, "shows_pictures", False) else None
         self._breaker: Breaker | None = None
         self._folds: int = getattr(notifier, "folds", 0)
         self._marks_replays: bool = getattr(notifier, "marks_replays", False)
@@ -185,19 +194,20 @@ class Dispatcher:
         events = [decode(claim.event) for claim in claims]
         bodies = await self._freeze(claims, events)
         memories = await self._memories(claims)
+        pictures = [await self._picture(event) for event in events]
 
         done: list[_Try] = []
         landed = anyio.Event()
 
-        async def one(claim: Claim, event: Event, body: bytes | None) -> None:
+        async def one(claim: Claim, event: Event, body: bytes | None, drawn: _Drawn) -> None:
             memory = memories.get(claim.delivery.lane, {})
-            done.append(await self._try(claim, [event], memory, body))
+            done.append(await self._try(claim, [event], memory, body, drawn))
             landed.set()
 
         settled = 0
         async with anyio.create_task_group() as group:
-            for claim, event, body in zip(claims, events, bodies, strict=True):
-                group.start_soon(one, claim, event, body)
+            for claim, event, body, drawn in zip(claims, events, bodies, pictures, strict=True):
+                group.start_soon(one, claim, event, body, drawn)
             while settled < len(claims):
                 await landed.wait()
                 landed = anyio.Event()
@@ -217,6 +227,10 @@ class Dispatcher:
             (done,) = await self._settle([tried], folded=others if arrived else ())
             if not arrived:
                 await self._run(self._store.outbox.postpone, others, done.settlement.due_at)
+
+    async def _picture(self, event: Event) -> _Drawn:
+        """The picture that goes along, and why there is none although there should be."""
+        return await self._plots.picture(event) if self._plots is not None else (None, "")
 
     async def _memories(self, claims: Sequence[Claim]) -> dict[str, Memory]:
         lanes = list({claim.delivery.lane for claim in claims})
@@ -314,7 +328,14 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------- sending
 
-    async def _try(self, claim: Claim, events: Sequence[Event], memory: Memory, body: bytes | None) -> _Try:
+    async def _try(
+        self,
+        claim: Claim,
+        events: Sequence[Event],
+        memory: Memory,
+        body: bytes | None,
+        drawn: _Drawn = (None, ""),
+    ) -> _Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
         at, begun = self._clock.now(), self._clock.ticks()
         timeout, tried = self._notifier.timeout, self._store.meter.tried
@@ -326,6 +347,9 @@ class Dispatcher:
             more["again"] = True
         if self._names_bundles and claim.delivery.bundle is not None:
             more["bundle"] = claim.delivery.bundle
+        picture, undrawn = drawn
+        if picture is not None:
+            more["picture"] = picture
         result: Result | None = None
         try:
             with anyio.move_on_after(timeout) as scope:
@@ -336,8 +360,10 @@ class Dispatcher:
             self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
             result = Result(Retry(f"{type(error).__name__} in the code of {self.config.kind!r}"))
         outcome = result.outcome
-        if self._remark is not None and isinstance(outcome, Sent) and not outcome.idle:
-            said = "; ".join(filter(None, (outcome.note, self._remark(*events))))
+        if isinstance(outcome, Sent) and not outcome.idle:
+            plain = self._remark(*events) if self._remark is not None else ""
+            missing = f"without its picture: {undrawn}" if undrawn else ""
+            said = "; ".join(filter(None, (outcome.note, plain, missing)))
             result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
         return _Try(claim, events[0], _hushed(result), at, self._clock.ticks() - begun)
 

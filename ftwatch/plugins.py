@@ -567,6 +567,8 @@ class Notifier(Protocol):
     """Whether `send` takes `manual`: True for what somebody has sent again by hand. May be left out."""
     marks_repeats: ClassVar[bool]
     """Whether `send` takes `again`: True for what was taken before, and may have arrived. May be left out."""
+    shows_pictures: bool
+    """Whether `send`, and `render`, take `picture`: how a run went, where it was drawn. May be left out."""
     timeout: float
     """Seconds that one `send` may take in all, enforced by the dispatcher."""
 

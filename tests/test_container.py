@@ -82,7 +82,7 @@ def test_what_it_installs_is_what_is_tested(name: str) -> None:
 def test_everything_is_in_it_that_the_project_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    wanted = [*project["project"]["dependencies"], *extras["aws"], *extras["google"]]
+    wanted = [*project["project"]["dependencies"], *extras["aws"], *extras["google"], *extras["plots"]]
     names = {re.split(r"[<>=\[]", one)[0].lower().replace("_", "-") for one in wanted}
     assert names <= {name.lower() for name in pinned("image.txt")}
     build = {re.split(r"[<>=]", one)[0] for one in project["build-system"]["requires"]}

@@ -29,7 +29,18 @@ from ftwatch.core.sample import sample
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-SECTIONS = ("providers", "notifiers", "routes", "rules", "silences", "store", "client", "log", "socket")
+SECTIONS = (
+    "providers",
+    "notifiers",
+    "routes",
+    "rules",
+    "silences",
+    "store",
+    "client",
+    "log",
+    "plots",
+    "socket",
+)
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
@@ -117,6 +128,7 @@ def test_every_key_of_the_config_is_written_about() -> None:
         full["client"],
         full["web"],
         full["log"],
+        full["plots"],
     ):
         keys |= entry.keys()
     keys |= {"waits", "slow", "jitter", "throttle", "drain", "span", "fold"}

@@ -1,7 +1,10 @@
 """status, jobs, show, events: what is known, for people and programs. Only reads."""
 
 import os
+import shutil
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from ftwatch.cli import Exit
 from ftwatch.cli.completion import job_names
 from ftwatch.cli.facts import asking, one_job
 from ftwatch.cli.output import ago, as_json, emit, format_option, local, plain, table, tell_wire, utc
+from ftwatch.plots import terminal
 
 # So many of the last lines of a job's own log are shown.
 LOG_TAIL = 5
@@ -98,17 +102,39 @@ def _in(at: float) -> str:
 
 @click.command()
 @click.argument("job", shell_complete=job_names)
+@click.option(
+    "--plot/--no-plot",
+    default=None,
+    help="Draw how the losses went. On a terminal that is done anyway where the extra plots is installed.",
+)
 @format_option
 @click.pass_obj
-def show(config: str | None, job: str, output: str) -> int:
+def show(config: str | None, job: str, plot: bool | None, output: str) -> int:
     """Everything about one JOB: an id, the beginning of one, provider/id, a name, or its URL."""
+    if plot and not terminal.is_possible():
+        raise click.UsageError(terminal.MISSING)
     with asking(config) as facts:
         story = facts.story(one_job(facts, job))
     if output == "json":
         as_json(_document(story))
     else:
-        _show(story)
+        is_seen = sys.stdout.isatty() and terminal.is_possible()
+        drawn = _plotted(story) if plot or (plot is None and is_seen) else []
+        if plot and not drawn:
+            click.echo("no figures to draw, or no room to", err=True)
+        _show(story, drawn)
     return Exit.OK
+
+
+def _plotted(story: Story) -> list[str]:
+    """How a job's figures went, as lines for the width that there is."""
+    from ftwatch.core.plot import plot_of
+
+    series = [(point.step, point.at, point.metrics) for point in _of(story.metrics)]
+    plot = plot_of(series, _of(story.checkpoints), [one.fact for one in _of(story.history)])
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    columns = shutil.get_terminal_size().columns
+    return terminal.drawn(plot, columns, colours=colours) if plot is not None else []
 
 
 def _document(story: Story) -> dict[str, Any]:
@@ -140,7 +166,7 @@ def _of(page: Any) -> list[Any]:
     return page.data if page else []
 
 
-def _show(story: Story) -> None:
+def _show(story: Story, drawn: Sequence[str]) -> None:
     from ftwatch.core.cause import in_words
     from ftwatch.core.result import duration, figures
 
@@ -169,6 +195,8 @@ def _show(story: Story) -> None:
     for label, value in facts.items():
         if value:
             click.echo(f"{label + ':':<18}{plain(value)}")
+    if drawn:
+        click.echo("\n".join(["", *drawn, ""]))
     for line in _of(story.log)[-LOG_TAIL:]:
         click.echo(f"{'log:':<18}{local(line.at) or '?'}  {plain(line.message)}")
     for one in _of(story.history):

@@ -31,6 +31,7 @@ def schema() -> Schema:
         "store": _block(shape.Store),
         "client": _block(shape.Client),
         "log": _block(shape.Log),
+        "plots": {"anyOf": [_block(shape.Plots), {"type": "boolean"}]},
         "socket": {"type": "string"},
     }
     return {

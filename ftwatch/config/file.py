@@ -28,6 +28,7 @@ SECTIONS = (
     "client",
     "web",
     "log",
+    "plots",
     "socket",
 )
 
@@ -112,6 +113,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
         store=store,
         client=sections.client(root.get("client"), desk),
         log=sections.log(root.get("log"), desk),
+        plots=sections.plots(root.get("plots"), desk),
         socket=sections.socket(root.get("socket"), store.path, desk),
         web=sections.web(root.get("web"), desk),
         fingerprint=_fingerprint(raw),

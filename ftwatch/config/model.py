@@ -20,6 +20,7 @@ __all__ = [
     "HookConfig",
     "LogConfig",
     "NotifierConfig",
+    "PlotsConfig",
     "Problem",
     "ProviderConfig",
     "StoreConfig",
@@ -151,6 +152,14 @@ class WebConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlotsConfig:
+    """Pictures in messages. `wanted`: whether there are any; None: where they can be drawn."""
+
+    wanted: bool | None = None
+    theme: Literal["light", "dark"] = "light"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """How much is logged, and as what (`auto`: console on a terminal, JSON otherwise)."""
 
@@ -174,4 +183,5 @@ class Config:
     socket: Path
     web: WebConfig | None
     fingerprint: str
+    plots: PlotsConfig = PlotsConfig()
     warnings: tuple[Problem, ...] = ()

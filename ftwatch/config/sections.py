@@ -1,7 +1,9 @@
 """From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
 
 import re
+from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from msgspec.structs import replace
 
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, mapping
-from ftwatch.config.model import ClientConfig, LogConfig, StoreConfig, WebConfig
+from ftwatch.config.model import ClientConfig, LogConfig, PlotsConfig, StoreConfig, WebConfig
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.targets import OWNER, Book
 from ftwatch.config.templates import wording
@@ -21,7 +23,7 @@ from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
 from ftwatch.plugins import Secret
 
-__all__ = ["client", "log", "routes", "rules", "silences", "socket", "store", "web"]
+__all__ = ["client", "log", "plots", "routes", "rules", "silences", "socket", "store", "web"]
 
 # What lets somebody in should not be guessed.
 SHORTEST_TOKEN = 16
@@ -234,6 +236,21 @@ def log(node: Node | None, desk: Desk) -> LogConfig:
     """The section `log`."""
     said = _section(shape.Log, "log", node, desk)
     return LogConfig(level=said.level, format=said.format)
+
+
+def plots(node: Node | None, desk: Desk) -> PlotsConfig:
+    """The section `plots`, which may also be false; left out, it is as what is installed allows."""
+    if node is None:
+        return PlotsConfig()
+    said, wanted = shape.Plots(), True
+    if isinstance(node, Map):
+        said = _section(shape.Plots, "plots", node, desk)
+    else:
+        with suppress(Broken):
+            wanted = values.value("plots", shape.Plots | bool, node, desk)
+    if wanted and find_spec("resvg_py") is None:
+        desk.warning(node.at, "plots: no picture can be drawn here: pip install 'ftwatch[plots]'")
+    return PlotsConfig(wanted=wanted, theme=said.theme)
 
 
 def socket(node: Node | None, database: Path, desk: Desk) -> Path:

@@ -32,6 +32,7 @@ __all__ = [
     "Group",
     "Log",
     "Notifier",
+    "Plots",
     "Provider",
     "QuietHours",
     "Retiring",
@@ -47,7 +48,7 @@ __all__ = [
 
 # The keys that the design names and this version does not have yet.
 LATER: dict[str, tuple[str, ...]] = {
-    "file": ("templates", "plots"),
+    "file": ("templates",),
     "store": ("url", "url_file"),
     "provider": (),
     "notifier": (),
@@ -445,6 +446,13 @@ class Web:
     allowed_hosts: list[str] = field(default_factory=list)
     heartbeat_url: Secret | None = None
     heartbeat: float = _span("1m", 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plots:
+    """`plots`: the pictures in messages, which need the extra of that name."""
+
+    theme: Literal["light", "dark"] = "light"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What would it look like? One event of every sort, made by the same code that makes the real ones."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,12 @@ from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal
 from ftwatch.core.known import Known, Look, Policy
+from ftwatch.core.plot import Plot, Step, plot_of
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Retiring, Rule, Silent, Stuck
 from ftwatch.core.span import DAY, HOUR, MINUTE
 
-__all__ = ["SAMPLES", "sample"]
+__all__ = ["SAMPLES", "sample", "sample_plot"]
 
 NOW = 1_795_387_800
 STARTED = NOW - 2 * HOUR
@@ -253,3 +255,20 @@ def sample(name: str) -> Event:
     if name not in _MAKERS:
         raise LookupError(f"no sample is called {name!r}; there are: {', '.join(SAMPLES)}")
     return _MAKERS[name]()
+
+
+def sample_plot() -> Plot:
+    """What is drawn of the sample's run."""
+    steps, began = 600, STARTED + 9 * MINUTE
+    series: list[Step] = []
+    for step in range(2, steps + 1, 2):
+        fell = math.exp(-step / 130)
+        figures = {"train_loss": 0.42 + 1.93 * fell + 0.06 * math.sin(step * 12.9898) * math.cos(step * 0.7)}
+        if step % 50 == 0:
+            figures["valid_loss"] = 0.487 + 1.8 * fell
+        series.append((step, began + (NOW - began) * step // steps, figures))
+    series[-1][2].update(_LOSSES)  # type: ignore[attr-defined]
+    saved = [replace(_CHECKPOINT, id=f"ftckpt_sample{step}", step=step) for step in (200, 400, 600)]
+    plot = plot_of(series, saved)
+    assert plot is not None
+    return plot

@@ -270,6 +270,65 @@ def test_a_notifier_that_left_the_config_is_still_owed(tool: Any, world: Any, up
     assert "orphaned: not in the config any more" in tool("status").out
 
 
+@pytest.fixture
+def trained(world: Any) -> None:
+    """A job with a loss that falls, and a checkpoint."""
+    world.happen("a", "running", name="bot")
+    store = Store(world.database)
+    lines = tuple(
+        Line(key=str(step), at=int(NOW) + step, step=step, metrics={"train_loss": 100 / step})
+        for step in range(50, 501, 50)
+    )
+    with store.db.transaction():
+        journal = Journal(lines=lines, checkpoints=(Checkpoint(id="c", step=250),))
+        store.journals.add(JobKey("openai", "a"), 0, journal, NOW)
+    store.close()
+
+
+def dots(said: Any) -> int:
+    return sum("\u2800" < c < "\u2900" for c in said.out)
+
+
+def test_show_draws_for_who_asks(tool: Any, trained: None) -> None:
+    said = tool("show", "a", "--plot")
+    assert dots(said) > 30
+    assert "train 0.2\n" in said.out
+    assert "◆" in said.out
+    assert "\x1b" not in said.out, "a pipe has no colours"
+    assert max(map(len, said.out.splitlines())) <= 100
+    assert dots(tool("show", "a")) == 0, "a pipe is not asked for a picture"
+
+
+def test_show_draws_on_a_terminal(tool: Any, trained: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    said = tool("show", "a")
+    assert dots(said) > 20
+    assert "\x1b[" in said.out
+    assert dots(tool("show", "a", "--no-plot")) == 0
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in tool("show", "a").out
+    monkeypatch.setenv("COLUMNS", "25")
+    assert dots(tool("show", "a")) == 0, "there is no room"
+
+
+def test_show_without_the_extra_is_text(tool: Any, trained: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftwatch.plots.terminal.is_possible", lambda: False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert dots(tool("show", "a")) == 0
+    said = tool("show", "a", "--plot")
+    assert said.code == Exit.USAGE
+    assert "plotille is not installed: pip install 'ftwatch[plots]'" in said.err
+
+
+def test_show_without_figures_says_that_there_are_none(tool: Any, world: Any) -> None:
+    world.happen("a", "running")
+    said = tool("show", "a", "--plot")
+    assert said.code == Exit.OK
+    assert "no figures to draw" in said.err
+
+
 def test_show_has_the_jobs_own_log(tool: Any, world: Any) -> None:
     world.happen("a", "running", name="bot")
     store = Store(world.database)

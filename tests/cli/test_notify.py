@@ -196,3 +196,51 @@ def test_several_samples_are_rendered_as_their_digest(tool: Any) -> None:
     refused = tool("render", "hook", "--sample", "failed,succeeded")
     assert refused.code == Exit.USAGE
     assert "sends every event on its own" in refused.err
+
+
+def test_a_letter_is_shown_with_its_picture(tool: Any) -> None:
+    said = tool("render", "mail", "--sample", "succeeded", "--html", "--picture", "a b.png")
+    assert said.code == Exit.OK
+    assert 'src="a%20b.png"' in said.out
+    assert Path("a b.png").read_bytes().startswith(b"\x89PNG")
+    whole = message_from_string(tool("render", "mail", "--sample", "failed", "--picture", "b.png").out)
+    assert "image/png" in [part.get_content_type() for part in whole.walk()]
+    assert "cid:" not in tool("render", "mail", "--sample", "succeeded").out
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"), [("mail", "running"), ("hook", "failed"), ("mail", "failed,failed")]
+)
+def test_where_no_picture_goes_along_that_is_said(tool: Any, name: str, sample: str) -> None:
+    said = tool("render", name, "--sample", sample, "--picture", "x.png")
+    assert said.code == Exit.OK
+    assert "no picture goes along with this" in said.err
+    assert not Path("x.png").exists()
+
+
+def test_who_asks_for_a_picture_is_told_what_to_install(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftwatch.plots.image.is_possible", lambda: False)
+    said = tool("render", "mail", "--sample", "failed", "--picture", "x.png")
+    assert "resvg-py is not installed: pip install 'ftwatch[plots]'" in said.err
+    assert "picture" not in tool("render", "mail", "--sample", "failed").err
+
+
+def test_a_picture_that_cannot_be_written_is_a_sentence(tool: Any) -> None:
+    said = tool("render", "mail", "--sample", "failed", "--picture", "no/such/folder.png")
+    assert said.code == Exit.USAGE
+    assert "cannot write no/such/folder.png: No such file or directory" in said.err
+
+
+def test_a_sample_is_sent_with_its_picture(tool: Any, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path("ftwatch.yaml").read_text()
+    url = service.url.replace("http:", "json:")
+    Path("ftwatch.yaml").write_text(text.replace("ntfy://topic", url))
+    assert tool("notify", "test", "phone", "--sample", "failed").code == Exit.OK
+    assert len(json.loads(service.taken[-1][2])["attachments"]) == 1
+    monkeypatch.setattr("ftwatch.plots.image.LARGEST", 1)
+    said = tool("notify", "test", "phone", "--sample", "failed")
+    assert "without its picture: the picture is too large" in said.out
+    assert json.loads(service.taken[-1][2])["attachments"] == []
+    Path("ftwatch.yaml").write_text(text.replace("ntfy://topic", url) + "plots: false\n")
+    said = tool("notify", "test", "phone", "--sample", "failed")
+    assert "picture" not in said.out

@@ -116,6 +116,31 @@ def test_where_state_is_kept(load: Load, environ: dict[str, str], path: str, soc
     assert (str(made.store.path), str(made.socket)) == (path, socket)
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("", config.PlotsConfig()),
+        ("plots: false\n", config.PlotsConfig(wanted=False)),
+        ("plots: true\n", config.PlotsConfig(wanted=True)),
+        ("plots: {}\n", config.PlotsConfig(wanted=True)),
+        ("plots: {theme: dark}\n", config.PlotsConfig(wanted=True, theme="dark")),
+    ],
+)
+def test_pictures_are_there_wanted_or_not(load: Load, said: str, meant: config.PlotsConfig) -> None:
+    assert load(SMALL + said).plots == meant
+    assert load(SMALL + said).warnings == ()
+
+
+def test_pictures_that_are_wanted_and_cannot_be_drawn_are_warned_of(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftwatch.config.sections.find_spec", lambda name: None)
+    (warning,) = load(SMALL + "plots: {}\n").warnings
+    assert (warning.line, warning.column) == (2, 8)
+    assert warning.sentence == "plots: no picture can be drawn here: pip install 'ftwatch[plots]'"
+    assert load(SMALL).warnings == load(SMALL + "plots: false\n").warnings == ()
+
+
 def test_rules_can_be_turned_off(load: Load) -> None:
     both = (Stuck(), Retiring())
     assert load(SMALL + "rules: {stuck: false}\n").rules == (Retiring(),)
@@ -265,6 +290,10 @@ MISTAKES = [
     ("rules: {retiring: {ahead: §[7d, 5s]}}", "ahead: each should be at least 1h"),
     ("rules: {retiring: {§before: [7d]}}", "retiring has no key 'before'"),
     ("rules: {stuck: §5}", "stuck should be a mapping or true or false, not 5"),
+    ("plots: {theme: §pink}", "theme should be 'light' or 'dark', not 'pink'"),
+    ("plots: {§size: 3}", "plots has no key 'size'"),
+    ("plots: §yes", "plots should be true or false, not 'yes'"),
+    ("plots: §[x]", "plots should be a mapping or true or false, not a list"),
     ("log: {level: §loud}", "level should be 'debug', 'info', 'warning' or 'error', not 'loud'"),
     ("log: {level: §on}", "level should be 'debug', 'info', 'warning' or 'error', not 'on'"),
     ("client: {proxy: §proxy.example}", "proxy should be a URL that begins with http:// or https://"),
@@ -343,7 +372,7 @@ def test_a_problem_reads_like_a_compiler_s(load: Load) -> None:
         "ftwatch.yaml:1:28: error: poll: a duration is written 30s, 5m, 2h or 30d",
         "ftwatch.yaml:2:1: error: a config has no key 'nope'; it knows providers, notifiers, people, routes, "
         "rules, "
-        "silences, store, client, web, log, socket, and x-… for your own",
+        "silences, store, client, web, log, plots, socket, and x-… for your own",
     ]
 
 

@@ -16,7 +16,7 @@ from slack_sdk.models.blocks import Block
 from slack_sdk.models.metadata import Metadata
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ftwatch.client import Response as Answer
@@ -44,8 +44,13 @@ class Slack:
         self.refused: list[str] = []
         self.moods: list[Any] = []
         self.mood: Callable[[str], Any] = lambda method: None
+        self.files: dict[str, dict[str, Any]] = {}
         self._now = 1_795_387_800
-        self.place = Place(Starlette(routes=[Route("/api/{method}", self._take, methods=["POST"])]), 0)
+        routes = [
+            Route("/api/{method}", self._take, methods=["POST"]),
+            Route("/upload/{file}", self._fetch, methods=["POST"]),
+        ]
+        self.place = Place(Starlette(routes=routes), 0)
 
     @property
     def url(self) -> str:
@@ -70,6 +75,10 @@ class Slack:
     def thread(self, root: dict[str, Any]) -> list[dict[str, Any]]:
         return [one for one in self.messages if one.get("thread_ts") == root["ts"]]
 
+    def shared(self) -> list[dict[str, Any]]:
+        """The files that people see, in their order."""
+        return [self.files[file["id"]] for one in self.messages for file in one.get("files", ())]
+
     def count(self, method: str) -> int:
         return sum(name == method for name, _ in self.calls)
 
@@ -83,9 +92,30 @@ class Slack:
 
     async def request(self, method: str, url: str, **more: Any) -> Answer:
         """As `ftwatch.client.Client.request`, without a socket: for what takes many calls."""
-        said = self.answer(url.rpartition("/")[2], more["content"], more["headers"])
+        place, _, name = url.rpartition("/")
+        take = self.upload if place.endswith("/upload") else self.answer
+        said = take(name, more["content"], more["headers"])
         await anyio.lowlevel.checkpoint()
         return Answer(said.status_code, dict(said.headers), bytes(said.body))
+
+    async def _fetch(self, request: Request) -> Response:
+        return self.upload(request.path_params["file"], await request.body(), request.headers)
+
+    def upload(self, file: str, content: bytes, headers: Mapping[str, str]) -> Response:
+        """What the place for files says to one: it knows no token, and no JSON."""
+        self.calls.append(("upload", {}))
+        assert "authorization" not in headers, "whoever is told the address has no business with the token"
+        mood = self.moods.pop(0) if self.moods else self.mood("upload")
+        if isinstance(mood, Response):
+            return mood
+        if isinstance(mood, int):
+            return PlainTextResponse("slower", 429, {"retry-after": str(mood)})
+        if mood is not None:
+            return PlainTextResponse(mood, 500)
+        if file not in self.files or len(content) != self.files[file]["length"]:
+            return PlainTextResponse("no such upload", 404)
+        self.files[file]["content"] = content
+        return PlainTextResponse(f"OK - {len(content)}")
 
     def answer(self, method: str, body: bytes, headers: Mapping[str, str]) -> Response:
         """What Slack says to a call."""
@@ -198,3 +228,33 @@ class Slack:
             return self._no("channel_not_found")
         info = {"name": "ml", "is_member": self.is_member, "is_archived": self.archived}
         return {"ok": True, "channel": {"id": what["channel"], **info}}
+
+    def _files_getUploadURLExternal(self, what: dict[str, Any]) -> dict[str, Any]:
+        if lacking := self._lacks("files:write"):
+            return lacking
+        if not what.get("filename") or int(what.get("length", 0)) < 1:
+            return self._no("invalid_arguments")
+        if len(what.get("alt_txt", "")) > 1000:
+            return self._no("alt_txt_too_large")
+        file = f"F{len(self.files):08d}"
+        kept = {"id": file, "name": what["filename"], "alt": what.get("alt_txt", "")}
+        self.files[file] = {**kept, "length": int(what["length"])}
+        return {"ok": True, "upload_url": f"{self.place.url}/upload/{file}", "file_id": file}
+
+    def _files_completeUploadExternal(self, what: dict[str, Any]) -> dict[str, Any]:
+        if lacking := self._lacks("files:write"):
+            return lacking
+        if not what["channel_id"].startswith("C") or what["channel_id"] not in self.members:
+            return self._no("invalid_channel")
+        if self._find(what["channel_id"], what["thread_ts"]) is None:
+            return self._no("posting_to_channel_denied")
+        for file in what["files"]:
+            if "content" not in self.files.get(file["id"], {}):
+                return self._no("file_not_found")
+            self.files[file["id"]]["title"] = file["title"]
+        self._now += 1
+        files = [{"id": one["id"], "name": self.files[one["id"]]["name"]} for one in what["files"]]
+        where = {"channel": what["channel_id"], "thread_ts": what["thread_ts"]}
+        told = {"metadata": {}, "text": "", "ts": f"{self._now}.000100", "edits": 0}
+        self.messages.append({**told, **where, "files": files})
+        return {"ok": True, "files": files}

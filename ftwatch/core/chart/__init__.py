@@ -17,7 +17,18 @@ from ftwatch.core.chart.scale import Scale, linear, number, upright, written
 from ftwatch.core.journal import METRICS
 from ftwatch.core.message import clean
 
-__all__ = ["Curve", "Mark", "Panel", "Theme", "chart", "number", "panels", "sparkline", "step_at"]
+__all__ = [
+    "Curve",
+    "Mark",
+    "Panel",
+    "Theme",
+    "chart",
+    "described",
+    "number",
+    "panels",
+    "sparkline",
+    "step_at",
+]
 
 Theme = Literal["light", "dark"]
 
@@ -28,6 +39,8 @@ SPARKS = 32
 MOST_MARKS = 60
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 92, 22, 34
+# The line below that says what the marks are, and about how wide a letter in it is, and a bold one.
+FOOT, LETTER, BOLD = 20, 6.2, 6.4
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 
 _COLOURS: dict[Theme, dict[str, str]] = {
@@ -139,11 +152,13 @@ def chart(
     theme: Theme = "light",
     width: int = 800,
     height: int = 280,
+    legend: bool = False,
 ) -> str:
     """The curves and marks as one SVG element of `width` by `height` pixels.
 
     `title` is what it shows, in a few words; `id` begins the names by which the picture's own parts find each
-    other, and must be a plain word, another one for each picture of a page. Strangers' text is escaped.
+    other, and must be a plain word, another one for each picture of a page. `legend`: the picture itself says
+    what its marks are. Strangers' text is escaped.
     """
     colours = _COLOURS[theme]
     drawn = [(curve, drawable(curve.points)) for curve in curves]
@@ -157,7 +172,7 @@ def chart(
         f' font-family="{escape(FONT)}"'
         ' font-size="12">',
         f'<title id="{name}">{_text(title)}</title>',
-        f'<desc id="{said}">{_text(_described(drawn, curves, marks), 600)}</desc>',
+        f'<desc id="{said}">{_text(_words(drawn, curves, marks), 600)}</desc>',
         f'<rect class="ch-back" width="{width}" height="{height}" fill="{colours["back"]}"/>',
     ]
     if not drawn:
@@ -166,15 +181,18 @@ def chart(
             f' fill="{colours["ink"]}">no figures yet</text></svg>'
         )
         return "".join(parts)
+    explained = [kind for kind in _WORDS if any(mark.kind == kind for mark in marks)] if legend else []
     sheet = _Sheet(
         width,
-        height,
+        height - (FOOT if explained else 0),
         colours,
         linear(across, whole=True),
         upright([y for _, points in drawn for _, y in points]),
+        math.ceil(14 + BOLD * max(len(_ending(curve, points)) for curve, points in drawn)),
     )
     parts += [
         *sheet.axes(title),
+        *sheet.legend(explained, height - 9),
         *sheet.marks(marks),
         *(sheet.curve(curve, place) for place, (curve, _) in enumerate(drawn)),
         *sheet.labels(drawn),
@@ -184,10 +202,16 @@ def chart(
 
 
 class _Sheet:
-    """What is drawn on: two scales, in a frame that leaves room for what is written around it."""
+    """What is drawn on: two scales, in a frame that leaves room for what is written around it.
 
-    def __init__(self, width: int, height: int, colours: dict[str, str], x: Scale, y: Scale) -> None:
-        self._right, self._bottom = width - RIGHT, height - BOTTOM
+    What stands at the ends of the curves is about `beside` pixels wide.
+    """
+
+    def __init__(
+        self, width: int, height: int, colours: dict[str, str], x: Scale, y: Scale, beside: int
+    ) -> None:
+        self._margin = min(max(RIGHT, beside), width // 2)
+        self._right, self._bottom = width - self._margin, height - BOTTOM
         self._colours = colours
         self._x, self._y = x, y
 
@@ -211,7 +235,7 @@ class _Sheet:
             yield f'<text x="{_one(self._at(x))}" y="{self._bottom + 18}">{number(x)}</text>'
         unit = f"{title} (log)" if self._y.is_log else title
         yield (
-            f'</g><text class="ch-ink" x="{self._right + RIGHT - 6}" y="{self._bottom + 18}"'
+            f'</g><text class="ch-ink" x="{self._right + self._margin - 6}" y="{self._bottom + 18}"'
             f' text-anchor="end" fill="{ink}">step</text>'
             f'<text class="ch-ink" x="{LEFT - 8}" y="{TOP - 9}" text-anchor="start" fill="{ink}"'
             f' font-weight="600">{_text(unit)}</text>'
@@ -222,17 +246,32 @@ class _Sheet:
         for kind in ("state", "checkpoint", "alert"):
             colour = self._colours[kind]
             for mark in _some([one for one in marks if one.kind == kind and math.isfinite(one.at)]):
-                x = _one(self._at(mark.at))
+                x = self._at(mark.at)
                 dashes = "" if kind == "alert" else ' stroke-dasharray="2 4"'
-                shape = {
-                    "state": f'<circle cx="{x}" cy="{self._bottom}" r="3" fill="{colour}"/>',
-                    "checkpoint": f'<path d="M{x} {self._bottom - 5}l5 5-5 5-5-5z" fill="{colour}"/>',
-                    "alert": f'<path d="M{x} {TOP - 12}l7 12h-14z" fill="{colour}"/>',
-                }[kind]
+                shape = self._shape(kind, x, TOP - 6 if kind == "alert" else self._bottom)
                 yield (
                     f'<g class="ch-{kind}"><title>{_text(mark.label)}</title>'
-                    f'<path d="M{x} {TOP}V{self._bottom}" stroke="{colour}"{dashes}/>{shape}</g>'
+                    f'<path d="M{_one(x)} {TOP}V{self._bottom}" stroke="{colour}"{dashes}/>{shape}</g>'
                 )
+
+    def legend(self, kinds: Iterable[str], y: float) -> Iterable[str]:
+        """What the marks of these kinds look like and mean, on one line."""
+        x = float(LEFT)
+        for kind in kinds:
+            word = _WORDS[kind][0]
+            yield (
+                f'<g class="ch-{kind}">{self._shape(kind, x + 5, y)}</g><text class="ch-ink"'
+                f' x="{_one(x + 16)}" y="{_one(y + 4)}" fill="{self._colours["ink"]}">{word}</text>'
+            )
+            x += 34 + LETTER * len(word)
+
+    def _shape(self, kind: str, x: float, y: float) -> str:
+        """The sign of a kind of marks around a point."""
+        colour = self._colours[kind]
+        if kind == "state":
+            return f'<circle cx="{_one(x)}" cy="{_one(y)}" r="3" fill="{colour}"/>'
+        way = f"{_one(y - 5)}l5 5-5 5-5-5z" if kind == "checkpoint" else f"{_one(y - 6)}l7 12h-14z"
+        return f'<path d="M{_one(x)} {way}" fill="{colour}"/>'
 
     def curve(self, curve: Curve, place: int) -> str:
         """One curve: a line with a gap where there was no number, a dot where a number stands alone.
@@ -263,12 +302,12 @@ class _Sheet:
         for (_, place), y in zip(ends, _spread([y for y, _ in ends], self._bottom - 4), strict=True):
             curve, points = drawn[place]
             x, value = points[-1]
-            said = f"{curve.name} {_short(value)}"
+            said = _ending(curve, points)
             colour, kind = self._colours[f"c{place % 3}"], f"ch-c{place % 3}"
             yield (
                 f'<circle class="{kind}" cx="{_one(self._at(x))}" cy="{_one(self._up(value))}" r="3"'
                 f' fill="{colour}"/><text class="{kind}" x="{self._right + 8}" y="{_one(y + 4)}"'
-                f' fill="{colour}" font-weight="600">{_text(said, 40)}</text>'
+                f' fill="{colour}" font-weight="600">{_text(said)}</text>'
             )
 
 
@@ -303,6 +342,11 @@ def sparkline(points: Sequence[Point], *, theme: Theme = "light", width: int = 8
 # ---------------------------------------------------------------------------------------------- words
 
 
+def _ending(curve: Curve, points: Sequence[Point]) -> str:
+    """What stands where a curve ends: its name and its last value."""
+    return clean(f"{curve.name} {_short(points[-1][1])}", 40)
+
+
 def _short(value: float) -> str:
     return f"{value:.4g}"
 
@@ -317,7 +361,13 @@ def _text(text: str, limit: int = 200) -> str:
     return escape(clean(text, limit).replace("\ufffe", "").replace("\uffff", ""))
 
 
-def _described(
+def described(curves: Sequence[Curve], marks: Sequence[Mark] = ()) -> str:
+    """A picture in words, for who cannot see it."""
+    drawn = [(curve, drawable(curve.points)) for curve in curves]
+    return _words([(curve, points) for curve, points in drawn if points], curves, marks)
+
+
+def _words(
     drawn: Sequence[tuple[Curve, Sequence[Point]]],
     curves: Sequence[Curve],
     marks: Sequence[Mark],

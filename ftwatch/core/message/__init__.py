@@ -13,7 +13,19 @@ from ftwatch.core import result
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Status
 from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job, links_of
-from ftwatch.core.message.parts import BODY, QUOTE, TITLE, Fact, Message, Row, Tone, Wording, clean, is_web
+from ftwatch.core.message.parts import (
+    BODY,
+    QUOTE,
+    TITLE,
+    Fact,
+    Message,
+    Picture,
+    Row,
+    Tone,
+    Wording,
+    clean,
+    is_web,
+)
 
 __all__ = [
     "BODY",
@@ -21,6 +33,7 @@ __all__ = [
     "TITLE",
     "Fact",
     "Message",
+    "Picture",
     "Row",
     "Tone",
     "Wording",

@@ -6,7 +6,20 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["BODY", "QUOTE", "TITLE", "VALUE", "Fact", "Message", "Row", "Tone", "Wording", "clean", "is_web"]
+__all__ = [
+    "BODY",
+    "QUOTE",
+    "TITLE",
+    "VALUE",
+    "Fact",
+    "Message",
+    "Picture",
+    "Row",
+    "Tone",
+    "Wording",
+    "clean",
+    "is_web",
+]
 
 # The most characters of a body in the config's words, and
 # of a title, of a fact's value, of a quoted sentence, of a URL that everybody takes.
@@ -53,13 +66,32 @@ class Wording(Struct, frozen=True, kw_only=True):
     body: str | None = None
 
 
+class Picture(Struct, frozen=True):
+    """How a run went, as the bytes of a PNG file. `title` is what it shows, `alt` says it all in words.
+
+    It is made to be shown `width` by `height` pixels large, and has more of its own.
+    """
+
+    png: bytes
+    title: str
+    alt: str
+    width: int
+    height: int
+
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        return f"{self.title.lower().replace(' ', '-')}.png"
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """What to say about an event, without any markup.
 
     `title` is what a phone shows: icon, which job, what happened. `quote` is the provider's own sentence,
     `lines` one line for each event of a digest (the same in columns: `rows`), or a text of the config's.
     `links` are texts and URLs, the most useful one first. `thread` names what belongs together (a job),
-    `topic` is what people would call that, the same for all of its messages.
+    `topic` is what people would call that, the same for all of its messages. `picture` is had only where
+    one was drawn and the service can show it.
     """
 
     title: str
@@ -72,6 +104,7 @@ class Message(Struct, frozen=True, kw_only=True):
     thread: str | None = None
     topic: str = ""
     footer: str = ""
+    picture: Picture | None = None
 
     @property
     def icon(self) -> str:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
+from ftwatch.core.message import Picture
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.notifiers.apprise.asking import shown, tell
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
@@ -42,6 +43,7 @@ class AppriseNotifier:
     # Some of the services take no more than 2,000 characters.
     folds: ClassVar[int] = 8
     names_bundles: ClassVar[bool] = True
+    shows_pictures: ClassVar[bool] = True
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -59,8 +61,12 @@ class AppriseNotifier:
         *,
         body: bytes | None = None,
         bundle: str | None = None,
+        picture: Picture | None = None,
     ) -> Result:
-        """Sends to every URL that has not taken this event yet; `memory` holds which have."""
+        """Sends to every URL that has not taken this event yet; `memory` holds which have.
+
+        The picture goes along where the service takes files.
+        """
         global _limiter
         if _limiter is None:
             _limiter = anyio.CapacityLimiter(_THREADS)
@@ -71,6 +77,7 @@ class AppriseNotifier:
             return Result(Rejected(str(error)))
         taken = list(memory.get("taken", ())) if memory.get("event") == name else []
         message = self._spec.compose(*events, most=self.folds, bundle=bundle)
+        message, notes = replace(message, picture=picture), []
         for place, url in enumerate(urls):
             if place in taken:
                 continue
@@ -82,11 +89,13 @@ class AppriseNotifier:
                 failed = _with_place(outcome, which)
                 return Result(failed, {"event": name, "taken": taken} if taken else None)
             taken.append(place)
-        return Result(Sent())
+            if outcome.note and outcome.note not in notes:
+                notes.append(outcome.note)
+        return Result(Sent("; ".join(notes)))
 
-    def render(self, *events: Event) -> str:
+    def render(self, *events: Event, picture: Picture | None = None) -> str:
         """What each service would be given, for `ftwatch render`; as text where its URL cannot be had."""
-        message = self._spec.compose(*events, most=self.folds)
+        message = replace(self._spec.compose(*events, most=self.folds), picture=picture)
         return "\n\n".join(dict.fromkeys(shown(_revealed(secret), message) for secret in self._urls))
 
     @property

@@ -6,7 +6,10 @@ answered is overheard (`client.overheard`).
 """
 
 import logging
+import tempfile
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ftwatch.client.overheard import overhearing
@@ -28,11 +31,14 @@ def tell(url: str, message: Message) -> Outcome:
     plugins = _plugins(library, url)
     if not plugins:
         return Rejected("no URL that Apprise knows, or its service needs a package that is not installed")
+    notes: list[str] = []
     for plugin in plugins:
         outcome = _tell(library, plugin, message)
         if not isinstance(outcome, Sent):
             return outcome
-    return Sent()
+        if outcome.note and outcome.note not in notes:
+            notes.append(outcome.note)
+    return Sent("; ".join(notes))
 
 
 def shown(url: str | None, message: Message) -> str:
@@ -41,8 +47,13 @@ def shown(url: str | None, message: Message) -> str:
     plugins = _plugins(library, url) if url is not None else []
     if not plugins:
         return f"{message.title}\n\n{dressed(message, Form.TEXT, 1 << 20, titled=False)}"
-    told = [_words(library, plugin, message) for plugin in plugins]
-    return "\n\n".join(f"{title}\n\n{body}" if title else body for title, body, _ in told)
+    told = []
+    for plugin in plugins:
+        title, body, _ = _words(library, plugin, message)
+        picture = message.picture if plugin.attachment_support else None
+        attached = f"[{picture.name}: {picture.alt}]" if picture is not None else ""
+        told.append("\n\n".join(part for part in (title, body, attached) if part))
+    return "\n\n".join(told)
 
 
 def _plugins(library: Any, url: str) -> list[Any]:
@@ -92,22 +103,42 @@ def _title(plugin: Any, form: Form, message: Message) -> tuple[str, bool]:
 
 
 def _tell(library: Any, plugin: Any, message: Message) -> Outcome:
+    """Sends to one service. What it does not take with its picture is tried once more without."""
     title, body, declared = _words(library, plugin, message)
+    said = {
+        "title": title,
+        "body": body,
+        "body_format": declared,
+        "notify_type": library.NotifyType(_TYPES[message.tone]),
+        "interpret_escapes": False,
+    }
+    note = ""
+    if message.picture is not None and plugin.attachment_support:
+        try:
+            # Many of Apprise's services open a file by its path, and take nothing from memory.
+            with tempfile.TemporaryDirectory(prefix="ftwatch-") as folder:
+                file = Path(folder, message.picture.name)
+                file.write_bytes(message.picture.png)
+                outcome = _asked(library, plugin, {**said, "attach": str(file)})
+            if isinstance(outcome, Sent) or (isinstance(outcome, Retry) and outcome.throttled):
+                return outcome
+            note = "without its picture: the service did not take it"
+        except OSError as error:
+            note = f"without its picture: {error.strerror or type(error).__name__}"
+    outcome = _asked(library, plugin, said)
+    return Sent(note) if isinstance(outcome, Sent) else outcome
+
+
+def _asked(library: Any, plugin: Any, said: Mapping[str, Any]) -> Outcome:
     alone = library.Apprise(asset=plugin.asset)
     alone.add(plugin)
     with overhearing() as heard:
         # In the place of its own wait between two requests: none follows a 429 at once.
         plugin.throttle = partial(heard.pace, plugin.throttle)
-        done = alone.notify(
-            title=title,
-            body=body,
-            body_format=declared,
-            notify_type=library.NotifyType(_TYPES[message.tone]),
-            interpret_escapes=False,
-        )
-    return (
-        Sent() if done else heard.outcome or Retry("the service did not take it (Apprise does not say why)")
-    )
+        done = alone.notify(**said)
+    if done:
+        return Sent()
+    return heard.outcome or Retry("the service did not take it (Apprise does not say why)")
 
 
 def _library() -> Any:

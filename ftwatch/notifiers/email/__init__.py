@@ -22,10 +22,11 @@ from typing import Any, ClassVar, Literal
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
-from ftwatch.core.message import Message, clean
+from ftwatch.core.message import Message, Picture, clean
 from ftwatch.core.signature import message_id
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.log import redacted
@@ -84,6 +85,7 @@ class Email:
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, fold=15 * MINUTE)
     folds: ClassVar[int] = 200
     names_bundles: ClassVar[bool] = True
+    shows_pictures: ClassVar[bool] = True
     address: ClassVar[str] = "to"
     concurrency: ClassVar[int] = 2
 
@@ -105,14 +107,18 @@ class Email:
         *,
         body: bytes | None = None,
         bundle: str | None = None,
+        picture: Picture | None = None,
     ) -> Result:
-        """Sends one letter. `memory` holds who already took it, where a server refused only some; and of a
-        job its first letter, with the subject that all of them have.
+        """Sends one letter, with the picture in it.
+
+        `memory` holds who already took it, where a server refused only some; and of a job its first letter,
+        with the subject that all of them have.
         """
         name, thread = _name(events), {key: memory[key] for key in THREAD if key in memory}
         taken = set(memory.get("taken", ())) if memory.get("event") == name else set()
         try:
             message = self._spec.compose(*events, most=self.folds, bundle=bundle)
+            message = replace(message, picture=picture)
             letter = self._letter(message, events, thread)
             password = self._options.password.reveal() if self._options.password else None
         except LookupError as error:
@@ -129,9 +135,10 @@ class Email:
         taken |= {person for person in waiting if person not in refused}
         return Result(outcome, {**thread, "event": name, "taken": sorted(taken)})
 
-    def render(self, *events: Event) -> str:
+    def render(self, *events: Event, picture: Picture | None = None) -> str:
         """The letter as it would be sent, for `ftwatch render`."""
-        return self._letter(self._spec.compose(*events, most=self.folds), events, {}).as_string()
+        message = self._spec.compose(*events, most=self.folds)
+        return self._letter(replace(message, picture=picture), events, {}).as_string()
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -163,7 +170,20 @@ class Email:
         letter["X-Auto-Response-Suppress"] = "All"
         letter["X-Ftwatch-Event"] = name
         letter.set_content(message.text + "\n")
-        letter.add_alternative(page(message), subtype="html")
+        # Another one in every letter: some programs show the thread's first picture for all of one name.
+        content_id = f"picture.{digest(self._spec.name, name)}@{sender.domain}"
+        letter.add_alternative(page(message, content_id), subtype="html")
+        if message.picture is not None:
+            _, html = letter.iter_parts()
+            html.add_related(
+                message.picture.png,
+                "image",
+                "png",
+                cid=f"<{content_id}>",
+                filename=message.picture.name,
+                disposition="inline",
+            )
+            html.set_param("type", "text/html")
         return letter
 
     # ------------------------------------------------------------------------------------- posting

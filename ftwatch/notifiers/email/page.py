@@ -4,14 +4,14 @@ Mail programs drop scripts and what lies elsewhere, and some of them style sheet
 every style stands at its element. Only the rows of a digest have theirs in common: each with its own, 200 of
 them are more than the 102 kB that some programs show. Without it they are merely plain. No colour is set that
 has to fit another one of the reader's: text has the colour that the program gives it, on the ground that it
-gives, in the dark as well. Every value is escaped.
+gives, in the dark as well; a picture brings its own ground. Every value is escaped.
 """
 
 import re
 from collections.abc import Iterator
 from html import escape
 
-from ftwatch.core.message import Fact, Message, Row, Tone, is_web
+from ftwatch.core.message import Fact, Message, Picture, Row, Tone, is_web
 
 __all__ = ["page"]
 
@@ -31,8 +31,8 @@ ROWS = (
 )
 
 
-def page(message: Message) -> str:
-    """The whole page, for a phone as well as for a desk."""
+def page(message: Message, content_id: str) -> str:
+    """The whole page, for a phone as well as for a desk; `content_id` is what the picture lies under."""
     colour = COLOURS[message.tone]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -42,11 +42,11 @@ def page(message: Message) -> str:
         f"{ROWS if message.rows else ''}</head>"
         f'<body style="margin:0;padding:16px;font:15px/1.5 {FONT}">'
         f'<div style="max-width:600px;margin:0 auto;border-top:4px solid {colour};padding-top:14px">'
-        f"{''.join(_parts(message, colour))}</div></body></html>\n"
+        f"{''.join(_parts(message, colour, content_id))}</div></body></html>\n"
     )
 
 
-def _parts(message: Message, colour: str) -> Iterator[str]:
+def _parts(message: Message, colour: str, content_id: str) -> Iterator[str]:
     yield (
         f'<h1 style="margin:0 0 14px;font-size:19px;line-height:1.3;text-wrap:balance;{WRAP}">'
         f"{_escaped(message.title)}</h1>"
@@ -63,6 +63,8 @@ def _parts(message: Message, colour: str) -> Iterator[str]:
         yield f'<p style="margin:0 0 16px;{WRAP}">{lines}</p>'
     if message.facts:
         yield _table("".join(map(_fact, message.facts)))
+    if message.picture:
+        yield _picture(message.picture, content_id)
     links = [link for link in message.links if is_web(link[1])]
     if links:
         yield f'<p style="margin:18px 0 0">{"".join(_links(links, colour))}</p>'
@@ -76,6 +78,15 @@ def _parts(message: Message, colour: str) -> Iterator[str]:
 def _escaped(text: str) -> str:
     """Text in which a number and its unit stay on one line."""
     return re.sub(r"(?<![\w.-])([0-9][0-9,.]*) (?=[a-z%])", "\\1\N{NO-BREAK SPACE}", escape(text))
+
+
+def _picture(picture: Picture, content_id: str) -> str:
+    # The width as an attribute, too: Outlook on a desk knows no max-width, and would show every pixel.
+    return (
+        f'<p style="margin:16px 0 0"><img src="cid:{escape(content_id)}" alt="{escape(picture.alt)}"'
+        f' width="{picture.width}" style="display:block;width:100%;max-width:{picture.width}px;height:auto;'
+        f'border:{LINE};border-radius:6px;box-sizing:border-box"></p>'
+    )
 
 
 def _table(rows: str, attributes: str = "") -> str:

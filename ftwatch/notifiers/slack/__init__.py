@@ -16,6 +16,7 @@ from ftwatch.client.api import url_problem
 from ftwatch.core.delivery import Outcome, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.known import Known
+from ftwatch.core.message import Picture
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.notifiers.slack.api import Api, introduced
 from ftwatch.notifiers.slack.blocks import payload, plain
@@ -110,9 +111,11 @@ class Slack:
         self._options: Options = spec.options
         self._clock = clock
         is_bot = self._options.bot_token is not None
-        # A bot edits, answers, and looks before for what it may have said.
-        self.timeout = (5 if is_bot else 2) * self._options.timeout.total_seconds()
+        # A bot edits, answers, shows a picture, and looks before for what it may have said.
+        self.timeout = (9 if is_bot else 2) * self._options.timeout.total_seconds()
         self.refresh_every: float | None = APART if is_bot else None
+        # A webhook takes none.
+        self.shows_pictures = is_bot
 
     def freeze(self, event: Event) -> None:
         """Nothing: a message is rendered when it is sent."""
@@ -126,11 +129,12 @@ class Slack:
         bundle: str | None = None,
         manual: bool = False,
         again: bool = False,
+        picture: Picture | None = None,
     ) -> Result:
         """Posts a message; in plain text where Slack does not take the blocks.
 
         A bot does so for what is about no job, several events at once, and what somebody sends by hand; of
-        any other job's event it tells in the job's thread.
+        any other job's event it tells in the job's thread, with the picture, which a webhook cannot have.
         """
         try:
             if self._options.webhook_url is not None:
@@ -140,7 +144,7 @@ class Slack:
             return Result(Rejected(str(error)))
         event, *more = events
         if event.job is not None and not more and not manual:
-            return await thread.tell(event, event.job, memory, again=again)
+            return await thread.tell(event, event.job, memory, again=again, picture=picture)
         told = self._spec.compose(*events, most=self.folds, bundle=bundle)
         return Result(await thread.post(told, event, again=again and not manual))
 
@@ -151,11 +155,11 @@ class Slack:
         except LookupError as error:
             return Result(Rejected(str(error)))
 
-    def render(self, *events: Event) -> str:
+    def render(self, *events: Event, picture: Picture | None = None) -> str:
         """The JSON as it would be posted, for `ftwatch render`."""
         event, *more = events
         if self._options.bot_token is not None and event.job is not None and not more:
-            return shown(event, event.job, self._options.where, self._spec.compose)
+            return shown(event, event.job, self._options.where, self._spec.compose, picture)
         message = self._spec.compose(*events, most=self.folds)
         return json.dumps(payload(message), indent=2, ensure_ascii=False)
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ftwatch.client import Client, Unreachable, failure_of, outcome_of, retry_after
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
@@ -109,6 +110,27 @@ class Api:
         """A method that takes a form, as all do that only look."""
         return await self._call(method, "application/x-www-form-urlencoded", urlencode(what).encode(), what)
 
+    async def put(self, url: str, content: bytes) -> Answer:
+        """Bytes to an address that Slack has given for them, which says by itself whose they are."""
+        ours = self._url.partition("://")[0]
+        if not url.startswith(f"{ours}://"):
+            return Answer(Rejected(f"Slack gave no {ours} address for the upload"))
+        try:
+            response = await self._client.request(
+                "POST",
+                url,
+                headers={"content-type": "application/octet-stream"},
+                content=content,
+                deadline=self._deadline,
+                cap=LARGEST_ANSWER,
+            )
+        except Unreachable as error:
+            return Answer(failure_of(error))
+        outcome = outcome_of(response)
+        if not isinstance(outcome, Sent):
+            outcome = replace(outcome, reason=f"the upload: {outcome.reason}")
+        return Answer(outcome)
+
     async def _call(self, method: str, kind: str, body: bytes, what: Mapping[str, Any]) -> Answer:
         try:
             response = await self._client.request(
@@ -168,14 +190,15 @@ async def introduced(api: Api, channel: str) -> Introduction:
     scopes = who.scopes
     if scopes is not None and "chat:write" not in scopes:
         return Introduction(whose=whose, wrong=f"{_ADVICE['missing_scope'].format(needed='chat:write')}")
-    lacks = (
-        ""
-        if scopes is None or scopes & _HISTORY
-        else (
+    missing = []
+    if scopes is not None and not scopes & _HISTORY:
+        missing.append(
             "without the scope channels:history (groups:history in a private channel) a message may come"
             " twice after a crash"
         )
-    )
+    if scopes is not None and "files:write" not in scopes:
+        missing.append("without the scope files:write its messages have no pictures")
+    lacks = "; ".join(missing)
     unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows"
     if channel.startswith("#"):
         return Introduction(whose=whose, beyond=f"{unasked}; of an id it could be asked", lacks=lacks)

@@ -19,7 +19,7 @@ from ftwatch.core.delivery import Outcome, Retry, Sent
 from ftwatch.core.event import Event, Severity, digest, is_mere_progress
 from ftwatch.core.job import Snapshot
 from ftwatch.core.known import Known
-from ftwatch.core.message import Message
+from ftwatch.core.message import Message, Picture, clean
 from ftwatch.notifiers.slack.api import GONE, PLAINER, Answer, Api
 from ftwatch.notifiers.slack.blocks import payload, plain, root_message, root_payload
 from ftwatch.plugins import Composer, Memory, Result
@@ -34,6 +34,9 @@ APART = 15.0
 LONGEST, SHORTEST = 35_000, 3000
 # How far Slack's clock may be behind ours, and among how many messages one is looked for.
 SKEW, LOOK_AT = 300, 100
+# So many times more a picture is tried where Slack could not take it; then its message does without.
+TRIES = 2
+_THERE = Sent("it had arrived before")
 # What a status says by itself.
 _STATUSES = frozenset({"failed", "paused", "unknown"})
 
@@ -43,7 +46,8 @@ class Root(Struct, frozen=True, kw_only=True):
 
     `asked` is the channel as the config named it, `channel` Slack's id of it, `ts` the message's (None: it
     is gone). `shows` stands for what it shows since `edited_at` (Unix seconds), `sequence` for the event
-    that it is up to. `open`, `figures` and `cause` are what the job's snapshot does not tell.
+    that it is up to. `open`, `figures` and `cause` are what the job's snapshot does not tell. `answered` is
+    the event whose answer stands in the thread while its picture does not, tried `tries` times.
     """
 
     kind: Literal["slack"] = "slack"
@@ -56,6 +60,8 @@ class Root(Struct, frozen=True, kw_only=True):
     open: dict[str, str] = field(default_factory=dict)
     figures: str = ""
     cause: str | None = None
+    answered: str = ""
+    tries: int = 0
 
     @classmethod
     def read(cls, asked: str, memory: Mapping[str, Any]) -> "Root":
@@ -120,15 +126,17 @@ class Thread:
         if again:
             found = await self._find("", event, "event", event.id)
             if isinstance(found, str):
-                return Sent("it had arrived before")
+                return _THERE
             if found is not None:
                 return found
         where = {"channel": self._channel, "metadata": _mark("event", event.id)}
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note)
 
-    async def tell(self, event: Event, job: Snapshot, memory: Memory, *, again: bool) -> Result:
-        """Brings the job's message up to date, and answers to it with the event."""
+    async def tell(
+        self, event: Event, job: Snapshot, memory: Memory, *, again: bool, picture: Picture | None = None
+    ) -> Result:
+        """Brings the job's message up to date, and answers to it with the event; below that the picture."""
         root = Root.read(self._channel, memory)
         message = self._compose(event)
         is_news = not is_mere_progress(event)
@@ -148,13 +156,18 @@ class Thread:
             is_new = True
         if not is_news:
             return Result(Sent("the message about the job is up to date"), root.memory)
-        outcome, is_lost = await self._reply(root, event, message, again=again, aloud=not is_new)
+        if root.answered == event.id:
+            outcome, is_lost = _THERE, False
+        else:
+            outcome, is_lost = await self._reply(root, event, message, again=again, aloud=not is_new)
         if is_lost and not is_new:
             # Somebody deleted what it would have answered to: the history goes on under a new one.
             root, failed = await self._root(replace(root, ts=None), event, job, again=False)
             if failed is not None:
                 return Result(failed, root.memory)
             outcome, _ = await self._reply(root, event, message, again=False, aloud=False)
+        if picture is not None and isinstance(outcome, Sent):
+            root, outcome = await self._show(root, event, job, picture, outcome, again=again)
         return Result(outcome, root.memory)
 
     async def refresh(self, known: Known, memory: Memory) -> Result | None:
@@ -223,7 +236,7 @@ class Thread:
         if again and root.ts is not None:
             found = await self._find(root.ts, event, "event", event.id, channel=root.channel)
             if isinstance(found, str):
-                return Sent("it had arrived before"), False
+                return _THERE, False
             if found is not None:
                 return found, False
         where = {
@@ -234,6 +247,47 @@ class Thread:
         }
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note), answer.word in GONE
+
+    # ------------------------------------------------------------------------------------------ the picture
+
+    async def _show(
+        self, root: Root, event: Event, job: Snapshot, picture: Picture, told: Sent, *, again: bool
+    ) -> tuple[Root, Outcome]:
+        """Puts the picture below its answer. Without it the answer counts, once it was tried some times."""
+        named, done = _named(event, job, picture), replace(root, answered="", tries=0)
+        if again and await self._is_shown(root, event, named["filename"]):
+            return done, told
+        answer = await self._upload(root, picture, **named)
+        failed = answer.outcome
+        if isinstance(failed, Sent):
+            return done, told
+        if isinstance(failed, Retry) and root.tries < TRIES:
+            return replace(root, answered=event.id, tries=root.tries + 1), failed
+        note = f"without its picture: {failed.reason}"
+        return done, Sent(f"{told.note}; {note}" if told.note else note)
+
+    async def _upload(
+        self, root: Root, picture: Picture, *, filename: str, title: str, alt_txt: str
+    ) -> Answer:
+        """Gives Slack the picture in its three steps; only the last one shows it to anybody."""
+        answer = await self._api.read(
+            "files.getUploadURLExternal",
+            filename=filename,
+            length=str(len(picture.png)),
+            alt_txt=alt_txt,
+        )
+        url, file = answer.text("upload_url"), answer.text("file_id")
+        if answer.ok:
+            answer = await self._api.put(url, picture.png)
+        if not answer.ok:
+            return answer
+        where = {"channel_id": root.channel, "thread_ts": root.ts, "files": [{"id": file, "title": title}]}
+        return await self._api.write("files.completeUploadExternal", where)
+
+    async def _is_shown(self, root: Root, event: Event, name: str) -> bool:
+        """Whether the picture stands in the thread already, as far as that can be known."""
+        found = await self._look(root.ts or "", event, root.channel)
+        return isinstance(found, list) and any(name in _files(one) for one in found)
 
     def _is_for_all(self, event: Event) -> bool:
         """Whether the channel hears of it, too, and not only who follows the thread."""
@@ -273,8 +327,19 @@ class Thread:
 
         An Outcome where Slack could not be asked at this moment.
         """
+        messages = await self._look(ts, event, channel or self._channel)
+        if not isinstance(messages, list):
+            return messages if isinstance(messages, Retry) else None
+        for one in messages:
+            marked = one.get("metadata")
+            if isinstance(marked, dict) and marked == _mark(sort, name) and isinstance(one.get("ts"), str):
+                return str(one["ts"])
+        return None
+
+    async def _look(self, ts: str, event: Event, channel: str) -> list[dict[str, Any]] | Outcome:
+        """What stands in a thread, or in the channel itself, since about the event; or why nobody knows."""
         where = {
-            "channel": channel or self._channel,
+            "channel": channel,
             "oldest": str(event.data.observed_at - SKEW),
             "limit": str(LOOK_AT),
             "include_all_metadata": "true",
@@ -282,18 +347,26 @@ class Thread:
         method = "conversations.replies" if ts else "conversations.history"
         answer = await self._api.read(method, **where, **({"ts": ts} if ts else {}))
         if not answer.ok:
-            return answer.outcome if isinstance(answer.outcome, Retry) else None
+            return answer.outcome
         messages = answer.told.get("messages")
-        for one in messages if isinstance(messages, list) else ():
-            marked = one.get("metadata") if isinstance(one, dict) else None
-            if isinstance(marked, dict) and marked == _mark(sort, name) and isinstance(one.get("ts"), str):
-                return str(one["ts"])
-        return None
+        return [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
 
 
 def _mark(sort: str, name: str) -> dict[str, Any]:
     """What a message carries unseen, to be known by."""
     return {"event_type": f"ftwatch_{sort}", "event_payload": {"id": name}}
+
+
+def _named(event: Event, job: Snapshot, picture: Picture) -> dict[str, str]:
+    """What a picture is called: the same again for the same event, so that it can be looked for."""
+    title = clean(f"{picture.title} of {job.title or job.id}", 80)
+    return {"filename": f"{digest(event.id)}.png", "title": title, "alt_txt": clean(picture.alt, 1000)}
+
+
+def _files(message: Mapping[str, Any]) -> set[Any]:
+    """What the files that a message shows are called."""
+    found = message.get("files")
+    return {one.get("name") for one in found if isinstance(one, dict)} if isinstance(found, list) else set()
 
 
 def _noted(answer: Answer, note: str) -> Outcome:
@@ -306,9 +379,13 @@ def _cannot_wait(event: Event) -> bool:
     return is_end or event.severity.rank >= Severity.WARNING.rank or event.type.startswith(events.ALERT)
 
 
-def shown(event: Event, job: Snapshot, channel: str, compose: Composer) -> str:
-    """The two messages as they would be posted, for `ftwatch render`."""
+def shown(
+    event: Event, job: Snapshot, channel: str, compose: Composer, picture: Picture | None = None
+) -> str:
+    """The two messages as they would be posted, and what is said of the picture, for `ftwatch render`."""
     message = compose(event)
     root = Root(asked=channel).after(event, message.title)
-    both = [root_payload(job, root.message(job)), payload(message)]
-    return json.dumps(both, indent=2, ensure_ascii=False)
+    posted = [root_payload(job, root.message(job)), payload(message)]
+    if picture is not None:
+        posted.append(_named(event, job, picture))
+    return json.dumps(posted, indent=2, ensure_ascii=False)

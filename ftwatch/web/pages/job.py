@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ftwatch.core.cause import in_words
-from ftwatch.core.chart import Mark, chart, panels, step_at
+from ftwatch.core.chart import Mark, chart, panels
 from ftwatch.core.event import ALERT, JOB, Event, Summary
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Line
 from ftwatch.core.message import clean
+from ftwatch.core.plot import marks_of
 from ftwatch.core.result import duration, figures
 from ftwatch.core.route import Silence, covers
 from ftwatch.core.span import span
@@ -158,7 +159,8 @@ def view(found: Found, now: float) -> JobView:
     known = found.row.known
     job, summary = known.snapshot, _summary(found)
     name, is_over = shown.title_of(job), job.status.is_terminal or known.gone
-    stages, marks = _stages(found, now), list(_marks(found))
+    steps = [(point.step, point.at, point.metrics) for point in found.series]
+    stages, marks = _stages(found, now), list(marks_of(steps, found.saved, found.story))
     pill = shown.pill(job.status, gone=known.gone)
     progress = None if known.gone else shown.progress_of(job, now)
     silence = next((one for one in found.silences if covers(one.match, job)), None)
@@ -353,22 +355,6 @@ def _pictures(found: Found, marks: Sequence[Mark]) -> list[Picture]:
         narrow = chart(panel.curves, of, title=panel.title, id=f"chart{place}", width=400, height=240)
         made.append(Picture(Markup(wide), Markup(narrow)))
     return made
-
-
-def _marks(found: Found) -> Iterable[Mark]:
-    """Checkpoints at their steps; alerts and states at the step that the run had reached by then."""
-    for one in found.saved:
-        if one.step is not None:
-            yield Mark("checkpoint", float(one.step), f"Checkpoint at step {one.step:,}")
-    timed = [(float(point.at), float(point.step)) for point in found.series if point.at is not None]
-    for event in found.story:
-        step = step_at(event.data.occurred_at, timed)
-        if step is None:
-            continue
-        if event.type.startswith(ALERT) and not event.type.endswith(".resolved"):
-            yield Mark("alert", step, f"Alert: {event.type.removeprefix(ALERT)}: {event.note or ''}")
-        elif event.status in (Status.PAUSED, Status.RUNNING) and step > timed[0][1]:
-            yield Mark("state", step, f"{shown.pill(event.status).word}")
 
 
 def _saved(one: Checkpoint, now: float) -> tuple[str, str, str, Moment | None]:
