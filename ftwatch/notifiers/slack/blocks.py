@@ -21,6 +21,8 @@ COLOURS = {Tone.GOOD: "#2eb67d", Tone.BAD: "#e01e5a", Tone.WARN: "#ecb22e", Tone
 SECTION, FIELDS, FIELD = 3000, 10, 2000
 # How many squares a progress bar has.
 BAR = 20
+# How many buttons stand in a row.
+LINKS = 25
 
 QUIET = {"unfurl_links": False, "unfurl_media": False}
 
@@ -39,7 +41,7 @@ def payload(message: Message) -> dict[str, Any]:
         for first in range(0, len(fields), FIELDS)
     ]
     if message.links:
-        blocks.append({"type": "actions", "elements": [_button(*link) for link in message.links]})
+        blocks.append({"type": "actions", "elements": [_button(*link) for link in message.links[:LINKS]]})
     if message.footer:
         blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(message.footer, FIELD))]})
     said = f"{message.title}: {message.quote}" if message.quote else message.title
