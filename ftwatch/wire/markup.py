@@ -78,11 +78,15 @@ def _inert(text: str, form: Form) -> str:
         case Form.MARKDOWN:
             return markdown(text)
         case Form.CARD:
-            text = _BOUND.sub("＿", _TAG.sub("＜", text)).translate(_ALIKE).replace("](", "] (")
+            text = _BOUND.sub(_wide, _TAG.sub("＜", text)).translate(_ALIKE).replace("](", "] (")
             return _LEADING.sub(r"\1\\", re.sub(r"\\|&(?=#?\w+;)", r"\\\g<0>", text))
         case Form.CHAT:
-            return markdown(_BOUND.sub("＿", text).translate(_ALIKE)).replace("\\_", "_")
+            return markdown(_BOUND.sub(_wide, text).translate(_ALIKE)).replace("\\_", "_")
     return text
+
+
+def _wide(found: re.Match[str]) -> str:
+    return "＿" * len(found[0])
 
 
 # What calls on somebody, or on everybody, in one service or another.

@@ -239,6 +239,11 @@ def commonmark(text: str, reader: MarkdownIt = _COMMONMARK) -> Read:
     return Read(told, tuple(marks))
 
 
+def card(text: str) -> Read:
+    """What an adaptive card shows of it."""
+    return commonmark(text, _CARD)
+
+
 class _Tags(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -469,7 +474,7 @@ class Teams(Chat):
             return Read("")
         if block["type"] != "TextBlock" or not isinstance(block["text"], str):
             raise Refused("Property 'type' must be one of the known ones")
-        return commonmark(block["text"], _CARD)
+        return card(block["text"])
 
 
 # ------------------------------------------------------------------------------------ from here to there
