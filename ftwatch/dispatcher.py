@@ -35,6 +35,7 @@ from ftwatch.core.delivery import (
 from ftwatch.core.event import Event, Severity, decode, encode, wire
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
+from ftwatch.duties import Duties
 from ftwatch.log import redacted
 from ftwatch.plugins import Memory, Notifier, Result
 from ftwatch.store import Batch, Damaged, Runner, Settled, Store, StoreError
@@ -104,6 +105,7 @@ class Dispatcher:
         self._names_bundles: bool = getattr(notifier, "names_bundles", False)
         self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
         self._upkeep = Upkeep.of(config.name, notifier, store, run, clock)
+        self._duties = Duties.of(config, store, routing)
         self._draining = False
         self._fold_until: float | None = None
         self._stopping = False
@@ -161,8 +163,11 @@ class Dispatcher:
             return LONGEST_NAP
         due = await self._run(self._store.outbox.next_due, self.config.name, now)
         longest = LONGEST_NAP
+        duty = await self._run(self._duties.due_at) if self._duties is not None else None
+        if duty is not None:
+            longest = min(max(duty - now, 0.01), LONGEST_NAP)
         if self._upkeep is not None:
-            longest = min(max(self._upkeep.due_at - now, 0.01), LONGEST_NAP)
+            longest = min(max(self._upkeep.due_at - now, 0.01), longest)
         if due is None:
             return longest
         if self._breaker is not None and self._breaker.probe_at is not None:
@@ -173,12 +178,19 @@ class Dispatcher:
         """One round: takes what is due, sends it, settles it. True: go again at once."""
         claims, is_digest = await self._claim()
         if not claims:
-            is_open = self._breaker is not None and self._breaker.is_open
-            if self._upkeep is not None and not (self._stopping or is_open):
-                await self._upkeep.round()
-            return False
+            return False if self._stopping else await self._idle()
         await (self._send_digest(claims) if is_digest else self._send_each(claims))
         return not (self._breaker and self._breaker.is_open)
+
+    async def _idle(self) -> bool:
+        """What there is to do when nothing is due. True: something is, by now."""
+        duties = self._duties
+        if duties is not None and await self._run(duties.see_to, self.routing, self._clock.now()):
+            return True
+        is_open = self._breaker is not None and self._breaker.is_open
+        if self._upkeep is not None and not is_open:
+            await self._upkeep.round()
+        return False
 
     async def _send_each(self, claims: Sequence[Claim]) -> None:
         """Sends each claim on its own, all at once, and settles what has ended as it comes in."""

@@ -59,6 +59,7 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
             number=number,
             group=group,
             max_age=said.max_age,
+            remind=said.remind,
             template=wording(said.template, block, desk, partial(_samples, number, desk)),
         )
         found += [one] if notify else []

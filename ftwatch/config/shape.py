@@ -51,7 +51,7 @@ LATER: dict[str, tuple[str, ...]] = {
     "store": ("url", "url_file"),
     "provider": (),
     "notifier": (),
-    "route": ("remind",),
+    "route": (),
     "rules": ("late", "diverging"),
 }
 
@@ -359,6 +359,9 @@ class Route:
     notify: list[str] = field(metadata={"read": _notified, "schema": NOTIFY_SCHEMA})
     group: Group | None = None
     max_age: float | None = field(
+        default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
+    )
+    remind: float | None = field(
         default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
     )
     template: Template | None = None

@@ -15,6 +15,7 @@ from ftwatch.core.span import DAY, HOUR, MINUTE
 __all__ = [
     "LEAPFROG_AFTER",
     "OUTAGE_AFTER",
+    "REMINDER",
     "REPLAYED",
     "SHORT_OUTAGE",
     "Breaker",
@@ -47,6 +48,8 @@ OUTAGE_AFTER = 15 * MINUTE
 SHORT_OUTAGE = MINUTE
 # A receiver is believed that it is gone once it has said so twice, this far apart (seconds).
 CONFIRMED_AFTER = MINUTE
+# What a bundle of reminders is called, before the moment (Unix seconds) at which they were due.
+REMINDER = "remind "
 # What is sent again by hand has a lane of its own, of this ending.
 REPLAYED = " (replay)"
 

@@ -130,12 +130,17 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 
 class Assignment(Struct, frozen=True):
-    """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once)."""
+    """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once).
+
+    `remind`: after how many seconds it is told again, if the `problem` that begins with it lasts.
+    """
 
     event_id: str
     notifier: str
     reason: str
     hold: Hold | None = None
+    remind: float | None = None
+    problem: str = ""
 
 
 class Refusal(Struct, frozen=True):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ftwatch.client.api import can_be_sent, url_problem
 from ftwatch.client.posting import authorization, post_json
 from ftwatch.core.closure import Account, bearing_of
-from ftwatch.core.delivery import Rejected, RetryPolicy, Sent
+from ftwatch.core.delivery import REMINDER, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event, Severity, digest
 from ftwatch.core.message import Message
 from ftwatch.core.span import DAY, MINUTE
@@ -101,6 +101,7 @@ class Ntfy:
     audience: ClassVar[Audience] = "people"
     retry: ClassVar[RetryPolicy] = RetryPolicy(span=DAY, drain=1.0, fold=15 * MINUTE)
     folds: ClassVar[int] = 15
+    names_bundles: ClassVar[bool] = True
     concurrency: ClassVar[int] = 1
 
     def __init__(self, spec: NotifierSpec) -> None:
@@ -111,12 +112,19 @@ class Ntfy:
     def freeze(self, event: Event) -> None:
         """Nothing: a message is rendered when it is sent."""
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        bundle: str | None = None,
+    ) -> Result:
         """Publishes one message; `memory` holds the sequences of those that opened what is still open."""
         options, before = self._options, Account.read(self._spec.kind, memory)
-        account, sequence = _sequence(events, before)
+        account, sequence = _sequence(events, before, bundle)
         try:
-            what = self._body(events, options.topic.reveal(), sequence)
+            what = self._body(events, options.topic.reveal(), sequence, bundle)
             token = options.token.reveal() if options.token else None
             password = options.password.reveal() if options.password else None
         except LookupError as error:
@@ -137,8 +145,10 @@ class Ntfy:
         _, sequence = _sequence(events, Account(kind=self._spec.kind))
         return json.dumps(self._body(events, "••••", sequence), indent=2, ensure_ascii=False)
 
-    def _body(self, events: Sequence[Event], topic: str, sequence: str | None) -> dict[str, Any]:
-        message = self._spec.compose(*events, most=self.folds)
+    def _body(
+        self, events: Sequence[Event], topic: str, sequence: str | None, bundle: str | None = None
+    ) -> dict[str, Any]:
+        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
         worst = max((event.severity for event in events), key=lambda severity: severity.rank)
         text = _marked(message) if self._options.markdown else _lines(message)
         return {
@@ -153,18 +163,21 @@ class Ntfy:
         }
 
 
-def _sequence(events: Sequence[Event], before: Account) -> tuple[Account, str | None]:
+def _sequence(
+    events: Sequence[Event], before: Account, bundle: str | None = None
+) -> tuple[Account, str | None]:
     """The account after these events, and which sequence of messages the one about them belongs to.
 
-    What opens a problem begins one of its own: a message that replaces another makes no sound on a phone.
-    What closes one goes on with it.
+    What opens a problem, or reminds of it, begins one of its own: a message that replaces another makes no
+    sound on a phone. What closes one goes on with it.
     """
     if len(events) > 1:
         return before, None
     (event,) = events
-    account, closed = before.after(event, digest(event.id))
+    own = digest(event.id, bundle) if bundle and bundle.startswith(REMINDER) else digest(event.id)
+    account, closed = before.after(event, own)
     if bearing_of(event).opens is not None:
-        return account, digest(event.id)
+        return account, own
     return account, next(reversed(closed.values()), None)
 
 

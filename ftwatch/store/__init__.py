@@ -29,6 +29,7 @@ from ftwatch.store.listing import Listing
 from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
+from ftwatch.store.reminders import Reminders
 from ftwatch.store.silences import Kept, Silences
 from ftwatch.store.sqlite import Database
 
@@ -102,8 +103,9 @@ class Store:
     `census` those of probes.
 
     `listing` answers those that go page by page; `inbound` keeps what came in by webhook, `silences` and
-    `acks` what people asked for. `meter` counts what this process commits, and whoever holds the store counts
-    there, too, what it did to that end; `bell` is rung, by whoever commits, once there are new events.
+    `acks` what people asked for, `reminders` whom to tell of what lasts.
+    `meter` counts what this process commits, and whoever holds the store counts there, too, what it did to
+    that end; `bell` is rung, by whoever commits, once there are new events.
     """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
@@ -117,6 +119,7 @@ class Store:
         self.inbound = Inbound(self.db)
         self.silences = Silences(self.db)
         self.acks = Acks(self.db)
+        self.reminders = Reminders(self.db)
         self.census = Census(self.db)
         self.room = Room(path)
         self.meter = Meter()
@@ -293,6 +296,8 @@ class Store:
         for owed in deliveries:
             if owed.event_id in lanes:
                 self.outbox.owe(owed, lanes[owed.event_id], now)
+                if owed.remind is not None:
+                    self.reminders.begin(owed, lanes[owed.event_id], now)
         self.db.execute_many(
             "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
             " ON CONFLICT (event_id, notifier) DO NOTHING",
@@ -349,5 +354,6 @@ class Store:
                     "DELETE FROM verdicts WHERE NOT EXISTS"
                     " (SELECT 1 FROM events e WHERE e.id = verdicts.event_id)"
                 )
+                self.reminders.prune()
         self.silences.refresh()
         return gone

@@ -8,6 +8,7 @@ from msgspec import Struct
 from ftwatch.core.announce import Announcement
 from ftwatch.core.delivery import (
     LEAPFROG_AFTER,
+    REMINDER,
     REPLAYED,
     Breaker,
     Claim,
@@ -19,6 +20,7 @@ from ftwatch.core.delivery import (
 from ftwatch.core.known import Assignment, Known
 from ftwatch.core.route.hold import Hold
 from ftwatch.core.signature import message_id
+from ftwatch.store.reminders import Reminders, withdraw
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Outbox", "Settled"]
@@ -71,8 +73,10 @@ class Outbox:
         """Adds a delivery, within the caller's transaction.
 
         What is held leaves with its bundle, when the first of that does, and not before what is held of its
-        lane. What leaves at once takes that along: nobody is told of an end before its beginning.
+        lane. What leaves at once takes that along: nobody is told of an end before its beginning. A reminder
+        gives way to it.
         """
+        withdraw(self._db, owed.notifier, lane, "something newer is told", now)
         hold = owed.hold
         if hold is not None:
             bundle, due_at = self._bundle(owed.notifier, lane, hold)
@@ -80,7 +84,8 @@ class Outbox:
             bundle, due_at = None, now
             self._db.execute(
                 "UPDATE deliveries SET bundle = NULL, due_at = MIN(due_at, ?)"
-                " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL",
+                " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL"
+                f" AND bundle NOT LIKE '{REMINDER}%'",
                 now,
                 owed.notifier,
                 lane,
@@ -111,7 +116,7 @@ class Outbox:
         due_at = min(float(due_at), hold.until)
         before = self._db.row(
             "SELECT bundle, due_at FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending'"
-            " AND bundle IS NOT NULL ORDER BY due_at DESC LIMIT 1",
+            f" AND bundle IS NOT NULL AND bundle NOT LIKE '{REMINDER}%' ORDER BY due_at DESC LIMIT 1",
             notifier,
             lane,
         )
@@ -283,6 +288,7 @@ class Outbox:
         Returns how many deliveries were moved.
         """
         with self._db.transaction():
+            Reminders(self._db).shift(seconds)
             for name, breaker in self._db.rows("SELECT name, breaker FROM notifiers"):
                 self._db.execute(
                     "UPDATE notifiers SET breaker = ? WHERE name = ?",
@@ -465,8 +471,8 @@ class Outbox:
     def replay(self, notifier: str, since: float, now: float, *, dead: bool = False) -> int:
         """Owes a notifier again what it was owed since then (`dead`: only what died); returns how much.
 
-        The same ids and bytes go out. A replay stands outside the order: it has a lane of its own, so that it
-        holds up nothing new.
+        The same ids and bytes go out, and no reminders. A replay stands outside the order: it has a lane of
+        its own, so that it holds up nothing new.
         """
         states = "('dead')" if dead else "('delivered', 'folded', 'dead')"
         with self._db.transaction():
@@ -475,7 +481,8 @@ class Outbox:
                 " attempts = 0, throttles = 0, first_attempt_at = NULL, rejected_at = NULL,"
                 " settled_at = NULL,"
                 f" lane = CASE WHEN lane LIKE '%{REPLAYED}' THEN lane ELSE lane || '{REPLAYED}' END"
-                f" WHERE notifier = :notifier AND created_at >= :since AND state IN {states}",
+                f" WHERE notifier = :notifier AND created_at >= :since AND state IN {states}"
+                f" AND (bundle IS NULL OR bundle NOT LIKE '{REMINDER}%')",
                 notifier=notifier,
                 since=since,
                 now=now,

@@ -3,13 +3,14 @@
 A template that cannot be filled in for an event costs nobody the message: it goes out as it is without one.
 """
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from ftwatch.core.event import Event
-from ftwatch.core.message import BODY, TITLE, Message, Wording, clean, compose
+from ftwatch.core.message import BODY, TITLE, Message, Wording, again, clean, compose
 from ftwatch.core.route import Routing, route_for
 
 if TYPE_CHECKING:
@@ -96,14 +97,13 @@ class Phrasing:
 
     def __call__(self, event: Event, *more: Event, most: int = 1000, bundle: str | None = None) -> Message:
         """The message; a digest has a form of its own."""
-        message = compose(event, *more, most=most, bundle=bundle, page=self._page)
         wording = self._wording_for(event)
         if more or wording is None:
-            return message
-        try:
-            return worded(message, event, wording)
-        except Unworded:
-            return message
+            return compose(event, *more, most=most, bundle=bundle, page=self._page)
+        message = compose(event, page=self._page)
+        with suppress(Unworded):
+            message = worded(message, event, wording)
+        return again(message, event, bundle)
 
     def remark(self, event: Event, *more: Event) -> str:
         """Why the message went out in its plain form although the config has words for it; mostly empty."""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ftwatch.core import event as events
+from ftwatch.core.closure import lasting
 from ftwatch.core.diff import Change, is_volatile
 from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
 from ftwatch.core.job import JobKey, Snapshot, Status
@@ -28,7 +29,14 @@ def assign(
     routed = route(event, routing, now)
     people = {one.name for one in routing.recipients if one.audience == "people"} if spared else set()
     deliveries = [
-        Assignment(event.id, name, reason, routed.holds.get(name))
+        Assignment(
+            event.id,
+            name,
+            reason,
+            routed.holds.get(name),
+            routed.reminds.get(name),
+            lasting(event) or "",
+        )
         for name, reason in routed.selected
         if name not in people
     ]

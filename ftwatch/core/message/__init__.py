@@ -4,16 +4,21 @@ Strings from a provider are strangers' words: here they lose what no reader shou
 characters, tricks with writing direction, endless length). Markup is not looked at: every notifier escapes.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from ftwatch.core import event as events
 from ftwatch.core import result
+from ftwatch.core.delivery import REMINDER
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Status
 from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job
 from ftwatch.core.message.parts import BODY, QUOTE, TITLE, Fact, Message, Row, Tone, Wording, clean, is_web
+from ftwatch.core.span import spoken
 
 __all__ = [
     "BODY",
@@ -24,6 +29,7 @@ __all__ = [
     "Row",
     "Tone",
     "Wording",
+    "again",
     "clean",
     "compose",
     "is_web",
@@ -55,6 +61,7 @@ _BUNDLES = {
     "digest": "in this digest",
     "throttle": "that were too many at once",
     "late": "about what happened meanwhile",
+    "remind": "about what is still open",
     "group": "at once",
 }
 
@@ -71,7 +78,23 @@ def compose(
     if more:
         return _digest((event, *more), most, bundle)
     job = event.job
-    return about_job(event, job, page) if job else _about_ourselves(event)
+    return again(about_job(event, job, page) if job else _about_ourselves(event), event, bundle)
+
+
+def again(message: Message, event: Event, bundle: str | None) -> Message:
+    """The message about an event of which `bundle` reminds; any other stays as it is."""
+    if bundle is None or not bundle.startswith(REMINDER):
+        return message
+    now = int(bundle.removeprefix(REMINDER))
+    since = datetime.fromtimestamp(event.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+    facts = [*message.facts, Fact("Since", f"{since} UTC, for {spoken(now - event.created_at)}")]
+    if event.key is not None:
+        # Typed as it is shown, so only where it can be.
+        name = str(event.key)
+        is_whole = re.fullmatch(r"[\w./:@+-]{1,200}", name, re.ASCII) is not None
+        facts.append(Fact("No more of this", f"ftwatch ack {name if is_whole else 'JOB'}", is_code=True))
+    title = clean(f"🔔 Reminder: {message.headline}", TITLE)
+    return replace(message, title=title, facts=tuple(facts))
 
 
 def _digest(told: Sequence[Event], most: int, bundle: str | None) -> Message:
