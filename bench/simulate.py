@@ -75,6 +75,8 @@ class World:
         self.truth: dict[str, list[str]] = {}
         self.logs: dict[str, list[tuple[float, str]]] = {}
         self.hidden: dict[str, float] = {}
+        self._shown: tuple[str, ...] = ()
+        self._places: dict[str, int] = {}
         self.calm = False
         self.deaths = 0
         self.committed: dict[str, float] = {}
@@ -135,6 +137,14 @@ class World:
     def is_hidden(self, id: str) -> bool:
         return self.hidden.get(id, 0) > self.time and not self.calm
 
+    def shown(self) -> tuple[tuple[str, ...], dict[str, int]]:
+        """The ids that a listing shows, newest first, and where each of them stands."""
+        hidden = {id for id in self.hidden if self.is_hidden(id)}
+        if len(self._shown) != len(self.jobs) - len(hidden) or not hidden.isdisjoint(self._places):
+            self._shown = tuple(id for id in self.jobs if id not in hidden)
+            self._places = {id: place for place, id in enumerate(self._shown)}
+        return self._shown, self._places
+
 
 class Provider:
     """A provider on a bad day."""
@@ -159,10 +169,10 @@ class Provider:
 
     async def page(self, anchor: str | None) -> bytes:
         self._trouble()
-        ids = [id for id in self.world.jobs if not self.world.is_hidden(id)]
-        if anchor is not None and anchor not in ids:
+        ids, places = self.world.shown()
+        if anchor is not None and anchor not in places:
             raise ProviderError("no such anchor", missing=True)
-        start = ids.index(anchor) + 1 if anchor is not None else 0
+        start = places[anchor] + 1 if anchor is not None else 0
         entries = []
         for id in ids[start : start + 7]:
             fresh = dict(self.world.jobs[id])

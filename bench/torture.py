@@ -1,9 +1,10 @@
 """Everything at once: every harness at the size of a release, and one table of what was found.
 
-    python bench/torture.py [--share 1.0] [--write README.md]        (an hour at most; `make torture`)
+    python bench/torture.py [--share 1.0] [--write README.md] [--keep FILE]  (an hour at most; `make torture`)
 
 `--share 0.01` is a look at whether all of it still runs. `--write` puts the table between the marks that a
-file has for it.
+file has for it. With `--keep`, what was broken off goes on where it was: the verdicts of this very commit are
+kept in the file, and what has one is not run again.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -113,7 +115,7 @@ def trials(share: float, seed: int) -> list[Trial]:
 
     is_root, has_apsw = os.geteuid() == 0, find_spec("apsw") is not None
     days = some(10_000, 20)
-    each = min(days, 250)
+    each = min(days, 100)
     return [
         Trial(
             "kill -9 of the daemon, at random",
@@ -187,11 +189,57 @@ def _pytest(*files: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
 
 
-async def run(trial: Trial, gate: asyncio.Semaphore) -> None:
+class Kept:
+    """The verdicts so far, by command, in a file where there is one; they hold for one commit alone."""
+
+    def __init__(self, file: Path | None, version: str) -> None:
+        self._file = file
+        self._verdicts: dict[str, dict[str, Any]] = {}
+        self.seconds = 0.0
+        lines = [json.loads(line) for line in _lines(file)]
+        if lines and lines[0] == {"version": version}:
+            self._verdicts = {line["command"]: line for line in lines[1:]}
+            self.seconds = sum(line["seconds"] for line in lines[1:])
+        elif file is not None:
+            file.write_text(json.dumps({"version": version}) + "\n", "utf-8")
+
+    def find(self, command: list[str]) -> dict[str, Any] | None:
+        """The verdict on a command that was run already."""
+        found = self._verdicts.get(" ".join(command[1:]))
+        return found["verdict"] if found else None
+
+    def add(self, command: list[str], verdict: dict[str, Any], seconds: float) -> None:
+        """Keeps a verdict; what failed to give one is run again next time."""
+        self.seconds += seconds
+        line = {"command": " ".join(command[1:]), "verdict": verdict, "seconds": round(seconds, 1)}
+        if self._file is not None:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def _lines(file: Path | None) -> list[str]:
+    return file.read_text("utf-8").splitlines() if file is not None and file.exists() else []
+
+
+def version() -> str:
+    """The commit that is tried, and whether something is changed since."""
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or "no commit"
+
+
+async def run(trial: Trial, gate: asyncio.Semaphore, kept: Kept) -> None:
     """Runs a trial's commands, as many at once as the gate lets."""
 
     async def one(command: list[str]) -> None:
+        before = kept.find(command)
+        if before is not None:
+            trial.verdicts.append(before)
+            return
         async with gate:
+            started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
                 *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )
@@ -201,6 +249,7 @@ async def run(trial: Trial, gate: asyncio.Semaphore) -> None:
                 trial.failed.append(f"{Path(command[1]).name}: {err.decode()[-500:]}")
             else:
                 trial.verdicts.append(verdict)
+                kept.add(command, verdict, time.monotonic() - started)
                 found = {key: verdict[key] for key in (*LOST, *PHANTOM, *TWO, *OTHER) if verdict.get(key)}
                 if process.returncode and not found:
                     trial.failed.append(f"{' '.join(command[1:])} ended with {process.returncode}")
@@ -227,14 +276,15 @@ def _read(out: str, code: int) -> dict[str, Any] | None:
     return {"passed": int(words[words.index("passed") - 1]), "problems": [last] if code else []}
 
 
-def table(done: list[Trial], share: float, seed: int, took: float) -> str:
+def table(done: list[Trial], share: float, seed: int, version: str, took: float) -> str:
     """All trials, in Markdown."""
     head = ["trial", "how often", "lost", "phantom or out of order", "two bodies under one id", ""]
     rows = [head, ["---"] * len(head), *(trial.row() for trial in done)]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     size = "At the full size" if share >= 1 else f"At {share:.0%} of the full size"
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", f"{size}; seed {seed}; {took / 60:.0f} minutes on {machine}."])
+    work = f"{took / 60:.0f} minutes of trials, some at a time, on {machine}"
+    return "\n".join([*lines, "", f"{size}, of commit {version}; seed {seed}; {work}."])
 
 
 def write(file: Path, text: str) -> None:
@@ -247,15 +297,15 @@ def write(file: Path, text: str) -> None:
     file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
 
 
-async def main(share: float, seed: int) -> list[Trial]:
+async def main(share: float, seed: int, kept: Kept) -> list[Trial]:
     done = trials(share, seed)
     # One more than there are cores: each of them waits now and again for a process that starts or dies.
     gate = asyncio.Semaphore((os.cpu_count() or 1) + 1)
-    await asyncio.gather(*(run(trial, gate) for trial in done if not trial.alone))
+    await asyncio.gather(*(run(trial, gate, kept) for trial in done if not trial.alone))
     for trial in done:
         if trial.alone:
             # What measures time has the machine to itself.
-            await run(trial, gate)
+            await run(trial, gate, kept)
     return done
 
 
@@ -264,10 +314,12 @@ if __name__ == "__main__":
     parser.add_argument("--share", type=float, default=1.0, help="of the full size")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--write", type=Path, help="a file with marks for the table")
+    parser.add_argument("--keep", type=Path, help="a file for the verdicts so far, to go on from")
     given = parser.parse_args()
-    begun = time.monotonic()
-    finished = asyncio.run(main(given.share, given.seed))
-    text = table(finished, given.share, given.seed, time.monotonic() - begun)
+    commit = version()
+    verdicts = Kept(given.keep, commit)
+    finished = asyncio.run(main(given.share, given.seed, verdicts))
+    text = table(finished, given.share, given.seed, commit, verdicts.seconds)
     print(text)
     if given.write:
         write(given.write, text)

@@ -56,6 +56,21 @@ async def test_new_jobs_are_told_and_active_ones_followed(store: Store, clock: A
     assert watch.rings == 4, "the summary, and three transitions"
 
 
+async def test_when_it_looks_next_is_known(store: Store, clock: Any) -> None:
+    account = Account()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    due = watch.poller.next_look
+    assert clock.now() < due <= clock.now() + 180
+    account.asked.clear()
+    await watch.round(due - clock.now() - 1)
+    assert account.asked == []
+    await watch.round(2)
+    assert account.asked == ["page"]
+    watch.poller.poke()
+    assert watch.poller.next_look == clock.now()
+
+
 async def test_an_unchanged_page_is_not_even_split(store: Store, clock: Any) -> None:
     account = Account(page_size=100)
     for number in range(50):
@@ -96,6 +111,40 @@ async def test_a_listing_that_lags_behind_moves_nothing_back(store: Store, clock
     assert await watch.round(150) == ["job.succeeded j1"]
     account.stale["j1"]["model"] = "another"  # the stale entry moves, too
     assert await watch.round(2000) == []
+
+
+async def test_a_job_that_ended_and_began_anew_while_its_page_looks_as_before_is_followed(
+    store: Store, clock: Any
+) -> None:
+    account = Account()
+    account.put("j1")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    looked = clock.time
+    account.put("j1", Status.FAILED)
+    # Between two looks at the listing: the job itself is asked for, and then goes on.
+    assert await watch.round(40) == ["job.failed j1"]
+    assert clock.time - looked < 60
+    account.put("j1", Status.RUNNING)
+    assert await watch.round(150) == ["job.running j1"]
+    account.put("j1", Status.SUCCEEDED)
+    assert await watch.round(40) == ["job.succeeded j1"]
+
+
+async def test_a_lagging_entry_of_a_job_that_ended_costs_one_look(store: Store, clock: Any) -> None:
+    account = Account()
+    account.put("j1")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    account.stale["j1"] = dict(account.jobs["j1"])
+    account.put("j1", Status.FAILED)
+    assert await watch.round(40) == ["job.failed j1"]
+    account.asked.clear()
+    for _ in range(5):
+        assert await watch.round(150) == []
+    assert account.asked.count("j1") == 1
 
 
 async def test_a_job_that_vanishes_is_asked_for_and_then_gone(store: Store, clock: Any) -> None:

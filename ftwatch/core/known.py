@@ -104,6 +104,11 @@ class Known(Struct, frozen=True, kw_only=True):
             return False
         return self.held is not None or not self.snapshot.status.is_terminal
 
+    @property
+    def latest(self) -> Status:
+        """The last status that the provider told, also one that is still held back from others."""
+        return (self.held or self.snapshot).status
+
 
 class Policy(Struct, frozen=True, kw_only=True):
     """What a decision depends on besides the job: who gets what, which rules run, which jobs count.

@@ -4,7 +4,7 @@ Asks for pages and reads entries; decides nothing and knows nothing of the store
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 
 from msgspec import Struct
 
@@ -43,15 +43,16 @@ class Listing:
         """Every page counts as new again."""
         self._windows.clear()
 
-    async def page(self, anchor: str | None) -> Window | Page:
+    async def page(self, anchor: str | None, active: Set[str] = frozenset()) -> Window | Page:
         """The page after `anchor`: its window where these very bytes were dealt with, else split entries.
 
-        Raises ProviderError.
+        They were dealt with as long as those who stood on it as active jobs still are (`active`): of one that
+        ended since, the same bytes say that it began anew. Raises ProviderError.
         """
         body = await self._provider.page(anchor)
         mark = fingerprint(body)
         window = self._windows.get(anchor or "")
-        if window is not None and window.fingerprint == mark:
+        if window is not None and window.fingerprint == mark and window.active <= active:
             return window
         page = self._provider.split(body)
         self._marks[anchor or ""] = mark

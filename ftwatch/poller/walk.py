@@ -165,7 +165,7 @@ class Walk:
                 if len(seen) > PAGES:
                     raise ProviderError(f"the listing does not end within {PAGES:,} pages")
                 seen.add(anchor)
-                page, has_new = await self._listing.page(anchor), False
+                page, has_new = await self._listing.page(anchor, self._ledger.active.keys()), False
                 self._good()
                 if isinstance(page, Page):
                     page, has_new = await self._meet(anchor, page, missed)

@@ -37,7 +37,7 @@ def words(said: Any) -> list[str]:
                 "nebius nebius every job of the last 30d an active job every 30s, new ones every 2m",
                 'search (slack) labels.team="search" jobs: created, running, succeeded, failed, cancelled,'
                 " paused, unknown, gone, returned",
-                'oncall (apprise) labels.env="prod" jobs: failed, gone',
+                'oncall (pagerduty) labels.env="prod" jobs: failed, gone',
                 "alerts: stuck",
                 "slack, search, oncall, mail: also told how what they heard of has ended (closure)",
                 'silenced until 2027-01-01 00:00:00: provider="nebius", type="fine_tuning.alert.*"'

@@ -66,7 +66,10 @@ def test_a_form_is_shown_without_what_lets_in(
     head, _, body = said.out.partition("\n\n")
     assert shown in head.splitlines()
     found = json.loads(body)
-    assert (found["routing_key"], found["title"]) == ("••••", "✅ support-bot-v7 succeeded")
+    assert (found["routing_key"], found["title"]) == (
+        "••••",
+        "✅ support-bot-v7 succeeded · 1 h 50 m (queued 9 m)",
+    )
     assert found["job"]["id"] == "ftjob-sample4w9Zq2"
     assert TOKEN not in said.out
     assert BASIC not in said.out

@@ -34,7 +34,7 @@ def test_a_sample_is_sent_for_real(tool: Any, service: Any) -> None:
     assert [path for path, _, _ in service.taken] == ["/v2/enqueue", "/", "/api/v2/alerts"]
     pager, phone, alerts = (json.loads(body) for _, _, body in service.taken)
     assert pager["event_action"] == "trigger"
-    assert phone["title"] == "support-bot-v7 failed"
+    assert phone["title"] == "support-bot-v7 failed after 1 h 50 m (queued 9 m)"
     assert alerts[0]["labels"]["alertname"] == "FineTuningJobFailed"
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ftwatch.core.chart import Curve, Mark, chart, number, panels, sparkline, step_at
@@ -293,6 +293,7 @@ def test_no_style_stands_in_the_picture() -> None:
 
 
 @given(points, points, hostile, hostile)
+@example([], [(1.1e300, 0.0)], "", "")
 def test_every_figure_and_every_name_gives_a_picture(
     some: list[tuple[float, float]], more: list[tuple[float, float]], name: str, label: str
 ) -> None:

@@ -372,6 +372,18 @@ def test_a_glob_is_no_regular_expression() -> None:
     assert not Matcher("name", "=", "a.c").holds(["abc"])
 
 
+@given(glob=st.text("ab*?", max_size=12), text=st.text("ab\n", max_size=12))
+def test_a_glob_means_what_it_always_did(glob: str, text: str) -> None:
+    special = {"*": ".*", "?": "."}
+    plain = "".join(special.get(letter) or re.escape(letter) for letter in glob)
+    assert Matcher("name", "=", glob).holds([text]) is bool(re.fullmatch(plain, text, re.DOTALL))
+
+
+def test_no_glob_takes_for_ever() -> None:
+    assert not Matcher("name", "=", "*a" * 100 + "b").holds(["a" * 10_000])
+    assert Matcher("name", "=", "*a" * 100).holds(["a" * 10_000])
+
+
 def test_any_of_and_none_of() -> None:
     assert Matcher("name", "=", ("a", "b*")).holds(["bc"])
     assert not Matcher("name", "!=", ("a", "b*")).holds(["bc"])

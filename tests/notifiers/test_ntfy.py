@@ -138,6 +138,15 @@ async def test_a_digest_replaces_nothing(kit: Any) -> None:
     assert digest["priority"] == 3
 
 
+async def test_a_digest_says_what_its_messages_were_held_for(kit: Any) -> None:
+    told = [at("running", 5), at("failed", 6)]
+    async with kit.receiving() as there, kit.made("ntfy", **options(root(there.url))) as phone:
+        await phone.send(told, {}, bundle="quiet")
+    what = json.loads(there.requests[0][2])
+    assert what["title"].startswith("2 messages from the quiet hours")
+    assert what["priority"] == 5, "as loud as the worst of them"
+
+
 # ----------------------------------------------------------------------------------------------- limits
 
 

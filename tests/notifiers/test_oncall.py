@@ -29,7 +29,7 @@ class OnCall:
     """A daemon that pages over all three kinds, for failures alone."""
 
     def __init__(self, folder: Path, outside: Outside) -> None:
-        self.folder, self.outside = folder, outside
+        self.folder, self.outside, self.states = folder, outside, 0
         self.path = folder / "ftwatch.yaml"
         self.path.write_text(
             "providers:\n"
@@ -43,6 +43,12 @@ class OnCall:
             f"store: {{path: {folder}/ftwatch.db}}\n"
             f"socket: {folder}/ftwatch.sock\n"
         )
+
+    def put(self, status: str) -> None:
+        """The job's next state; no two states of a real job have the same document either."""
+        self.outside.put("ftjob-1", status)
+        self.states += 1
+        self.outside.jobs["ftjob-1"]["round"] = self.states
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -77,16 +83,16 @@ class OnCall:
 
 def test_a_failure_pages_and_the_retry_that_succeeds_ends_it(tmp_path: Path, outside: Outside) -> None:
     oncall = OnCall(tmp_path, outside)
-    outside.put("ftjob-1", "running")
+    oncall.put("running")
     with oncall.running():
         until(lambda: oncall.recorded("ftwatch.provider.watching"))
-        outside.put("ftjob-1", "failed")
+        oncall.put("failed")
         until(lambda: [len(sent) for sent in oncall.about_jobs()] == [1, 1, 1])
-        outside.put("ftjob-1", "running")
+        oncall.put("running")
         until(lambda: oncall.recorded("fine_tuning.job.running"))
     # What is open is remembered across a restart, and its end is told by whoever runs then.
     with oncall.running():
-        outside.put("ftjob-1", "succeeded")
+        oncall.put("succeeded")
         until(lambda: [len(sent) for sent in oncall.about_jobs()] == [2, 2, 2])
     pages, messages, alerts = oncall.about_jobs()
     assert [(one["event_action"], one["dedup_key"]) for one in pages] == [("trigger", JOB), ("resolve", JOB)]
@@ -116,7 +122,7 @@ def test_what_pages_nobody_says_why(tmp_path: Path, outside: Outside) -> None:
     oncall.path.write_text(oncall.path.read_text().replace("match: {type: fine_tuning.job.failed}, ", ""))
     with oncall.running():
         until(lambda: oncall.recorded("ftwatch.provider.watching"))
-        outside.put("ftjob-1", "running")
+        oncall.put("running")
         until(lambda: oncall.recorded("fine_tuning.job.created"))
         until(lambda: [one for one in oncall.posted("/") if one["title"] == "ftjob-1 is running"])
         until(lambda: settled(tmp_path, "pager"))

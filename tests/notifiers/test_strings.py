@@ -294,8 +294,11 @@ HEADERS = [
     "from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "list-id",
     "auto-submitted", "x-auto-response-suppress", "x-ftwatch-event", "mime-version", "content-type",
 ]  # fmt: skip
-TAGS = {"html", "head", "meta", "body", "div", "h1", "p", "br", "span", "code", "table", "tr", "td", "a"}
-ATTRIBUTES = {"lang", "charset", "name", "content", "style", "role", "href"}
+TAGS = {
+    "html", "head", "meta", "style", "body", "div",
+    "h1", "p", "br", "small", "code", "table", "tr", "td", "a",
+}  # fmt: skip
+ATTRIBUTES = {"lang", "charset", "name", "content", "class", "style", "role", "href", "cellpadding", "nowrap"}
 
 
 class Tags(HTMLParser):

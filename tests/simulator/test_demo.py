@@ -43,8 +43,7 @@ async def test_the_story_ends_well() -> None:
         "together cannot be watched",
         "together can be watched again",
         "router is running (JOB_STATE_RUNNING)",
-        "tagger succeeded (completed)",
-        "910,000 tokens · train loss",
+        "910,000 tokens\n",
         "CUDA out of memory on worker 0.",
         "cause: invalid data",
         "translator is paused",
@@ -52,6 +51,8 @@ async def test_the_story_ends_well() -> None:
         "nightly is running · seen only afterwards",
     ):
         assert line in told
+    assert re.search(r"\n +train loss \d[.\d]* → \d[.\d]*, valid loss \d", told)
+    assert re.search(r"tagger succeeded · \d+[\dhms ()queued]* \(completed\)", told)
     assert re.search(r"webhook +openai +💾 support-bot has checkpoints at steps 100, 200 and 300\n", told)
     assert re.search(r"\n  succeeded +succeeded +completed +JOB_STATE_COMPLETED\n", told)
     assert max(map(len, told.splitlines())) <= 100
@@ -220,10 +221,11 @@ async def test_a_message_is_one_line_whoever_gets_it() -> None:
 
 async def test_an_end_shows_what_came_of_it() -> None:
     head, *more = (await shown(*await arrivals(sample("succeeded")))).splitlines()
-    assert head.endswith("✅ support-bot-v7 succeeded")
+    assert head.endswith("✅ support-bot-v7 succeeded · 1 h 50 m (queued 9 m)")
     assert [line.strip() for line in more] == [
         "ft:gpt-4.1-mini-2025-04-14:acme:support-bot-v7:9aBcDeFg",
-        "5,768,000 tokens · train loss 0.412, valid loss 0.487",
+        "5,768,000 tokens",
+        "train loss 2.31 → 0.412, valid loss 0.487",
     ]
 
 

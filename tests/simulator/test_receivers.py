@@ -15,8 +15,8 @@ from ftwatch.simulator.receivers import MOODS, MailSink, SlackSink, WebhookSink
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 
 
-def http() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(trust_env=False, timeout=0.5)
+def http(*, timeout: float = 60) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(trust_env=False, timeout=timeout)
 
 
 def signed(body: bytes, *, id: str = "msg_1", at: float | None = None) -> dict[str, str]:
@@ -56,6 +56,7 @@ async def test_a_mood_is_an_answer(mood: str, status: int) -> None:
 async def test_some_moods_leave_the_sender_waiting(mood: str) -> None:
     assert mood in MOODS
     async with WebhookSink(SECRET).serving() as sink, http() as client:
+        await client.get(sink.url)  # the connection stands; what is waited for from here on is the answer
         sink.mood = mood
         with pytest.raises((httpx2.HTTPError, TimeoutError)):
             with anyio.fail_after(1):
@@ -94,7 +95,7 @@ async def test_slack_takes_what_slack_would_take(message: Any, word: str) -> Non
 
 async def test_a_letter_arrives_and_the_box_can_be_shut() -> None:
     def post(port: int) -> None:
-        with smtplib.SMTP("127.0.0.1", port, timeout=5) as server:
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as server:
             server.sendmail(
                 "a@example.com", ["b@example.com"], "Subject: hello\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n"
             )

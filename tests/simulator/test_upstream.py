@@ -17,7 +17,7 @@ from ftwatch.simulator.upstream import TROUBLES, StillClock, Upstream
 async def simulated(**more: Any) -> AsyncIterator[tuple[Upstream, openai.AsyncOpenAI]]:
     upstream = Upstream(clock=StillClock(), key="sk-test", **more)
     async with upstream.serving():
-        client = openai.AsyncOpenAI(api_key="sk-test", base_url=upstream.url, max_retries=0, timeout=5)
+        client = openai.AsyncOpenAI(api_key="sk-test", base_url=upstream.url, max_retries=0, timeout=60)
         async with client:
             yield upstream, client
 

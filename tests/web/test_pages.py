@@ -356,7 +356,7 @@ async def test_a_failure_is_told_in_plain_words(day: Scene) -> None:
 async def test_a_success_names_its_model(day: Scene) -> None:
     page = (await Site(day.house).get("/jobs/openai-prod/ftjob-1pQ8vNs3tt")).page
     assert page.one("p", id="result").text == "ft:gpt-4.1-mini-2025-04-14:acme:support-bot-v7:C3pQ8vNs"
-    assert "took 2h 24m, after 10m in the queue" in page.text
+    assert "took 2 h 24 m (queued 10 m)" in page.text
     assert page.all("button", data_copy="result")
 
 

@@ -324,7 +324,7 @@ def test_everything_is_reached_by_keyboard(look: Open) -> None:
         assert outline == ["solid", "2px"], seen[-1]
     words = " | ".join(seen)
     assert seen[:4] == ["ftwatch", "Jobs", "Deliveries", "Config"]
-    for reached in ("failed", "everything recorded", "support-bot", "Actions for support-bot"):
+    for reached in ("failed", "Everything", "support-bot", "Actions for support-bot"):
         assert reached in words
     page.get_by_label("Actions for support-bot").focus()
     page.keyboard.press("Enter")

@@ -20,10 +20,11 @@ from ftwatch.core.span import DAY, HOUR
 from ftwatch.store.glance import Cursor, Lane, Letter
 from ftwatch.store.history import Attempt, Row
 from ftwatch.web.pages import shown
+from ftwatch.web.pages.asked import Asked, asked
 from ftwatch.web.pages.frame import BadQuery
-from ftwatch.web.pages.job import told
-from ftwatch.web.pages.jobs import Asked, asked, row_of
+from ftwatch.web.pages.row import row_of
 from ftwatch.web.pages.shown import Pill, in_path
+from ftwatch.web.pages.story import told
 from ftwatch.web.pages.trust import Facts, Looks, trust
 
 NOW = 1_795_712_345.0

@@ -44,14 +44,9 @@ def decide(known: Known | None, look: Look | None, policy: Policy, now: float) -
         return Decision(known=replace(known, asked=look.asked, fingerprint=mark))
     if look.snapshot is None:
         return _missing(known, look, policy, now)
-    if known is not None and look.listed and not is_forward(_latest(known), look.snapshot.status):
+    if known is not None and look.listed and not is_forward(known.latest, look.snapshot.status):
         return Decision(known=None)
     return Turn(known, policy, now).seen(look, look.snapshot)
-
-
-def _latest(known: Known) -> Status:
-    """The last status that the provider told, also one that is still held back from others."""
-    return (known.held or known.snapshot).status
 
 
 def is_forward(old: Status, new: Status) -> bool:
@@ -68,7 +63,7 @@ def is_forward(old: Status, new: Status) -> bool:
 
 def _missing(known: Known | None, look: Look, policy: Policy, now: float) -> Decision:
     """A 404: only a job that has not ended can be gone, and only when it is missing twice."""
-    if known is None or known.gone or known.ignored or _latest(known).is_terminal:
+    if known is None or known.gone or known.ignored or known.latest.is_terminal:
         return Decision(known=None)
     since = known.missing_at
     if since is None or look.at < since:

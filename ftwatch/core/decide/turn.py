@@ -81,7 +81,7 @@ class Turn(Telling):
             version=known.version if known else 0,
             asked=look.asked,
             missing_at=None,
-            fingerprint=look.fingerprint or base.fingerprint,
+            fingerprint=look.fingerprint or self._still_settled(snapshot),
             heard_at=look.heard_at if look.heard_at is not None else base.heard_at,
         )
         if is_news and self._must_wait(known, snapshot):
@@ -120,6 +120,17 @@ class Turn(Telling):
         return self._judged(
             replace(known, gone=True, missing_at=None, held=None, held_at=None, fingerprint=None)
         )
+
+    def _still_settled(self, snapshot: Snapshot) -> bytes | None:
+        """The listed bytes that are settled still, after a look at the job that no listing asked for.
+
+        They are of before: once the job has ended since, a listing that shows them shows a job that began
+        anew, or lags behind. Only another look tells.
+        """
+        known = self.known
+        if known is None or (snapshot.status.is_terminal and snapshot.status is not known.latest):
+            return None
+        return known.fingerprint
 
     # ------------------------------------------------------------------------------ what is told
 

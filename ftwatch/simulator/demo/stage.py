@@ -163,9 +163,11 @@ class Stage:
         facts = told.facts
         if "Model" in facts:
             yield facts["Model"]
+            if "Tokens" in facts:
+                yield f"{facts['Tokens']} tokens"
             losses = [part for part in facts.get("Figures", "").split(", ") if "loss" in part]
-            tokens = facts.get("Tokens")
-            yield " · ".join(filter(None, (tokens and f"{tokens} tokens", ", ".join(losses))))
+            if losses:
+                yield ", ".join(losses)
         if told.quote:
             yield told.quote
         if "Cause" in facts:

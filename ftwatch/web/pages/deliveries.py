@@ -12,8 +12,8 @@ from ftwatch.store.glance import Glance, Letter
 from ftwatch.web.pages import shown
 from ftwatch.web.pages.actions import drop_of, retry_all, retry_of
 from ftwatch.web.pages.frame import BadQuery, Frame, page
-from ftwatch.web.pages.job import told
 from ftwatch.web.pages.shown import Action, Moment
+from ftwatch.web.pages.story import told
 from ftwatch.web.pages.trust import Receiver
 
 __all__ = ["DeliveriesView", "Found", "LetterRow", "deliveries", "view"]

@@ -1,7 +1,7 @@
 """What surrounds every page: the templates, the top line, who looks, and the one question to the store."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from ftwatch import __version__
 from ftwatch.core.message import clean
+from ftwatch.core.route import Silence
 from ftwatch.core.span import span
 from ftwatch.store import Store
 from ftwatch.web.access import csrf_token, visitor_of
@@ -21,7 +22,7 @@ from ftwatch.web.house import House
 from ftwatch.web.pages.shown import Moment, at
 from ftwatch.web.pages.trust import Trust, facts, looks, trust
 
-__all__ = ["MARK", "BadQuery", "Frame", "page", "static"]
+__all__ = ["MARK", "BadQuery", "Frame", "page", "standing", "static"]
 
 T = TypeVar("T")
 
@@ -90,6 +91,12 @@ async def page(
         return _templates.get_template(template).render(frame=frame, view=shape(answer, frame), path=path)
 
     return HTMLResponse(await house.read(made), status)
+
+
+def standing(store: Store, given: Sequence[Silence], now: float) -> list[Silence]:
+    """The silences that mute anything now: those of the config, then those that were asked for."""
+    asked_for = (kept.silence for kept in store.silences.all() if kept.stands(now))
+    return [*(one for one in given if one.until is None or one.until > now), *asked_for]
 
 
 def _when(at: float | None, now: float) -> str:

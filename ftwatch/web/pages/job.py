@@ -1,7 +1,6 @@
 """The page of one job: what became of it, how it went, and who was told of what, when and why."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 from msgspec import Struct
@@ -17,16 +16,17 @@ from ftwatch.core.journal import Checkpoint, Line
 from ftwatch.core.message import clean
 from ftwatch.core.result import duration, figures
 from ftwatch.core.route import Silence, covers
-from ftwatch.core.span import MINUTE, span
+from ftwatch.core.span import span
 from ftwatch.store import Store
-from ftwatch.store.glance import Fate, Glance, Letter, Point
+from ftwatch.store.glance import Fate, Glance, Point
 from ftwatch.store.history import Row
 from ftwatch.web.house import House
 from ftwatch.web.pages import shown
 from ftwatch.web.pages.actions import ack_of, silence_of
-from ftwatch.web.pages.frame import page
-from ftwatch.web.pages.jobs import needs_word, standing
+from ftwatch.web.pages.frame import page, standing
+from ftwatch.web.pages.row import needs_word
 from ftwatch.web.pages.shown import Action, Moment, Pill, Progress
+from ftwatch.web.pages.story import Happening, happening
 
 __all__ = ["Found", "JobView", "job", "view"]
 
@@ -59,32 +59,6 @@ class Stage(Struct, frozen=True, kw_only=True):
     lasted: str
     proven: bool
     share: float
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """Somebody who was told, or is to be: what became of it, why they are owed it, every try."""
-
-    notifier: str
-    because: str
-    state: str
-    kind: str
-    at: Moment | None
-    tries: list[tuple[Moment | None, str]]
-
-
-class Happening(Struct, frozen=True, kw_only=True):
-    """An event: what it says, what changed, who was told and who was not, and why."""
-
-    id: str
-    title: str
-    tone: str
-    at: Moment | None
-    severity: str
-    proven: bool
-    note: str
-    changes: list[tuple[str, str, str]]
-    told: list[Told]
-    spared: list[tuple[str, str]]
 
 
 class Picture(Struct, frozen=True):
@@ -217,7 +191,7 @@ def view(found: Found, now: float) -> JobView:
         ribbon=_ribbon(stages),
         pictures=_pictures(found, marks),
         legend=[(kind, words) for kind, words in _LEGEND if any(mark.kind == kind for mark in marks)],
-        happenings=[_happening(event, found.fates.get(event.id, Fate()), now) for event in found.story[::-1]],
+        happenings=[happening(event, found.fates.get(event.id, Fate()), now) for event in found.story[::-1]],
         is_cut=found.is_cut,
         lines=[(shown.at(line.at, now), clean(line.message, 600), line.level) for line in found.lines[::-1]],
         saved=[_saved(one, now) for one in found.saved[: -SAVED - 1 : -1]],
@@ -247,9 +221,8 @@ def _lead(job: Snapshot, summary: Summary | None, *, gone: bool) -> str:
     if gone:
         return "the provider no longer knows it"
     if job.status.is_terminal:
-        lasted = duration(job, summary) or ""
-        only_waited = lasted.endswith("in the queue") and "," not in lasted
-        return f"took {lasted}" if lasted and not only_waited else lasted
+        lasted = duration(job, summary)
+        return f"took {lasted}" if lasted else ""
     word = clean(job.raw_status or "", 60)
     if job.status is Status.UNKNOWN:
         return f"the provider says “{word}”"
@@ -401,83 +374,3 @@ def _marks(found: Found) -> Iterable[Mark]:
 def _saved(one: Checkpoint, now: float) -> tuple[str, str, str, Moment | None]:
     step = f"{one.step:,}" if one.step is not None else ""
     return step, clean(one.model or one.id or "", 200), figures(one.metrics), shown.at(one.at, now)
-
-
-# -------------------------------------------------------------------------------------------- history
-
-
-def _happening(event: Event, fate: Fate, now: float) -> Happening:
-    title, tone = shown.headline(event, named=False)
-    return Happening(
-        id=event.id,
-        title=title,
-        tone=tone,
-        at=shown.at(event.created_at, now),
-        severity=event.severity,
-        proven=event.data.skipped is True,
-        note=clean(event.note or "", 300) if not event.type.startswith(ALERT) else "",
-        changes=[
-            (
-                clean(change.field, 80),
-                _value(change.field, change.before, now),
-                _value(change.field, change.after, now),
-            )
-            for change in event.changes
-            if change.field != "status"
-        ][:20],
-        told=[told(letter, now) for letter in fate.letters],
-        spared=[(clean(name, shown.WORD), clean(why, 200)) for name, why in sorted(fate.spared.items())],
-    )
-
-
-def _value(field: str, value: Any, now: float) -> str:
-    if value is None:
-        return "none"
-    if field.endswith(("_at", "_finish")) and isinstance(value, int) and (moment := shown.at(value, now)):
-        return moment.text
-    return clean(value if isinstance(value, str) else shown.as_json(value), 160) or "empty"
-
-
-_FATES = {
-    "delivered": "good",
-    "pending": "wait",
-    "dead": "bad",
-    "folded": "good",
-    "superseded": "off",
-}
-
-
-def told(letter: Letter, now: float) -> Told:
-    """A delivery in words."""
-    delivery = letter.delivery
-    tries = "one try" if delivery.attempts == 1 else f"{delivery.attempts} tries"
-    reason = clean(delivery.reason, 200)
-    match delivery.state:
-        case "delivered":
-            late = (delivery.settled_at or delivery.created_at) - delivery.created_at
-            said = "delivered" + (f" after {span(late)}" if late >= MINUTE else "")
-            said += f", {tries}" if delivery.attempts > 1 else ""
-        case "pending" if delivery.attempts:
-            said = f"waits, {tries} so far" + (f": {reason}" if reason else "")
-        case "pending":
-            said = reason or "on its way"
-        case "dead":
-            said = f"gave up after {tries}: {reason}"
-        case "folded":
-            said = f"told {reason}"
-        case _:
-            said = reason or str(delivery.state)
-    return Told(
-        notifier=clean(delivery.notifier, shown.WORD),
-        because=clean(letter.why, 120),
-        state=said,
-        kind=_FATES.get(delivery.state, "off"),
-        at=shown.at(delivery.settled_at or delivery.created_at, now),
-        tries=[
-            (
-                shown.at(one.at, now),
-                f"{one.outcome} in {one.took:.2f} s" + (f": {clean(one.reason, 200)}" if one.reason else ""),
-            )
-            for one in letter.tries
-        ],
-    )

@@ -1,77 +1,29 @@
 """The page of jobs: what is going on, what has just ended, and by which filters more of it is found."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-from urllib.parse import urlencode
 
-import msgspec
-from markupsafe import Markup
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ftwatch.core.ack import acknowledge
-from ftwatch.core.cause import Cause, cause_of, in_words
-from ftwatch.core.chart import sparkline
-from ftwatch.core.event import digest
-from ftwatch.core.job import TERMINAL, JobKey, Snapshot, Status
-from ftwatch.core.known import Known
+from ftwatch.core.job import JobKey, Status
 from ftwatch.core.message import clean
-from ftwatch.core.route import Silence, covers
-from ftwatch.core.span import DAY, span
+from ftwatch.core.route import Silence
+from ftwatch.core.span import DAY
 from ftwatch.store import Store
-from ftwatch.store.glance import GONE, Count, Cursor, Glance, Wanted
+from ftwatch.store.glance import Count, Cursor, Glance, Wanted
 from ftwatch.store.history import Row
 from ftwatch.web.pages import shown
-from ftwatch.web.pages.actions import ack_of, silence_of
-from ftwatch.web.pages.frame import BadQuery, Frame, page
-from ftwatch.web.pages.shown import Action, Moment, Pill, Progress
+from ftwatch.web.pages.asked import ORDER, Asked, asked
+from ftwatch.web.pages.frame import Frame, page, standing
+from ftwatch.web.pages.row import JobRow, loss_of, row_of
 
-__all__ = ["Asked", "Chip", "JobRow", "JobsView", "asked", "jobs", "view"]
+__all__ = ["Chip", "Found", "JobsView", "jobs", "view"]
 
 # So many fit into 100 kB, whatever strangers call them.
 PER_PAGE = 32
 # So many points of a loss are asked for: more than its line has room for would not be seen.
 TRACE = 32
-LONGEST = 200
-# The order of the chips: what goes on, then what is over.
-_ORDER = [*(status for status in Status if status not in TERMINAL), *sorted(TERMINAL), GONE]
-_LOSSES = ("train_loss", "full_valid_loss", "valid_loss")
-
-_decode_cursor = msgspec.json.Decoder(tuple[bool, float, str, str], strict=True).decode
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """What the address asks for. `everything`: also what ended long ago; `after` is where the page begins."""
-
-    provider: str | None = None
-    status: str | None = None
-    owner: str | None = None
-    label: tuple[str, str] | None = None
-    text: str | None = None
-    everything: bool = False
-    after: Cursor | None = None
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether some jobs are left out by more than their age."""
-        return any((self.provider, self.status, self.owner, self.label, self.text))
-
-    def address(self, **other: Any) -> str:
-        """The address of the same question with something said otherwise, from its first page on."""
-        said = msgspec.structs.replace(self, **{"after": None, **other})
-        query = {
-            "provider": said.provider,
-            "status": said.status,
-            "owner": said.owner,
-            "label": "=".join(said.label) if said.label else None,
-            "q": said.text,
-            "show": "all" if said.everything else None,
-            "after": _packed(said.after) if said.after else None,
-        }
-        return shown.href("/", **query)
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -91,35 +43,6 @@ class Chip(Struct, frozen=True, kw_only=True):
     href: str
     on: bool
     kind: str = ""
-
-
-class JobRow(Struct, frozen=True, kw_only=True):
-    """A job in the list."""
-
-    key: str
-    href: str
-    name: str
-    id: str
-    pill: Pill
-    since: Moment | None
-    ended: Moment | None
-    alerts: list[str]
-    ack: str
-    silenced: str
-    progress: Progress | None
-    outcome: str
-    outcome_kind: str
-    spark: Markup
-    loss: str
-    model: str
-    base: str
-    models: str
-    provider: str
-    provider_href: str
-    owner: str
-    owner_href: str
-    open: str | None
-    actions: list[Action]
 
 
 class JobsView(Struct, frozen=True, kw_only=True):
@@ -153,48 +76,6 @@ async def jobs(request: Request) -> Response:
     )
 
 
-def asked(query: Mapping[str, str]) -> Asked:
-    """What an address asks for. Raises BadQuery, with a sentence."""
-
-    def said(name: str) -> str | None:
-        value = query.get(name, "").strip()
-        if len(value) > LONGEST:
-            raise BadQuery(f"{name} is longer than {LONGEST} letters")
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise BadQuery(f"{name} is no text")
-        return value or None
-
-    status = said("status")
-    if status is not None and status not in _ORDER:
-        raise BadQuery(f"no status is called {clean(status, 40)!r}")
-    label = said("label")
-    if label is not None and "=" not in label:
-        raise BadQuery("a label is written KEY=VALUE")
-    key, _, value = (label or "").partition("=")
-    after = query.get("after")
-    return Asked(
-        provider=said("provider"),
-        status=status,
-        owner=said("owner"),
-        label=(key, value) if label else None,
-        text=said("q"),
-        everything=query.get("show") == "all",
-        after=_unpacked(after) if after else None,
-    )
-
-
-def _packed(cursor: Cursor) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(tuple(cursor))).decode().rstrip("=")
-
-
-def _unpacked(text: str) -> Cursor:
-    try:
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        return Cursor(*_decode_cursor(base64.b64decode(padded, altchars=b"-_", validate=True)))
-    except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
-        raise BadQuery("this page of the list does not exist") from None
-
-
 def _found(store: Store, question: Asked, now: float, silences: Sequence[Silence]) -> Found:
     """Asks the store all that the page needs."""
     glance = Glance(store.db)
@@ -209,7 +90,7 @@ def _found(store: Store, question: Asked, now: float, silences: Sequence[Silence
     rows = glance.jobs(wanted, after=question.after, limit=PER_PAGE + 1)
     traces = {}
     for _, row in rows[:PER_PAGE]:
-        figure = _loss(row.known)
+        figure = loss_of(row.known)
         if figure is not None:
             key = row.known.snapshot.key
             traces[key] = glance.trace(key, figure, TRACE)
@@ -219,17 +100,6 @@ def _found(store: Store, question: Asked, now: float, silences: Sequence[Silence
         counts=glance.counts(now - DAY),
         silences=standing(store, silences, now),
     )
-
-
-def standing(store: Store, given: Sequence[Silence], now: float) -> list[Silence]:
-    """The silences that mute anything now: those of the config, then those that were asked for."""
-    asked_for = (kept.silence for kept in store.silences.all() if kept.stands(now))
-    return [*(one for one in given if one.until is None or one.until > now), *asked_for]
-
-
-def _loss(known: Known) -> str | None:
-    """The name of the loss that is shown of a job, if it has one."""
-    return next((name for name in _LOSSES if name in known.metrics), None)
 
 
 # ---------------------------------------------------------------------------------------------- views
@@ -293,7 +163,7 @@ def _status_chips(question: Asked, counts: Sequence[Count]) -> list[Chip]:
             on=status == question.status,
             kind=shown.pill(status).kind,
         )
-        for status in _ORDER
+        for status in ORDER
         if found.get(status) or status == question.status
     ]
 
@@ -339,13 +209,13 @@ def _narrow_chips(question: Asked) -> Iterable[Chip]:
 def _age_chips(question: Asked) -> list[Chip]:
     return [
         Chip(
-            words="now and the last day",
+            words="Last day",
             count=None,
             href=question.address(everything=False),
             on=not question.everything,
         ),
         Chip(
-            words="everything recorded",
+            words="Everything",
             count=None,
             href=question.address(everything=True),
             on=question.everything,
@@ -377,79 +247,3 @@ def _emptiness(question: Asked, finished: int, around: Frame) -> tuple[str, str,
     when = f"the next look is {soonest}" if soonest else "nothing is looked at"
     hint = f"{recorded}, and {when}." if finished else f"No job has been seen yet, and {when}."
     return "Nothing is running.", hint, question.address(everything=True) if finished else None
-
-
-def row_of(row: Row, trace: Sequence[tuple[int, float]], silences: Sequence[Silence], now: float) -> JobRow:
-    """A job as its line in the list."""
-    known = row.known
-    job = known.snapshot
-    owner, owner_query = shown.owner_of(job) or ("", "")
-    name = shown.title_of(job)
-    id = clean(job.id, shown.WORD)
-    loss = _loss(known)
-    outcome, kind = _outcome(known)
-    is_over = job.status.is_terminal or known.gone
-    return JobRow(
-        key=f"j{digest(*job.key)[:12]}",
-        href=shown.path_of(job.key),
-        name=name,
-        id="" if id == name else id,
-        pill=shown.pill(job.status, gone=known.gone),
-        since=None if is_over else shown.lasting(known.status_since, now),
-        ended=shown.ago(job.finished_at or known.status_since, now) if is_over else None,
-        alerts=shown.alerts(known),
-        ack=clean(known.ack.author, 40) if known.ack else "",
-        silenced=_silenced(known, silences),
-        progress=None if known.gone else shown.progress_of(job, now),
-        outcome=outcome,
-        outcome_kind=kind,
-        spark=Markup(sparkline(trace)),
-        loss=f"{known.metrics[loss]:.4g}" if loss else "",
-        model=_short(job.fine_tuned_model or job.model or ""),
-        base=_short(job.model or "") if job.fine_tuned_model else "",
-        models=_models(job),
-        provider=clean(job.provider, shown.WORD),
-        provider_href=f"/?{urlencode({'provider': job.provider})}",
-        owner=owner,
-        owner_href=f"/?{owner_query}&show=all" if owner_query else "",
-        open=shown.link_of(job),
-        actions=[silence_of(job), *([ack_of(job)] if needs_word(known) else [])],
-    )
-
-
-def _short(model: str) -> str:
-    """A model's own name, without the folders that it lies in."""
-    return clean(model.rstrip("/").rpartition("/")[2] or model, shown.WORD)
-
-
-def _models(job: Snapshot) -> str:
-    """Both of a job's models in full, where they are not shown so."""
-    names = [name for name in (job.fine_tuned_model, job.model) if name]
-    if [_short(name) for name in names] == names:
-        return ""
-    return clean(" from ".join(names), 120)
-
-
-def _silenced(known: Known, silences: Sequence[Silence]) -> str:
-    """Why nobody hears of a job, if nobody does."""
-    held = next((one for one in silences if covers(one.match, known.snapshot)), None)
-    return clean(held.title, shown.WORD) if held else ""
-
-
-def needs_word(known: Known) -> bool:
-    """Whether something is open about a job that nobody has said yet to know of."""
-    return known.ack is None and acknowledge(known, "somebody", "", 0.0) is not None
-
-
-def _outcome(known: Known) -> tuple[str, str]:
-    """What came of a job that has ended, in a few words, and how that feels."""
-    job = known.snapshot
-    if known.gone:
-        return "the provider no longer knows it", "odd"
-    if job.status is Status.FAILED:
-        cause = cause_of(job)
-        return (in_words(cause) if cause and cause != Cause.UNKNOWN else "no reason given"), "bad"
-    began = job.started_at or job.created_at
-    if not job.status.is_terminal or began is None or job.finished_at is None or job.finished_at <= began:
-        return "", ""
-    return f"{'took' if job.status is Status.SUCCEEDED else 'after'} {span(job.finished_at - began)}", ""

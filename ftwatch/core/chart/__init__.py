@@ -2,16 +2,18 @@
 
 Pure text: the page shows it as it is, a message turns it into an image. Every colour stands in a presentation
 attribute, so that the picture needs no stylesheet; each also has a class, by which a page dresses it anew.
+Which points are drawn says `points`, where they stand `scale`.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
+from ftwatch.core.chart.points import RESTLESS, Point, drawable, smoothed, unbroken
+from ftwatch.core.chart.scale import Scale, linear, number, upright, written
 from ftwatch.core.journal import METRICS
 from ftwatch.core.message import clean
 
@@ -22,16 +24,8 @@ Theme = Literal["light", "dark"]
 # A column of so many pixels has points of its own: the lowest and the highest value in it stay.
 COLUMN = 2
 SPARKS = 32
-# A curve of so many points is smoothed, over its pale self.
-RESTLESS = 120
 # So many marks of a sort are drawn; of more some are left out, evenly, but never the last.
 MOST_MARKS = 60
-# From such a ratio of the highest to the lowest on, equal steps of a scale mean equal ratios.
-LOGARITHMIC = 20.0
-# No picture needs to tell larger numbers apart, and the difference of two of them is still one.
-LARGEST = 1e300
-# Nor any two that lie closer together: below that a float loses its digits.
-SMALLEST = 1e-290
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 92, 22, 34
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
@@ -83,7 +77,7 @@ class Curve(Struct, frozen=True):
     """
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Point]
 
 
 class Mark(Struct, frozen=True):
@@ -103,7 +97,7 @@ class Panel(Struct, frozen=True):
 
 def panels(series: Iterable[tuple[int, Mapping[str, float]]]) -> list[Panel]:
     """What a job's series (step, figures by name) gives to draw, losses first."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in METRICS}
+    found: dict[str, list[Point]] = {name: [] for name in METRICS}
     for step, metrics in series:
         for name, value in metrics.items():
             if name in found:
@@ -121,7 +115,7 @@ def _called(name: str) -> str:
     return _SHORT.get(head, name.replace("_", " "))
 
 
-def step_at(moment: float, timed: Sequence[tuple[float, float]]) -> float | None:
+def step_at(moment: float, timed: Sequence[Point]) -> float | None:
     """The step that a run had reached at `moment`, by its points (time, step); None before the first."""
     before = [point for point in timed if point[0] <= moment]
     if not before:
@@ -134,14 +128,6 @@ def step_at(moment: float, timed: Sequence[tuple[float, float]]) -> float | None
 
 
 # ------------------------------------------------------------------------------------------ the picture
-
-
-class _Scale(NamedTuple):
-    """From values to a place between 0 and 1; `ticks` are what is written beside it."""
-
-    place: Callable[[float], float]
-    ticks: tuple[float, ...]
-    is_log: bool
 
 
 def chart(
@@ -160,7 +146,7 @@ def chart(
     other, and must be a plain word, another one for each picture of a page. Strangers' text is escaped.
     """
     colours = _COLOURS[theme]
-    drawn = [(curve, _finite(curve.points)) for curve in curves]
+    drawn = [(curve, drawable(curve.points)) for curve in curves]
     drawn = [(curve, points) for curve, points in drawn if points]
     across = [x for _, points in drawn for x, _ in points]
     across += [mark.at for mark in marks if math.isfinite(mark.at)]
@@ -180,7 +166,13 @@ def chart(
             f' fill="{colours["ink"]}">no figures yet</text></svg>'
         )
         return "".join(parts)
-    sheet = _Sheet(width, height, colours, _linear(across, whole=True), _upright(drawn))
+    sheet = _Sheet(
+        width,
+        height,
+        colours,
+        linear(across, whole=True),
+        upright([y for _, points in drawn for _, y in points]),
+    )
     parts += [
         *sheet.axes(title),
         *sheet.marks(marks),
@@ -194,7 +186,7 @@ def chart(
 class _Sheet:
     """What is drawn on: two scales, in a frame that leaves room for what is written around it."""
 
-    def __init__(self, width: int, height: int, colours: dict[str, str], x: _Scale, y: _Scale) -> None:
+    def __init__(self, width: int, height: int, colours: dict[str, str], x: Scale, y: Scale) -> None:
         self._right, self._bottom = width - RIGHT, height - BOTTOM
         self._colours = colours
         self._x, self._y = x, y
@@ -211,7 +203,7 @@ class _Sheet:
         lines = "".join(f"M{LEFT} {_one(self._up(y))}H{_one(self._right)}" for y in self._y.ticks)
         yield f'<path class="ch-grid" d="{lines}" stroke="{grid}" fill="none"/>'
         yield f'<g class="ch-ink" fill="{ink}" text-anchor="end">'
-        labels = _labels(self._y.ticks)
+        labels = written(self._y.ticks)
         for y, label in zip(self._y.ticks, labels, strict=True):
             yield f'<text x="{LEFT - 8}" y="{_one(self._up(y) + 4)}">{label}</text>'
         yield f'</g><g class="ch-ink" fill="{ink}" text-anchor="middle">'
@@ -247,25 +239,25 @@ class _Sheet:
 
         A restless one is drawn pale, and over it the mean of each point's neighbourhood.
         """
-        runs = _runs(curve.points, self._x.place, (self._right - LEFT) // COLUMN)
+        runs = unbroken(curve.points, self._x.place, (self._right - LEFT) // COLUMN)
         if sum(map(len, runs)) < RESTLESS:
             return self._line(runs, place, 'stroke-width="1.75"')
         return self._line(runs, place, 'stroke-width="1" stroke-opacity="0.35"') + self._line(
-            [_smooth(run) for run in runs], place, 'stroke-width="2"'
+            [smoothed(run) for run in runs], place, 'stroke-width="2"'
         )
 
-    def _line(self, runs: Iterable[Sequence[tuple[float, float]]], place: int, how: str) -> str:
+    def _line(self, runs: Iterable[Sequence[Point]], place: int, how: str) -> str:
         path = "".join(map(self._run, runs))
         return (
             f'<path class="ch-c{place % 3}" d="{path}" fill="none" stroke="{self._colours[f"c{place % 3}"]}"'
             f' {how} stroke-linejoin="round" stroke-linecap="round"/>'
         )
 
-    def _run(self, run: Sequence[tuple[float, float]]) -> str:
+    def _run(self, run: Sequence[Point]) -> str:
         points = [f"{_one(self._at(x))} {_one(self._up(y))}" for x, y in run]
         return f"M{points[0]}" + ("L" + " ".join(points[1:]) if len(points) > 1 else "h.01")
 
-    def labels(self, drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]]) -> Iterable[str]:
+    def labels(self, drawn: Sequence[tuple[Curve, Sequence[Point]]]) -> Iterable[str]:
         """At the end of every curve a dot, its name and its last value; none over another."""
         ends = sorted((self._up(points[-1][1]), place) for place, (_, points) in enumerate(drawn))
         for (_, place), y in zip(ends, _spread([y for y, _ in ends], self._bottom - 4), strict=True):
@@ -280,24 +272,22 @@ class _Sheet:
             )
 
 
-def sparkline(
-    points: Sequence[tuple[float, float]], *, theme: Theme = "light", width: int = 84, height: int = 22
-) -> str:
+def sparkline(points: Sequence[Point], *, theme: Theme = "light", width: int = 84, height: int = 22) -> str:
     """A curve as a line of a few pixels, for a place where its last value is written beside it.
 
     Nothing where there is no number to draw.
     """
-    finite = _finite(points)
+    finite = drawable(points)
     if not finite:
         return ""
-    x, y = _linear([x for x, _ in finite], whole=True), _upright([(Curve("", points), finite)])
+    x, y = linear([x for x, _ in finite], whole=True), upright([y for _, y in finite])
     colour = _COLOURS[theme]["c0"]
 
-    def at(point: tuple[float, float]) -> str:
+    def at(point: Point) -> str:
         across, up = (width - 6) * x.place(point[0]), (height - 6) * y.place(point[1])
         return f"{3 + across:.0f} {_one(height - 3 - up)}"
 
-    runs = _runs(points, x.place, SPARKS // 2)
+    runs = unbroken(points, x.place, SPARKS // 2)
     path = "".join(
         f"M{at(run[0])}" + ("L" + " ".join(map(at, run[1:])) if len(run) > 1 else "h.01") for run in runs
     )
@@ -310,151 +300,7 @@ def sparkline(
     )
 
 
-# --------------------------------------------------------------------------------------------- points
-
-
-def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """What can be drawn, no number larger than LARGEST."""
-    return [(x, min(max(y, -LARGEST), LARGEST)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
-
-
-def _runs(
-    points: Sequence[tuple[float, float]], place: Callable[[float], float], columns: int
-) -> list[list[tuple[float, float]]]:
-    """The points as unbroken runs; of many only the first, the last, and each column's extremes."""
-    known = [(x, y) for x, y in points if math.isfinite(x)]
-    if len(known) > 2 * columns:
-        known = _thinned(known, place, columns)
-    runs: list[list[tuple[float, float]]] = [[]]
-    for x, y in known:
-        if math.isfinite(y):
-            runs[-1].append((x, min(max(y, -LARGEST), LARGEST)))
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
-
-
-def _thinned(
-    points: Sequence[tuple[float, float]], place: Callable[[float], float], columns: int
-) -> list[tuple[float, float]]:
-    """The lowest and the highest of every column in their order; a column without a number stays a gap."""
-    held: dict[int, list[tuple[float, float]]] = {}
-    for point in points:
-        held.setdefault(int(place(point[0]) * columns), []).append(point)
-    kept: list[tuple[float, float]] = []
-    for _, column in sorted(held.items()):
-        finite = [point for point in column if math.isfinite(point[1])]
-        if finite:
-            extremes = {min(finite, key=lambda p: p[1]), max(finite, key=lambda p: p[1])}
-            kept += sorted(extremes)
-        else:
-            kept.append(column[0])
-    first, last = (next((p for p in some if math.isfinite(p[1])), None) for some in (points, points[::-1]))
-    if first is not None and last is not None:
-        kept = [first, *(point for point in kept if point not in (first, last)), last]
-    return kept
-
-
-def _smooth(run: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points at the mean of their neighbourhood, smaller near the ends: as many as a calm line needs."""
-    most, last = max(1, len(run) // 50), len(run) - 1
-    smooth = []
-    for index in dict.fromkeys([*range(0, last, max(1, len(run) // RESTLESS)), last]):
-        reach = min(most, index, last - index)
-        near = [y for _, y in run[index - reach : index + reach + 1]]
-        smooth.append((run[index][0], math.fsum(y / len(near) for y in near)))
-    return smooth
-
-
-def _some(marks: list[Mark]) -> list[Mark]:
-    if len(marks) <= MOST_MARKS:
-        return marks
-    return [marks[round(i * (len(marks) - 1) / (MOST_MARKS - 1))] for i in range(MOST_MARKS)]
-
-
-def _spread(places: Sequence[float], lowest: float, apart: float = 15.0) -> list[float]:
-    """Places from top to bottom, moved so that each is that far from the next and none below `lowest`."""
-    moved: list[float] = []
-    for place in places:
-        moved.append(max(place, moved[-1] + apart) if moved else place)
-    for index in reversed(range(len(moved))):
-        moved[index] = min(moved[index], lowest - apart * (len(moved) - 1 - index))
-    return moved
-
-
-# --------------------------------------------------------------------------------------------- scales
-
-
-def _linear(values: Sequence[float], *, whole: bool = False) -> _Scale:
-    """Equal steps for equal differences; `whole` counts in whole numbers and leaves no margin."""
-    low, high = min(values), max(values)
-    low, high = max(low, -LARGEST), min(high, LARGEST)
-    if not whole and 0 <= low <= high / 4:
-        low = 0.0
-    if high - low <= max(abs(high) * 1e-9, SMALLEST):
-        margin = max(abs(high) / 20, SMALLEST) if abs(high) > SMALLEST else 1.0
-        low, high = low - margin, high + margin
-    elif not whole:
-        margin = (high - low) / 20
-        low, high = (low if low == 0 else low - margin), high + margin
-    size = _round_up((high - low) / (8 if whole else 5))
-    if whole:
-        size = max(size, 1.0)
-    first, last = math.ceil(low / size), math.floor(high / size)
-    # At the edge of what a float can tell apart a scale may have more steps than there are numbers.
-    ticks = tuple(i * size for i in range(first, min(last, first + 20) + 1))
-    return _Scale(lambda v: min(max((v - low) / (high - low), 0.0), 1.0), ticks, is_log=False)
-
-
-def _upright(drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]]) -> _Scale:
-    """The scale for values: by ratios where all are above zero and far apart, else by differences."""
-    values = [y for _, points in drawn for _, y in points]
-    low, high = min(values), max(values)
-    if low < SMALLEST or high / low < LOGARITHMIC:
-        return _linear(values)
-    bottom, top = math.log10(low), math.log10(high)
-    margin = (top - bottom) / 20
-    bottom, top = bottom - margin, top + margin
-    decades = range(math.floor(bottom), math.ceil(top) + 1)
-    every = math.ceil(len(decades) / 7)
-    factors = (1, 2, 5) if top - bottom <= 2.6 else (1,)
-    # As text, because 10 to the power of a large number may be no float.
-    ticks = [float(f"{factor}e{k}") for k in decades if k % every == 0 for factor in factors]
-    ticks = [tick for tick in ticks if 0 < tick < math.inf and bottom <= math.log10(tick) <= top]
-
-    def place(value: float) -> float:
-        return min(max((math.log10(value) - bottom) / (top - bottom), 0.0), 1.0)
-
-    return _Scale(place, tuple(ticks), is_log=True)
-
-
-def _round_up(size: float) -> float:
-    """The next larger of 1, 2, 5, 10, 20, 50 …, at any order of magnitude."""
-    exponent = math.floor(math.log10(size))
-    base = float(f"1e{exponent}")
-    return next(factor * base for factor in (1, 2, 5, 10) if factor * base >= size * 0.999)
-
-
 # ---------------------------------------------------------------------------------------------- words
-
-
-def number(value: float) -> str:
-    """A step as people write it: `1,200`, `12k`, `3.5M`."""
-    size = abs(value)
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= 10_000 and size >= unit:
-            return f"{value / unit:.3g}{letter}" if size < 1e13 else f"{value:.2g}"
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
-
-
-def _labels(ticks: Sequence[float]) -> list[str]:
-    """What is written beside a scale: as many digits as tell its ticks apart."""
-    apart = min((after - before for before, after in pairwise(ticks)), default=0.0)
-    if ticks and apart > 0 and apart >= 1e-4 and max(map(abs, ticks)) < 10_000:
-        digits = max(0, -math.floor(math.log10(apart) + 1e-9))
-        if len({round(after - before, 9) for before, after in pairwise(ticks)}) == 1:
-            return [f"{tick:.{digits}f}" for tick in ticks]
-    return [f"{tick:.3g}" for tick in ticks]
 
 
 def _short(value: float) -> str:
@@ -472,7 +318,7 @@ def _text(text: str, limit: int = 200) -> str:
 
 
 def _described(
-    drawn: Sequence[tuple[Curve, Sequence[tuple[float, float]]]],
+    drawn: Sequence[tuple[Curve, Sequence[Point]]],
     curves: Sequence[Curve],
     marks: Sequence[Mark],
 ) -> str:
@@ -496,3 +342,19 @@ def _described(
         if count:
             said.append(f"{count} {one if count == 1 else several}")
     return "; ".join(said) + "." if said else "There are no figures yet."
+
+
+def _some(marks: list[Mark]) -> list[Mark]:
+    if len(marks) <= MOST_MARKS:
+        return marks
+    return [marks[round(i * (len(marks) - 1) / (MOST_MARKS - 1))] for i in range(MOST_MARKS)]
+
+
+def _spread(places: Sequence[float], lowest: float, apart: float = 15.0) -> list[float]:
+    """Places from top to bottom, moved so that each is that far from the next and none below `lowest`."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + apart) if moved else place)
+    for index in reversed(range(len(moved))):
+        moved[index] = min(moved[index], lowest - apart * (len(moved) - 1 - index))
+    return moved
