@@ -21,6 +21,7 @@ from ftwatch.meter import Meter
 from ftwatch.store.acks import Acks
 from ftwatch.store.census import Census, Waiting
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
+from ftwatch.store.gaps import Gaps
 from ftwatch.store.history import History
 from ftwatch.store.inbound import Inbound
 from ftwatch.store.jobs import Jobs
@@ -103,7 +104,7 @@ class Store:
     `census` those of probes.
 
     `listing` answers those that go page by page; `inbound` keeps what came in by webhook, `silences` and
-    `acks` what people asked for, `reminders` whom to tell of what lasts.
+    `acks` what people asked for, `reminders` whom to tell of what lasts, `gaps` when nobody looked.
     `meter` counts what this process commits, and whoever holds the store counts there, too, what it did to
     that end; `bell` is rung, by whoever commits, once there are new events.
     """
@@ -120,6 +121,7 @@ class Store:
         self.silences = Silences(self.db)
         self.acks = Acks(self.db)
         self.reminders = Reminders(self.db)
+        self.gaps = Gaps(self.db)
         self.census = Census(self.db)
         self.room = Room(path)
         self.meter = Meter()
@@ -167,9 +169,12 @@ class Store:
         """After a start: if the clock was set back while nobody looked, what waits is moved along.
 
         Returns by how many seconds it was set back (0.0: it was not). Forward needs nothing: what waited is
-        due, and dies of its tries, not of the time.
+        due, and dies of its tries, not of the time. What went by since the last sign of life is noted: nobody
+        looked.
         """
         row = self.db.row("SELECT value FROM meta WHERE key = 'time'")
+        if row is not None:
+            self.gaps.add(float(row[0]), now)
         back = min(0.0, now - float(row[0])) if row else 0.0
         if back:
             self.outbox.shift(back)

@@ -3,6 +3,7 @@
 A template that cannot be filled in for an event costs nobody the message: it goes out as it is without one.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -87,19 +88,31 @@ def _blank(text: str) -> "Blank | None":
 
 
 class Phrasing:
-    """How a config has the messages of one notifier: with links to its page, and its templates."""
+    """How a config has the messages of one notifier: with links to its page, and its templates.
 
-    def __init__(self, name: str, routing: Routing, wording: Wording | None = None, page: str = "") -> None:
+    `now` is the wall clock (Unix seconds); without it a message counts as sent when its event was seen.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        routing: Routing,
+        wording: Wording | None = None,
+        page: str = "",
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self._name = name
         self._routing = routing
         self._wording = wording
         self._page = page
+        self._now = now
 
     def __call__(self, event: Event, *more: Event, most: int = 1000, bundle: str | None = None) -> Message:
         """The message; a digest has a form of its own."""
         wording = self._wording_for(event)
         if more or wording is None:
-            return compose(event, *more, most=most, bundle=bundle, page=self._page)
+            told = self._now() if self._now is not None else None
+            return compose(event, *more, most=most, bundle=bundle, page=self._page, told=told)
         message = compose(event, page=self._page)
         with suppress(Unworded):
             message = worded(message, event, wording)

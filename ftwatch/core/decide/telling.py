@@ -9,6 +9,7 @@ from ftwatch.core.diff import Change, is_volatile
 from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Assignment, Known, Policy, Refusal
+from ftwatch.core.lateness import gap_of
 from ftwatch.core.route import Routing, held_for, route
 from ftwatch.core.span import MINUTE
 
@@ -107,6 +108,9 @@ class Telling:
             extra["checkpoint"] = checkpoint
         if continues is not None:
             extra["continues"] = continues
+        gap = gap_of(moment, self.now, self.policy.gaps)
+        if gap is not None:
+            extra["gap"] = gap
         event = Event(
             id=id,
             type=kind,
