@@ -20,6 +20,7 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.delivery import (
     OUTAGE_AFTER,
     SHORT_OUTAGE,
+    SWEEP,
     Breaker,
     Claim,
     Outcome,
@@ -163,7 +164,7 @@ class Dispatcher:
             return LONGEST_NAP
         due = await self._run(self._store.outbox.next_due, self.config.name, now)
         longest = LONGEST_NAP
-        duty = await self._run(self._duties.due_at) if self._duties is not None else None
+        duty = await self._run(self._duties.due_at, now) if self._duties is not None else None
         if duty is not None:
             longest = min(max(duty - now, 0.01), LONGEST_NAP)
         if self._upkeep is not None:
@@ -203,7 +204,7 @@ class Dispatcher:
 
         async def one(claim: Claim, event: Event, body: bytes | None) -> None:
             memory = memories.get(claim.delivery.lane, {})
-            done.append(await self._try(claim, [event], memory, body))
+            done.append(await self._try(claim, [event], memory, body, claim.delivery.bundle))
             landed.set()
 
         settled = 0
@@ -223,7 +224,14 @@ class Dispatcher:
         carrier, *others = claims
         memories = await self._memories([carrier])
         memory = memories.get(carrier.delivery.lane, {})
-        tried = await self._try(carrier, [decode(claim.event) for claim in claims], memory, None)
+        bodies = [claim.event for claim in claims]
+        # After an outage what was held for several reasons leaves together, and none of them is the reason.
+        bundles = {claim.delivery.bundle for claim in claims}
+        bundle = bundles.pop() if len(bundles) == 1 else None
+        if bundle is not None and bundle.startswith(SWEEP):
+            # What was told of it at once stands in its table, too.
+            bodies += await self._run(self._store.sweeps.heralds, self.config.name, bundle)
+        tried = await self._try(carrier, [decode(body) for body in bodies], memory, None, bundle)
         arrived = isinstance(tried.result.outcome, Sent)
         with anyio.CancelScope(shield=True):
             (done,) = await self._settle([tried], folded=others if arrived else ())
@@ -265,7 +273,7 @@ class Dispatcher:
                 # So much old news is wanted in one piece, whether it waited here or was found out late.
                 self._fold_until, most = now, LARGEST_DIGEST
             if self._fold_until is not None:
-                due = outbox.next_due(name, now)
+                due = outbox.next_due(name, now, news=True)
                 if due is not None and (probe or due <= now):
                     until = self._fold_until
                     claims = outbox.backlog(name, now, until=until, limit=most, lease=lease)
@@ -274,7 +282,7 @@ class Dispatcher:
             bundle = outbox.bundle_due(name, now) if self._folds > 1 else None
             if bundle is not None:
                 claims = outbox.bundled(name, bundle, now, limit=LARGEST_DIGEST, lease=lease)
-                return claims, len(claims) > 1
+                return claims, len(claims) > 1 or bundle.startswith(SWEEP)
             return outbox.due(name, now, limit=room, lease=lease, probe=probe, loose=self._folds > 1), False
 
         claims, is_digest = await self._run(take)
@@ -326,7 +334,14 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------- sending
 
-    async def _try(self, claim: Claim, events: Sequence[Event], memory: Memory, body: bytes | None) -> _Try:
+    async def _try(
+        self,
+        claim: Claim,
+        events: Sequence[Event],
+        memory: Memory,
+        body: bytes | None,
+        bundle: str | None,
+    ) -> _Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
         at, begun = self._clock.now(), self._clock.ticks()
         timeout, tried = self._notifier.timeout, self._store.meter.tried
@@ -336,8 +351,8 @@ class Dispatcher:
             more["manual"] = True
         if self._marks_repeats and claim.epoch > 1:
             more["again"] = True
-        if self._names_bundles and claim.delivery.bundle is not None:
-            more["bundle"] = claim.delivery.bundle
+        if self._names_bundles and bundle is not None:
+            more["bundle"] = bundle
         result: Result | None = None
         try:
             with anyio.move_on_after(timeout) as scope:

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from ftwatch.config import NotifierConfig
 from ftwatch.core.decide import decide
-from ftwatch.core.delivery import REMINDER, Retry, RetryPolicy, Sent
-from ftwatch.core.event import Event
+from ftwatch.core.delivery import REMINDER, SWEEP, Retry, RetryPolicy, Sent
+from ftwatch.core.event import Event, decode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.message import compose
@@ -60,6 +60,7 @@ class Pigeon:
         self.news: list[Event] = []
         self.reminders: list[tuple[float, str]] = []
         self.fails = False
+        self.heralds: Callable[[str], Sequence[str]] = lambda bundle: ()
 
     def freeze(self, event: Event) -> None:
         return None
@@ -78,6 +79,10 @@ class Pigeon:
         self.messages.append((self.clock.now(), compose(*events, bundle=bundle).title, list(events)))
         if bundle is not None and bundle.startswith(REMINDER):
             self.reminders += [(self.clock.now(), event.data.id) for event in events]
+        elif bundle is not None and bundle.startswith(SWEEP):
+            # The failure that has a message of its own stands in the table of its sweep, too.
+            heralds = self.heralds(bundle)
+            self.news += [event for event in events if event.id not in heralds]
         else:
             self.news += events
         return Result(Sent())
@@ -94,6 +99,9 @@ class Desk:
     def __init__(self, folder: Path, recipient: Recipient, now: float, **more: Any) -> None:
         self.clock, self.store = Clock(now), Store(folder / "ftwatch.db")
         self.pigeon = Pigeon(self.clock)
+        self.pigeon.heralds = lambda bundle: [
+            decode(body).id for body in self.store.sweeps.heralds(recipient.name, bundle)
+        ]
         self.throttle = more.pop("throttle", None)
         self.recipient, self.more = recipient, more
         self.known: dict[str, Known] = {}
@@ -287,7 +295,9 @@ def policy_of(luck: random.Random) -> tuple[Recipient, dict[str, Any]]:
     quiet = Quiet(begin=moment(), end=moment(), days=days(), passes=passes()) if luck.random() < 0.6 else None
     digest = Digest(at=moment(), days=days(), passes=passes()) if luck.random() < 0.3 else None
     holding = Holding(zone=ZoneInfo(luck.choice(ZONES)), quiet=quiet, digest=digest)
-    group = Group(by=("labels.team",), wait=luck.choice((1.0, 30.0, 900.0))) if luck.random() < 0.4 else None
+    group = Group(by=("labels.team",), wait=luck.choice((1.0, 30.0, 900.0))) if luck.random() < 0.6 else None
+    if group is not None and luck.random() < 0.5:
+        group = replace(group, all_terminal=True)
     remind = luck.choice((None, 4 * 3600.0, 86400.0))
     route = Route(notify=("anna",), group=group, max_age=luck.choice((None, 3600.0)), remind=remind)
     silence = Silence(match=parse_match("labels.team=c"), comment="c is noisy", id="sil_c")

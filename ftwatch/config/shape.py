@@ -339,12 +339,13 @@ class Notifier:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """`group` of a route: what agrees in the values of `by` leaves as one message."""
+    """`group` of a route: what agrees in the values of `by` leaves together, `until` says when."""
 
     by: Annotated[tuple[str, ...], Limits(min_length=1, max_length=5)] = field(
         metadata={"read": _keys, "schema": {"type": "array", "items": {"type": "string"}}}
     )
     wait: float = _span("30s", 1.0)
+    until: Literal["all_terminal"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ __all__ = [
     "REMINDER",
     "REPLAYED",
     "SHORT_OUTAGE",
+    "SWEEP",
     "Breaker",
     "Claim",
     "Delivery",
@@ -50,6 +51,8 @@ SHORT_OUTAGE = MINUTE
 CONFIRMED_AFTER = MINUTE
 # What a bundle of reminders is called, before the moment (Unix seconds) at which they were due.
 REMINDER = "remind "
+# What a sweep's bundle is called, before what tells it from others and its name.
+SWEEP = "sweep "
 # What is sent again by hand has a lane of its own, of this ending.
 REPLAYED = " (replay)"
 

@@ -33,6 +33,7 @@ from ftwatch.store.place import Room
 from ftwatch.store.reminders import Reminders
 from ftwatch.store.silences import Kept, Silences
 from ftwatch.store.sqlite import Database
+from ftwatch.store.sweeps import Sweeps
 
 __all__ = [
     "Batch",
@@ -104,7 +105,8 @@ class Store:
     `census` those of probes.
 
     `listing` answers those that go page by page; `inbound` keeps what came in by webhook, `silences` and
-    `acks` what people asked for, `reminders` whom to tell of what lasts, `gaps` when nobody looked.
+    `acks` what people asked for, `reminders` whom to tell of what lasts, `sweeps`
+    lets sweeps leave, `gaps` are the times in which nobody looked.
     `meter` counts what this process commits, and whoever holds the store counts there, too, what it did to
     that end; `bell` is rung, by whoever commits, once there are new events.
     """
@@ -121,6 +123,7 @@ class Store:
         self.silences = Silences(self.db)
         self.acks = Acks(self.db)
         self.reminders = Reminders(self.db)
+        self.sweeps = Sweeps(self.db)
         self.gaps = Gaps(self.db)
         self.census = Census(self.db)
         self.room = Room(path)
@@ -360,5 +363,6 @@ class Store:
                     " (SELECT 1 FROM events e WHERE e.id = verdicts.event_id)"
                 )
                 self.reminders.prune()
+                self.sweeps.prune()
         self.silences.refresh()
         return gone

@@ -10,6 +10,7 @@ from ftwatch.core.delivery import (
     LEAPFROG_AFTER,
     REMINDER,
     REPLAYED,
+    SWEEP,
     Breaker,
     Claim,
     Delivery,
@@ -22,6 +23,7 @@ from ftwatch.core.route.hold import Hold
 from ftwatch.core.signature import message_id
 from ftwatch.store.reminders import Reminders, withdraw
 from ftwatch.store.sqlite import Database
+from ftwatch.store.sweeps import herald
 
 __all__ = ["Outbox", "Settled"]
 
@@ -78,6 +80,12 @@ class Outbox:
         """
         withdraw(self._db, owed.notifier, lane, "something newer is told", now)
         hold = owed.hold
+        if (
+            hold is not None
+            and hold.is_heralded
+            and herald(self._db, owed.notifier, hold.bundle, owed.event_id)
+        ):
+            hold = hold.otherwise
         if hold is not None:
             bundle, due_at = self._bundle(owed.notifier, lane, hold)
         else:
@@ -114,6 +122,17 @@ class Outbox:
         )
         due_at = first[0] if first is not None and first[0] is not None else hold.until
         due_at = min(float(due_at), hold.until)
+        if not hold.bundle.startswith(SWEEP):
+            # Of a job whose sweep is not over the beginning is told with what cannot wait for that.
+            self._db.execute(
+                "UPDATE deliveries SET bundle = ?, due_at = ?, reason = ? WHERE notifier = ? AND lane = ?"
+                f" AND state = 'pending' AND bundle LIKE '{SWEEP}%'",
+                hold.bundle,
+                due_at,
+                hold.why,
+                notifier,
+                lane,
+            )
         before = self._db.row(
             "SELECT bundle, due_at FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending'"
             f" AND bundle IS NOT NULL AND bundle NOT LIKE '{REMINDER}%' ORDER BY due_at DESC LIMIT 1",
@@ -203,11 +222,17 @@ class Outbox:
     def backlog(self, notifier: str, now: float, *, until: float, limit: int, lease: float) -> list[Claim]:
         """Takes up to `limit` of all that was owed by `until`, the oldest first, due or not: for a digest.
 
-        What the receiver rejected stays behind, so that it cannot spoil the digest as well.
+        What the receiver rejected stays behind, so that it cannot spoil the digest as well; so do reminders,
+        which are no news.
         """
         which = (
             "AND d.rejected_at IS NULL AND d.created_at <= :until"
-            " AND (d.bundle IS NULL OR d.due_at <= :now) ORDER BY d.seq"
+            f" AND (d.bundle IS NULL OR (d.due_at <= :now AND d.bundle NOT LIKE '{REMINDER}%'))"
+            # A sweep that is over may stand behind one of the same job that is not.
+            " AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending'"
+            " AND b.notifier = d.notifier AND b.lane = d.lane AND b.seq < d.seq"
+            " AND b.bundle IS NOT NULL AND b.due_at > :now)"
+            " ORDER BY d.seq"
         )
         return self._take(which, notifier, now, limit, lease, until=until)
 
@@ -257,11 +282,15 @@ class Outbox:
                 )
         return claims
 
-    def next_due(self, notifier: str, now: float) -> float | None:
-        """When the next delivery of a notifier may leave (Unix seconds); None when nothing waits."""
+    def next_due(self, notifier: str, now: float, *, news: bool = False) -> float | None:
+        """When the next delivery of a notifier may leave (Unix seconds); None when nothing waits.
+
+        `news`: the next that is no reminder.
+        """
+        only = f"AND (d.bundle IS NULL OR d.bundle NOT LIKE '{REMINDER}%')" if news else ""
         row = self._db.row(
             "SELECT MIN(MAX(d.due_at, COALESCE(d.claimed_until, 0))) FROM deliveries d"
-            f" WHERE d.notifier = :notifier AND d.state = 'pending' AND {_HEAD}",
+            f" WHERE d.notifier = :notifier AND d.state = 'pending' {only} AND {_HEAD}",
             notifier=notifier,
             passing=now - LEAPFROG_AFTER,
         )

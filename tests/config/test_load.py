@@ -291,6 +291,14 @@ MISTAKES = [
     ),
     (slack("closure: true") + "routes: [{notify: [n], group: {by: §[]}}]\n", "by is empty"),
     (slack("closure: true") + "routes: [{notify: [n], remind: §5s}]\n", "remind should be at least 60s"),
+    (
+        slack("closure: true") + "routes: [{notify: [n], group: {by: [provider], until: §over}}]\n",
+        "until",
+    ),
+    (
+        slack("closure: true") + "routes: [{notify: [n], group: {by: §[type], until: all_terminal}}]\n",
+        "'type' is a key of events, and this asks for jobs",
+    ),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),
     # The whole.

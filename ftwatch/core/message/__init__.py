@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from ftwatch.core import event as events
 from ftwatch.core import result
-from ftwatch.core.delivery import REMINDER
+from ftwatch.core.delivery import REMINDER, SWEEP
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Status
 from ftwatch.core.lateness import why_late
 from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job
 from ftwatch.core.message.parts import BODY, QUOTE, TITLE, Fact, Message, Row, Tone, Wording, clean, is_web
+from ftwatch.core.message.sweep import about_sweep
 from ftwatch.core.span import spoken
 
 __all__ = [
@@ -83,6 +84,8 @@ def compose(
     `bundle` is what they waited in, where they were held for one message on purpose; `page` is where people
     reach ftwatch's own page, if they do. `told` is when it is sent (Unix seconds; None: when it was seen).
     """
+    if more and bundle is not None and bundle.startswith(SWEEP):
+        return about_sweep((event, *more), bundle, most)
     if more:
         return _digest((event, *more), most, bundle, told)
     job = event.job
