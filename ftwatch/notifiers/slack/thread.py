@@ -124,7 +124,7 @@ class Thread:
             if found is not None:
                 return found
         where = {"channel": self._channel, "metadata": _mark("event", event.id)}
-        answer, note = await self._say("chat.postMessage", where, payload(message, code=True), message)
+        answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note)
 
     async def tell(
@@ -243,7 +243,7 @@ class Thread:
             "reply_broadcast": aloud and (bool(reminder) or self._is_for_all(event)),
             "metadata": _mark("event", name),
         }
-        answer, note = await self._say("chat.postMessage", where, payload(message, code=True), message)
+        answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note), answer.word in GONE
 
     def _is_for_all(self, event: Event) -> bool:
@@ -321,5 +321,5 @@ def shown(event: Event, job: Snapshot, channel: str, compose: Composer) -> str:
     """The two messages as they would be posted, for `ftwatch render`."""
     message = compose(event)
     root = Root(asked=channel).after(event, message.title)
-    both = [root_payload(job, root.message(job)), payload(message, code=True)]
+    both = [root_payload(job, root.message(job)), payload(message)]
     return json.dumps(both, indent=2, ensure_ascii=False)
