@@ -20,6 +20,7 @@ from ftwatch.core.span import span
 from ftwatch.store import Store
 from ftwatch.store.history import Attempt, NotifierHealth, Row
 from ftwatch.store.listing import Point
+from ftwatch.store.reminders import Reminder
 
 __all__ = [
     "Happening",
@@ -113,10 +114,11 @@ class Placed(Struct, frozen=True):
 
 
 class Happening(Placed, frozen=True):
-    """An event, and what became of it."""
+    """An event, and what became of it: who was told, who was not, and whom its problem is told again."""
 
     told: tuple[Owed, ...]
     not_told: tuple[NotTold, ...]
+    reminders: tuple[Reminder, ...] = ()
 
 
 class Story(Job, frozen=True, kw_only=True):
@@ -198,10 +200,11 @@ def happening(seq: int, body: bytes, store: Store) -> Happening:
         seq,
         Raw(body),
         told=tuple(
-            owed(delivery, reasons.get(delivery.notifier, ""), store)
+            owed(delivery, reasons.get(delivery.id, ""), store)
             for delivery in reversed(store.history.deliveries(event=id, limit=-1))
         ),
         not_told=tuple(NotTold(*verdict) for verdict in store.history.verdicts(id)),
+        reminders=tuple(store.reminders.of(id)),
     )
 
 

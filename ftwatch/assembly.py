@@ -89,8 +89,10 @@ def make_provider(
     return provider
 
 
-def make_notifier(config: Config, name: str, client: Client) -> Notifier:
-    """The notifier of this name in a config."""
+def make_notifier(
+    config: Config, name: str, client: Client, now: Callable[[], float] | None = None
+) -> Notifier:
+    """The notifier of this name in a config; `now` is the wall clock that its messages go by."""
     one = config.notifiers[name]
     notifier: Notifier = load_kind("notifier", one.kind)(
         NotifierSpec(
@@ -99,16 +101,16 @@ def make_notifier(config: Config, name: str, client: Client) -> Notifier:
             options=one.options,
             client=client,
             folder=str(config.folder),
-            compose=phrasing(config, name),
+            compose=phrasing(config, name, now),
         )
     )
     return notifier
 
 
-def phrasing(config: Config, name: str) -> Phrasing:
+def phrasing(config: Config, name: str, now: Callable[[], float] | None = None) -> Phrasing:
     """How a config wants the messages of a notifier: its words, and links to the page if others reach it."""
     page = config.web.public_url if config.web is not None else None
-    return Phrasing(name, config.routing, config.notifiers[name].template, page or "")
+    return Phrasing(name, config.routing, config.notifiers[name].template, page or "", now)
 
 
 def make_loops(
@@ -120,7 +122,7 @@ def make_loops(
     dispatchers = {
         name: Dispatcher(
             notifier,
-            make_notifier(config, name, client),
+            make_notifier(config, name, client, clock.now),
             store,
             run,
             remark=phrasing(config, name).remark if notifier.shows_messages else None,

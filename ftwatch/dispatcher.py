@@ -19,7 +19,9 @@ from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
 from ftwatch.core.delivery import (
     OUTAGE_AFTER,
+    REMINDER,
     SHORT_OUTAGE,
+    SWEEP,
     Breaker,
     Claim,
     Outcome,
@@ -36,6 +38,7 @@ from ftwatch.core.event import Event, Severity, decode, encode, wire
 from ftwatch.core.message import Picture
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
+from ftwatch.duties import Duties
 from ftwatch.log import redacted
 from ftwatch.plots import Plots
 from ftwatch.plugins import Memory, Notifier, Result
@@ -113,6 +116,7 @@ class Dispatcher:
         self._names_bundles: bool = getattr(notifier, "names_bundles", False)
         self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
         self._upkeep = Upkeep.of(config.name, notifier, store, run, clock)
+        self._duties = Duties.of(config, store, routing)
         self._draining = False
         self._fold_until: float | None = None
         self._stopping = False
@@ -170,8 +174,11 @@ class Dispatcher:
             return LONGEST_NAP
         due = await self._run(self._store.outbox.next_due, self.config.name, now)
         longest = LONGEST_NAP
+        duty = await self._run(self._duties.due_at, now) if self._duties is not None else None
+        if duty is not None:
+            longest = min(max(duty - now, 0.01), LONGEST_NAP)
         if self._upkeep is not None:
-            longest = min(max(self._upkeep.due_at - now, 0.01), LONGEST_NAP)
+            longest = min(max(self._upkeep.due_at - now, 0.01), longest)
         if due is None:
             return longest
         if self._breaker is not None and self._breaker.probe_at is not None:
@@ -182,32 +189,38 @@ class Dispatcher:
         """One round: takes what is due, sends it, settles it. True: go again at once."""
         claims, is_digest = await self._claim()
         if not claims:
-            is_open = self._breaker is not None and self._breaker.is_open
-            if self._upkeep is not None and not (self._stopping or is_open):
-                await self._upkeep.round()
-            return False
+            return False if self._stopping else await self._idle()
         await (self._send_digest(claims) if is_digest else self._send_each(claims))
         return not (self._breaker and self._breaker.is_open)
+
+    async def _idle(self) -> bool:
+        """What there is to do when nothing is due. True: something is, by now."""
+        duties = self._duties
+        if duties is not None and await self._run(duties.see_to, self.routing, self._clock.now()):
+            return True
+        is_open = self._breaker is not None and self._breaker.is_open
+        if self._upkeep is not None and not is_open:
+            await self._upkeep.round()
+        return False
 
     async def _send_each(self, claims: Sequence[Claim]) -> None:
         """Sends each claim on its own, all at once, and settles what has ended as it comes in."""
         events = [decode(claim.event) for claim in claims]
         bodies = await self._freeze(claims, events)
         memories = await self._memories(claims)
-        pictures = [await self._picture(event) for event in events]
-
         done: list[_Try] = []
         landed = anyio.Event()
 
-        async def one(claim: Claim, event: Event, body: bytes | None, drawn: _Drawn) -> None:
+        async def one(claim: Claim, event: Event, body: bytes | None) -> None:
             memory = memories.get(claim.delivery.lane, {})
-            done.append(await self._try(claim, [event], memory, body, drawn))
+            drawn = await self._picture(claim, event)
+            done.append(await self._try(claim, [event], memory, body, claim.delivery.bundle, drawn))
             landed.set()
 
         settled = 0
         async with anyio.create_task_group() as group:
-            for claim, event, body, drawn in zip(claims, events, bodies, pictures, strict=True):
-                group.start_soon(one, claim, event, body, drawn)
+            for claim, event, body in zip(claims, events, bodies, strict=True):
+                group.start_soon(one, claim, event, body)
             while settled < len(claims):
                 await landed.wait()
                 landed = anyio.Event()
@@ -221,16 +234,25 @@ class Dispatcher:
         carrier, *others = claims
         memories = await self._memories([carrier])
         memory = memories.get(carrier.delivery.lane, {})
-        tried = await self._try(carrier, [decode(claim.event) for claim in claims], memory, None)
+        bodies = [claim.event for claim in claims]
+        # After an outage what was held for several reasons leaves together, and none of them is the reason.
+        bundles = {claim.delivery.bundle for claim in claims}
+        bundle = bundles.pop() if len(bundles) == 1 else None
+        if bundle is not None and bundle.startswith(SWEEP):
+            # What was told of it at once stands in its table, too.
+            bodies += await self._run(self._store.sweeps.heralds, self.config.name, bundle)
+        tried = await self._try(carrier, [decode(body) for body in bodies], memory, None, bundle)
         arrived = isinstance(tried.result.outcome, Sent)
         with anyio.CancelScope(shield=True):
             (done,) = await self._settle([tried], folded=others if arrived else ())
             if not arrived:
                 await self._run(self._store.outbox.postpone, others, done.settlement.due_at)
 
-    async def _picture(self, event: Event) -> _Drawn:
+    async def _picture(self, claim: Claim, event: Event) -> _Drawn:
         """The picture that goes along, and why there is none although there should be."""
-        return await self._plots.picture(event) if self._plots is not None else (None, "")
+        if self._plots is None or (claim.delivery.bundle or "").startswith(REMINDER):
+            return None, ""
+        return await self._plots.picture(event)
 
     async def _memories(self, claims: Sequence[Claim]) -> dict[str, Memory]:
         lanes = list({claim.delivery.lane for claim in claims})
@@ -267,7 +289,7 @@ class Dispatcher:
                 # So much old news is wanted in one piece, whether it waited here or was found out late.
                 self._fold_until, most = now, LARGEST_DIGEST
             if self._fold_until is not None:
-                due = outbox.next_due(name, now)
+                due = outbox.next_due(name, now, news=True)
                 if due is not None and (probe or due <= now):
                     until = self._fold_until
                     claims = outbox.backlog(name, now, until=until, limit=most, lease=lease)
@@ -276,7 +298,7 @@ class Dispatcher:
             bundle = outbox.bundle_due(name, now) if self._folds > 1 else None
             if bundle is not None:
                 claims = outbox.bundled(name, bundle, now, limit=LARGEST_DIGEST, lease=lease)
-                return claims, len(claims) > 1
+                return claims, len(claims) > 1 or bundle.startswith(SWEEP)
             return outbox.due(name, now, limit=room, lease=lease, probe=probe, loose=self._folds > 1), False
 
         claims, is_digest = await self._run(take)
@@ -334,6 +356,7 @@ class Dispatcher:
         events: Sequence[Event],
         memory: Memory,
         body: bytes | None,
+        bundle: str | None,
         drawn: _Drawn = (None, ""),
     ) -> _Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
@@ -345,8 +368,8 @@ class Dispatcher:
             more["manual"] = True
         if self._marks_repeats and claim.epoch > 1:
             more["again"] = True
-        if self._names_bundles and claim.delivery.bundle is not None:
-            more["bundle"] = claim.delivery.bundle
+        if self._names_bundles and bundle is not None:
+            more["bundle"] = bundle
         picture, undrawn = drawn
         if picture is not None:
             more["picture"] = picture

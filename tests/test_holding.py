@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from ftwatch.config import NotifierConfig
 from ftwatch.core.decide import decide
-from ftwatch.core.delivery import Retry, RetryPolicy, Sent
-from ftwatch.core.event import Event
+from ftwatch.core.delivery import REMINDER, SWEEP, Retry, RetryPolicy, Sent
+from ftwatch.core.event import Event, decode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.message import compose
@@ -57,7 +57,10 @@ class Pigeon:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.messages: list[tuple[float, str, list[Event]]] = []
+        self.news: list[Event] = []
+        self.reminders: list[tuple[float, str]] = []
         self.fails = False
+        self.heralds: Callable[[str], Sequence[str]] = lambda bundle: ()
 
     def freeze(self, event: Event) -> None:
         return None
@@ -74,11 +77,20 @@ class Pigeon:
         if self.fails:
             return Result(Retry("HTTP 500"))
         self.messages.append((self.clock.now(), compose(*events, bundle=bundle).title, list(events)))
+        if bundle is not None and bundle.startswith(REMINDER):
+            self.reminders += [(self.clock.now(), event.data.id) for event in events]
+        elif bundle is not None and bundle.startswith(SWEEP):
+            # The failure that has a message of its own stands in the table of its sweep, too.
+            heralds = self.heralds(bundle)
+            self.news += [event for event in events if event.id not in heralds]
+        else:
+            self.news += events
         return Result(Sent())
 
     @property
     def told(self) -> list[str]:
-        return [f"{e.data.id} {e.type.rpartition('.')[2]}" for _, _, events in self.messages for e in events]
+        """All that was news, without reminders."""
+        return [f"{event.data.id} {event.type.rpartition('.')[2]}" for event in self.news]
 
 
 class Desk:
@@ -87,12 +99,23 @@ class Desk:
     def __init__(self, folder: Path, recipient: Recipient, now: float, **more: Any) -> None:
         self.clock, self.store = Clock(now), Store(folder / "ftwatch.db")
         self.pigeon = Pigeon(self.clock)
-        throttle = more.pop("throttle", None)
-        self.routing = Routing(recipients=(recipient,), **more)
+        self.pigeon.heralds = lambda bundle: [
+            decode(body).id for body in self.store.sweeps.heralds(recipient.name, bundle)
+        ]
+        self.throttle = more.pop("throttle", None)
+        self.recipient, self.more = recipient, more
         self.known: dict[str, Known] = {}
         self.asked = 0
+        self.configure()
+
+    def configure(self, **more: Any) -> None:
+        """Goes on with another config, or begins with its own."""
+        self.routing = Routing(recipients=(self.recipient,), **(self.more | more))
         config = NotifierConfig(
-            name=recipient.name, kind="toy", retry=RetryPolicy(jitter=0, fold=900.0), throttle=throttle
+            name=self.recipient.name,
+            kind="toy",
+            retry=RetryPolicy(jitter=0, fold=900.0),
+            throttle=self.throttle,
         )
         self.dispatcher = Dispatcher(
             config,
@@ -272,8 +295,11 @@ def policy_of(luck: random.Random) -> tuple[Recipient, dict[str, Any]]:
     quiet = Quiet(begin=moment(), end=moment(), days=days(), passes=passes()) if luck.random() < 0.6 else None
     digest = Digest(at=moment(), days=days(), passes=passes()) if luck.random() < 0.3 else None
     holding = Holding(zone=ZoneInfo(luck.choice(ZONES)), quiet=quiet, digest=digest)
-    group = Group(by=("labels.team",), wait=luck.choice((1.0, 30.0, 900.0))) if luck.random() < 0.4 else None
-    route = Route(notify=("anna",), group=group, max_age=luck.choice((None, 3600.0)))
+    group = Group(by=("labels.team",), wait=luck.choice((1.0, 30.0, 900.0))) if luck.random() < 0.6 else None
+    if group is not None and luck.random() < 0.5:
+        group = replace(group, all_terminal=True)
+    remind = luck.choice((None, 4 * 3600.0, 86400.0))
+    route = Route(notify=("anna",), group=group, max_age=luck.choice((None, 3600.0)), remind=remind)
     silence = Silence(match=parse_match("labels.team=c"), comment="c is noisy", id="sil_c")
     more: dict[str, Any] = {"silences": (silence,)}
     if luck.random() < 0.7:
@@ -294,18 +320,26 @@ async def test_every_event_is_delivered_folded_or_refused_with_a_reason(seed: in
         (Status.QUEUED, Status.RUNNING, luck.choice((Status.SUCCEEDED, Status.FAILED))) for _ in range(12)
     ]
     waiting = [(f"j{number}", list(life)) for number, life in enumerate(lives)]
+    acked: dict[str, float] = {}
     while waiting:
         job, life = luck.choice(waiting)
         age = luck.choice((0, 0, 100, 9000))
         desk.happen(job, life.pop(0), labels={"team": luck.choice("ab") if job != "j0" else "c"}, age=age)
         waiting = [one for one in waiting if one[1]]
         desk.pigeon.fails = luck.random() < 0.1
+        if luck.random() < 0.2 and desk.store.acks.add(JobKey("p", job), "kim", "", desk.clock.at):
+            acked[job] = desk.clock.at
+            desk.known.update(desk.store.jobs.load("p", [job]))
         await desk.round(luck.choice((0, 1, 60, 1800, 7200, 20_000)))
     desk.pigeon.fails = False
     await desk.until(desk.clock.at + 16 * 86400, 3600)
     told = desk.pigeon.told
     for _, event in desk.store.history.events(limit=1000):
-        owed = desk.store.history.deliveries(event=event.id)
+        owed = desk.store.history.deliveries(event=event.id, limit=-1)
+        again = [one for one in owed if (one.bundle or "").startswith(REMINDER)]
+        owed = [one for one in owed if one not in again]
+        assert {one.state for one in again} <= {"delivered", "folded", "superseded", "pending"}
+        assert not again or event.data.status == "failed" or event.type.endswith(".stuck")
         refused = desk.store.history.verdicts(event.id)
         assert len(owed) + len(refused) == 1
         for delivery in owed:
@@ -313,6 +347,17 @@ async def test_every_event_is_delivered_folded_or_refused_with_a_reason(seed: in
             assert told.count(f"{event.data.id} {event.type.rpartition('.')[2]}") >= 1
         for _, reason in refused:
             assert reason
+    # What failed, and nobody knows of, is told again; what somebody knows of, or silenced, is not.
+    kept = {job for _, job in desk.pigeon.reminders}
+    assert "j0" not in kept
+    remind = (desk.routing.routes or (Route(notify=()),))[0].remind
+    for number, life in enumerate(lives[1:], start=1):
+        if remind is None or (life[-1] is not Status.FAILED and f"j{number}" not in acked):
+            continue
+        late = [
+            at for at, job in desk.pigeon.reminders if job == f"j{number}" and at > acked.get(job, at - 1)
+        ]
+        assert bool(late) is (f"j{number}" not in acked)
     # In the order in which it happened, job by job, and nothing twice.
     assert len(told) == len(set(told))
     for number in range(12):

@@ -73,6 +73,16 @@ def _explained(one: Happening) -> dict[str, Any]:
             for owed in one.told
         ],
         "not_told": one.not_told,
+        "reminders": [
+            {
+                "notifier": each.notifier,
+                "told": each.count,
+                "next": utc(each.due_at),
+                "due_at": each.due_at,
+                "reason": each.reason,
+            }
+            for each in one.reminders
+        ],
     }
 
 
@@ -89,5 +99,11 @@ def _tell(story: dict[str, Any]) -> None:
             click.echo(f"    the next try: {local(told['due_at'])}")
     for spared in story["not_told"]:
         click.echo(f"  {spared.notifier}: not told: {plain(spared.because)}")
+    for one in story["reminders"]:
+        times = "once" if one["told"] == 1 else f"{one['told']} times"
+        said = f"reminded {times}" if one["told"] else "to be reminded"
+        due = f"next at {local(one['due_at'])}" if one["due_at"] is not None else "no more"
+        why = f" ({plain(one['reason'])})" if one["reason"] else ""
+        click.echo(f"  {one['notifier']}: {said}, {due}{why}")
     if not story["told"] and not story["not_told"]:
         click.echo("  there was no notifier when it happened")

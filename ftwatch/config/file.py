@@ -12,7 +12,7 @@ from ftwatch.config.build import NOT_YET, no_key
 from ftwatch.config.model import Config, ConfigError, Problem
 from ftwatch.config.report import Desk
 from ftwatch.config.targets import Book
-from ftwatch.config.yaml import Map, Place, Scalar
+from ftwatch.config.yaml import List, Map, Place, Scalar
 from ftwatch.core.route import Routing
 
 __all__ = ["find", "fingerprint", "load"]
@@ -121,6 +121,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     if not guests.names_of(root.get("providers")):
         desk.warning(root.at, "no providers: nothing is watched")
     _warn_of_unreached(root, config.routing, desk)
+    _warn_of_unreminded(root, config.routing, desk)
     _warn_of_unheard(root, config, desk)
     return config
 
@@ -141,6 +142,17 @@ def _warn_of_unreached(root: Map, routing: Routing, desk: Desk) -> None:
         ):
             rest = ", except ftwatch's own events" if recipient.audience == "people" else ""
             desk.warning(place, f"nothing reaches {name!r}: no route names it{rest}")
+
+
+def _warn_of_unreminded(root: Map, routing: Routing, desk: Desk) -> None:
+    """A program is told of each event once, so nothing reminds it."""
+    section = root.get("routes")
+    people = {one.name for one in routing.recipients if one.audience == "people"}
+    for place, route in enumerate(routing.routes or (), start=1):
+        if route.remind is not None and isinstance(section, List) and not people & {*route.notify}:
+            block = section.items[(route.number or place) - 1]
+            if isinstance(block, Map):
+                desk.warning(block.place("remind"), "remind: only people are reminded, and this names none")
 
 
 def _warn_of_unheard(root: Map, config: Config, desk: Desk) -> None:

@@ -18,7 +18,7 @@ from ftwatch.config.targets import OWNER, Book
 from ftwatch.config.templates import wording
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Event, Severity
-from ftwatch.core.route import Match, Route, Silence, did_you_mean, route_for
+from ftwatch.core.route import JOB_KEYS, Match, Route, Silence, check_key, did_you_mean, route_for
 from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
 from ftwatch.plugins import Secret
@@ -52,7 +52,10 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
         if said.min_severity and match.min_severity:
             desk.error(block.place("min_severity"), "min_severity is said twice: in match and beside it")
         floor = Severity(said.min_severity) if said.min_severity else None
-        group = Group(by=said.group.by, wait=said.group.wait) if said.group is not None else None
+        try:
+            group = _group(said.group, block, desk)
+        except Broken:
+            continue
         one = Route(
             match=match,
             except_=said.except_,
@@ -61,6 +64,7 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
             number=number,
             group=group,
             max_age=said.max_age,
+            remind=said.remind,
             template=wording(said.template, block, desk, partial(_samples, number, desk)),
         )
         found += [one] if notify else []
@@ -70,6 +74,22 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
     # Where each stands for itself, its place is its number.
     is_plain = all(one.number == place for place, one in enumerate(found, start=1))
     return tuple(replace(one, number=0) for one in found) if is_plain else tuple(found)
+
+
+def _group(said: shape.Group | None, block: Map, desk: Desk) -> Group | None:
+    """What of a route's events leaves together."""
+    if said is None:
+        return None
+    if said.until is not None:
+        inner = block.entries["group"][1]
+        for key in said.by:
+            try:
+                check_key(key, JOB_KEYS)
+            except ValueError as error:
+                raise desk.error(
+                    _inside(inner, "by") if isinstance(inner, Map) else inner.at, str(error)
+                ) from None
+    return Group(by=said.by, wait=said.wait, all_terminal=said.until is not None)
 
 
 def _samples(number: int, desk: Desk) -> dict[str, Event]:

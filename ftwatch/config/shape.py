@@ -52,7 +52,7 @@ LATER: dict[str, tuple[str, ...]] = {
     "store": ("url", "url_file"),
     "provider": (),
     "notifier": (),
-    "route": ("remind",),
+    "route": (),
     "rules": ("late", "diverging"),
 }
 
@@ -340,12 +340,13 @@ class Notifier:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """`group` of a route: what agrees in the values of `by` leaves as one message."""
+    """`group` of a route: what agrees in the values of `by` leaves together, `until` says when."""
 
     by: Annotated[tuple[str, ...], Limits(min_length=1, max_length=5)] = field(
         metadata={"read": _keys, "schema": {"type": "array", "items": {"type": "string"}}}
     )
     wait: float = _span("30s", 1.0)
+    until: Literal["all_terminal"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +361,9 @@ class Route:
     notify: list[str] = field(metadata={"read": _notified, "schema": NOTIFY_SCHEMA})
     group: Group | None = None
     max_age: float | None = field(
+        default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
+    )
+    remind: float | None = field(
         default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
     )
     template: Template | None = None

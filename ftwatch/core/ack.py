@@ -13,7 +13,7 @@ from ftwatch.core.event import Severity, status_severity
 from ftwatch.core.known import STAGE, Ack, Known
 from ftwatch.core.message import clean
 
-__all__ = ["acknowledge", "matters", "reason", "still", "without"]
+__all__ = ["acknowledge", "matters", "reason", "state_of", "still", "without"]
 
 GONE = "gone"
 
@@ -26,13 +26,19 @@ def acknowledge(known: Known, author: str, comment: str, now: float) -> Ack | No
     name = clean(author)
     if not name:
         raise ValueError("an ack needs the name of whoever gives it")
-    state = GONE if known.gone else None
-    if state is None and status_severity(known.snapshot.status).rank >= Severity.WARNING.rank:
-        state = str(known.snapshot.status)
+    state = state_of(known)
     alerts = {rule: subject.partition(STAGE)[0] for rule, (subject, _) in known.alerts.items()}
     if known.ignored or (state is None and not alerts):
         return None
     return Ack(author=name, at=now, comment=clean(comment), state=state, alerts=alerts)
+
+
+def state_of(known: Known) -> str | None:
+    """The state of a job that somebody should see to: a status, or `gone`; None where all is well."""
+    if known.gone:
+        return GONE
+    status = known.snapshot.status
+    return str(status) if status_severity(status).rank >= Severity.WARNING.rank else None
 
 
 def matters(ack: Ack) -> list[str]:

@@ -15,7 +15,7 @@ from ftwatch.core import event as events
 from ftwatch.core.event import Event
 from ftwatch.core.job import Status
 
-__all__ = ["Account", "Bearing", "bearing_of"]
+__all__ = ["Account", "Bearing", "bearing_of", "lasting"]
 
 
 class Bearing(Struct, frozen=True, kw_only=True):
@@ -78,6 +78,18 @@ def bearing_of(event: Event) -> Bearing:
     if ended != rule:
         return Bearing(closes=frozenset({ended}), is_end=True)
     return Bearing(opens=rule, ending="possible" if rule in _FADING else "sure")
+
+
+def lasting(event: Event) -> str | None:
+    """The problem that begins with an event and stays until something is done about it; most begin none.
+
+    Only of a job and of a provider it is known whether it still lasts. What has its end ahead from the
+    beginning is told in stages of its own.
+    """
+    bearing = bearing_of(event)
+    if event.job is None and event.type != events.DEGRADED:
+        return None
+    return bearing.opens if bearing.opens not in _FADING else None
 
 
 class Account(Struct, frozen=True, kw_only=True):

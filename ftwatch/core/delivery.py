@@ -15,8 +15,10 @@ from ftwatch.core.span import DAY, HOUR, MINUTE
 __all__ = [
     "LEAPFROG_AFTER",
     "OUTAGE_AFTER",
+    "REMINDER",
     "REPLAYED",
     "SHORT_OUTAGE",
+    "SWEEP",
     "Breaker",
     "Claim",
     "Delivery",
@@ -47,6 +49,10 @@ OUTAGE_AFTER = 15 * MINUTE
 SHORT_OUTAGE = MINUTE
 # A receiver is believed that it is gone once it has said so twice, this far apart (seconds).
 CONFIRMED_AFTER = MINUTE
+# What a bundle of reminders is called, before the moment (Unix seconds) at which they were due.
+REMINDER = "remind "
+# What a sweep's bundle is called, before what tells it from others and its name.
+SWEEP = "sweep "
 # What is sent again by hand has a lane of its own, of this ending.
 REPLAYED = " (replay)"
 

@@ -7,7 +7,7 @@ webhook events. Who gets an event is `route`'s question, how it reads `message`'
 import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
@@ -20,6 +20,7 @@ __all__ = [
     "Comparison",
     "Data",
     "Event",
+    "Gap",
     "SavedModel",
     "Severity",
     "Summary",
@@ -138,12 +139,23 @@ class SavedModel(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
 
 
+class Gap(Struct, frozen=True, kw_only=True):
+    """A time in which nobody could see what happened (Unix seconds), and why: ftwatch itself was `down`, or
+    the provider's requests went `unanswered` or were `denied`.
+    """
+
+    since: int
+    until: int
+    cause: Literal["down", "unanswered", "denied"]
+
+
 class Data(Struct, frozen=True, kw_only=True):
     """What an event is about. `id` is the job's, else the provider's or notifier's name.
 
     What is UNSET is left out of the wire form: an event about a provider has no sequence or status.
     `note` is one plain sentence for people, where the type alone does not say it; `continues` is the id of
-    the job that the provider started anew as this one; `received` is the body of a webhook that is relayed.
+    the job that the provider started anew as this one; `gap` is why it was seen late; `received` is the body
+    of a webhook that is relayed.
     """
 
     id: str
@@ -164,6 +176,7 @@ class Data(Struct, frozen=True, kw_only=True):
     summary: Summary | UnsetType = UNSET
     checkpoint: SavedModel | UnsetType = UNSET
     continues: str | UnsetType = UNSET
+    gap: Gap | UnsetType = UNSET
     received: str | UnsetType = UNSET
     job: Snapshot | UnsetType = UNSET
 

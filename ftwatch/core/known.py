@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from ftwatch.core.compare import Background
-from ftwatch.core.event import Event
+from ftwatch.core.event import Event, Gap
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Match, Routing
@@ -118,7 +118,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     `names_models`: its jobs tell which model they made; `successors` maps jobs that it started anew under
     another id to the ids they had before. `listens_since` (Unix seconds): what jobs tell of themselves is
     heard without a break from then on, so that nobody counts as silent who only was not listened to.
-    `backgrounds` are what is known of jobs that may end now, by their ids.
+    `backgrounds` are what is known of jobs that may end now, by their ids; `gaps` the last times in which
+    nobody could look.
     """
 
     routing: Routing
@@ -132,15 +133,21 @@ class Policy(Struct, frozen=True, kw_only=True):
     successors: dict[str, str] = {}
     listens_since: float = 0.0
     backgrounds: Mapping[str, Background] = {}
+    gaps: tuple[Gap, ...] = ()
 
 
 class Assignment(Struct, frozen=True):
-    """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once)."""
+    """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once).
+
+    `remind`: after how many seconds it is told again, if the `problem` that begins with it lasts.
+    """
 
     event_id: str
     notifier: str
     reason: str
     hold: Hold | None = None
+    remind: float | None = None
+    problem: str = ""
 
 
 class Refusal(Struct, frozen=True):

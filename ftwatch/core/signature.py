@@ -49,9 +49,12 @@ class Stale(BadSignature):
     """A message that was signed too long ago, or by a clock that is wrong."""
 
 
-def message_id(notifier: str, event_id: str) -> str:
-    """The `webhook-id` of an event for one notifier: the same for every try and every replay."""
-    return "msg_" + digest(notifier, event_id)
+def message_id(notifier: str, event_id: str, *more: object) -> str:
+    """The `webhook-id` of an event for one notifier: the same for every try and every replay.
+
+    `more` tells apart what people are told of it besides (reminders).
+    """
+    return "msg_" + digest(notifier, event_id, *more)
 
 
 def fresh_secret(random: bytes) -> str:

@@ -27,6 +27,7 @@ class Console:
     audience: ClassVar[Audience] = "people"
     retry: ClassVar[RetryPolicy] = RetryPolicy()
     concurrency: ClassVar[int] = 1
+    names_bundles: ClassVar[bool] = True
 
     def __init__(self, spec: NotifierSpec) -> None:
         self._spec = spec
@@ -36,20 +37,27 @@ class Console:
     def freeze(self, event: Event) -> None:
         """Nothing: a line is rendered when it is written."""
 
-    async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        bundle: str | None = None,
+    ) -> Result:
         """Writes one line an event."""
         stream = sys.stdout if self._options.stream == "stdout" else sys.stderr
         try:
             for event in events:
-                stream.write(self.render(event) + "\n")
+                stream.write(self.render(event, bundle) + "\n")
             stream.flush()
         except (OSError, ValueError) as error:
             return Result(Retry(f"cannot write: {type(error).__name__}"))
         return Result(Sent())
 
-    def render(self, event: Event) -> str:
+    def render(self, event: Event, bundle: str | None = None) -> str:
         """The line: time, title, the provider's own sentence."""
-        message = self._spec.compose(event)
+        message = self._spec.compose(event, bundle=bundle)
         moment = datetime.fromtimestamp(event.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         said = f" “{message.quote}”" if message.quote else "".join(f" {line}" for line in message.lines)
         return f"{moment}  {message.title}{said}  ({message.footer})"

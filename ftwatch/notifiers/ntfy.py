@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ftwatch.client.api import can_be_sent, url_problem
 from ftwatch.client.posting import authorization, post_json
 from ftwatch.core.closure import Account, bearing_of
-from ftwatch.core.delivery import Rejected, RetryPolicy, Sent
+from ftwatch.core.delivery import REMINDER, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event, Severity, digest
 from ftwatch.core.message import Message
 from ftwatch.core.span import DAY, MINUTE
@@ -123,7 +123,7 @@ class Ntfy:
     ) -> Result:
         """Publishes one message; `memory` holds the sequences of those that opened what is still open."""
         options, before = self._options, Account.read(self._spec.kind, memory)
-        account, sequence = _sequence(events, before)
+        account, sequence = _sequence(events, before, bundle)
         try:
             what = self._body(events, options.topic.reveal(), sequence, bundle)
             token = options.token.reveal() if options.token else None
@@ -164,18 +164,21 @@ class Ntfy:
         }
 
 
-def _sequence(events: Sequence[Event], before: Account) -> tuple[Account, str | None]:
+def _sequence(
+    events: Sequence[Event], before: Account, bundle: str | None = None
+) -> tuple[Account, str | None]:
     """The account after these events, and which sequence of messages the one about them belongs to.
 
-    What opens a problem begins one of its own: a message that replaces another makes no sound on a phone.
-    What closes one goes on with it.
+    What opens a problem, or reminds of it, begins one of its own: a message that replaces another makes no
+    sound on a phone. What closes one goes on with it.
     """
     if len(events) > 1:
         return before, None
     (event,) = events
-    account, closed = before.after(event, digest(event.id))
+    own = digest(event.id, bundle) if bundle and bundle.startswith(REMINDER) else digest(event.id)
+    account, closed = before.after(event, own)
     if bearing_of(event).opens is not None:
-        return account, digest(event.id)
+        return account, own
     return account, next(reversed(closed.values()), None)
 
 

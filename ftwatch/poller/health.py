@@ -5,6 +5,8 @@ import structlog
 from ftwatch.config import ProviderConfig
 from ftwatch.core import announce
 from ftwatch.core.clock import Clock
+from ftwatch.core.event import Gap
+from ftwatch.core.lateness import remembered
 from ftwatch.core.pace import backoff
 from ftwatch.core.span import HOUR
 from ftwatch.meter import Look
@@ -37,13 +39,26 @@ class Health:
         self._log = log.bind(provider=config.name)
         self._failures = 0
         self._failing_since: float | None = None
+        self._denied = False
 
     def good(self) -> None:
         """A whole answer came, whatever may fail after it."""
         self.heard = True
+        self._note_gap()
         self.good_at = self._clock.now()
         self._ledger.store.meter.looked[self._config.name] = Look(self.good_at, self._clock.ticks())
         self._failing_since = None
+
+    def _note_gap(self) -> None:
+        """After failures: what happened since the first one could not be seen before now."""
+        if self._failing_since is None:
+            return
+        now, ledger = self._clock.now(), self._ledger
+        since = now - (self._clock.ticks() - self._failing_since)
+        # The outage may be older than this process.
+        since = min(since, ledger.state.degraded_at or since)
+        new = Gap(since=int(since), until=int(now), cause="denied" if self._denied else "unanswered")
+        ledger.gaps = remembered(ledger.gaps, new)
 
     async def well(self, unreadable: dict[str, str], drift: dict[str, str]) -> None:
         """After a round without failure: tells what could not be read or has changed, and that all is well.
@@ -65,7 +80,7 @@ class Health:
         ticks = self._clock.ticks()
         if self._failing_since is None:
             self._failing_since = ticks
-        self.problem = error.reason
+        self.problem, self._denied = error.reason, error.denied
         pause = backoff(self._failures, self._clock.luck())
         now, kind, ledger = self._clock.now(), self._config.kind, self._ledger
         lasts = ticks - self._failing_since >= self._config.degraded_after

@@ -13,7 +13,7 @@ from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
 from ftwatch.core.compare import LOSSES, Background
 from ftwatch.core.decide import decide
-from ftwatch.core.event import Event, digest
+from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
@@ -61,6 +61,8 @@ class Ledger:
         self.names_models = names_models
         self.by_checkpoint = by_checkpoint
         self.rules = rules
+        # When its provider could not be looked at, as long as this process remembers.
+        self.gaps: tuple[Gap, ...] = ()
         self._clock = clock
         # Since when jobs that tell of themselves are heard, and how far the two clocks are apart.
         self._listens_since = clock.now()
@@ -191,6 +193,7 @@ class Ledger:
             names_models=self.names_models,
             successors=successors,
             listens_since=self._listens_since,
+            gaps=(*self.store.gaps.known, *self.gaps),
         )
 
     def _whole(self, look: Look | None) -> Look | None:

@@ -21,6 +21,7 @@ from ftwatch.meter import Meter
 from ftwatch.store.acks import Acks
 from ftwatch.store.census import Census, Waiting
 from ftwatch.store.failure import Damaged, Full, Locked, StoreError, TooNew
+from ftwatch.store.gaps import Gaps
 from ftwatch.store.history import History
 from ftwatch.store.inbound import Inbound
 from ftwatch.store.jobs import Jobs
@@ -29,8 +30,10 @@ from ftwatch.store.listing import Listing
 from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
+from ftwatch.store.reminders import Reminders
 from ftwatch.store.silences import Kept, Silences
 from ftwatch.store.sqlite import Database
+from ftwatch.store.sweeps import Sweeps
 
 __all__ = [
     "Batch",
@@ -102,8 +105,10 @@ class Store:
     `census` those of probes.
 
     `listing` answers those that go page by page; `inbound` keeps what came in by webhook, `silences` and
-    `acks` what people asked for. `meter` counts what this process commits, and whoever holds the store counts
-    there, too, what it did to that end; `bell` is rung, by whoever commits, once there are new events.
+    `acks` what people asked for, `reminders` whom to tell of what lasts, `sweeps`
+    lets sweeps leave, `gaps` are the times in which nobody looked.
+    `meter` counts what this process commits, and whoever holds the store counts there, too, what it did to
+    that end; `bell` is rung, by whoever commits, once there are new events.
     """
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"] = "write") -> None:
@@ -117,6 +122,9 @@ class Store:
         self.inbound = Inbound(self.db)
         self.silences = Silences(self.db)
         self.acks = Acks(self.db)
+        self.reminders = Reminders(self.db)
+        self.sweeps = Sweeps(self.db)
+        self.gaps = Gaps(self.db)
         self.census = Census(self.db)
         self.room = Room(path)
         self.meter = Meter()
@@ -164,9 +172,12 @@ class Store:
         """After a start: if the clock was set back while nobody looked, what waits is moved along.
 
         Returns by how many seconds it was set back (0.0: it was not). Forward needs nothing: what waited is
-        due, and dies of its tries, not of the time.
+        due, and dies of its tries, not of the time. What went by since the last sign of life is noted: nobody
+        looked.
         """
         row = self.db.row("SELECT value FROM meta WHERE key = 'time'")
+        if row is not None:
+            self.gaps.add(float(row[0]), now)
         back = min(0.0, now - float(row[0])) if row else 0.0
         if back:
             self.outbox.shift(back)
@@ -293,6 +304,8 @@ class Store:
         for owed in deliveries:
             if owed.event_id in lanes:
                 self.outbox.owe(owed, lanes[owed.event_id], now)
+                if owed.remind is not None:
+                    self.reminders.begin(owed, lanes[owed.event_id], now)
         self.db.execute_many(
             "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
             " ON CONFLICT (event_id, notifier) DO NOTHING",
@@ -349,5 +362,7 @@ class Store:
                     "DELETE FROM verdicts WHERE NOT EXISTS"
                     " (SELECT 1 FROM events e WHERE e.id = verdicts.event_id)"
                 )
+                self.reminders.prune()
+                self.sweeps.prune()
         self.silences.refresh()
         return gone

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ftwatch.core.ack import acknowledge
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Ack, Known
+from ftwatch.store.reminders import Reminders
 from ftwatch.store.sqlite import Database
 
 __all__ = ["Acks", "forget_acks", "rename_acks"]
@@ -54,6 +55,7 @@ class Acks:
                 ack.state,
                 _encode(ack.alerts).decode(),
             )
+            Reminders(self._db).hasten(key, now)
         return ack
 
     def of(self, key: JobKey) -> list[Ack]:

@@ -174,8 +174,8 @@ class History:
         return [Attempt(*row) for row in rows]
 
     def reasons(self, event: str) -> dict[str, str]:
-        """Why each notifier is owed an event: the route, the default, or closure, by its name."""
-        return dict(self._db.rows("SELECT notifier, why FROM deliveries WHERE event_id = ?", event))
+        """Why an event is owed: the route, the default, closure or a reminder, by the delivery's id."""
+        return dict(self._db.rows("SELECT id, why FROM deliveries WHERE event_id = ?", event))
 
     def outcomes(self) -> dict[str, int]:
         """How many tries there were by what came of them (sent, retry, rejected)."""

@@ -207,7 +207,7 @@ class Jobs:
             rename_acks(self._db, old, new)
             rename_silences(self._db, old, new)
             self._db.execute("UPDATE events SET provider = ? WHERE provider = ?", new, old)
-            for table in ("deliveries", "memory"):
+            for table in ("deliveries", "memory", "reminders"):
                 self._db.execute(
                     f"UPDATE {table} SET lane = ? || substr(lane, ?) WHERE substr(lane, 1, ?) = ?",
                     new,

@@ -131,3 +131,4 @@ def _forget_deaths(db: Database, titles: set[str]) -> None:
 
 def _forget_lane(db: Database, lane: str) -> None:
     db.execute("DELETE FROM memory WHERE lane IN (?, ?)", lane, lane + REPLAYED)
+    db.execute("DELETE FROM reminders WHERE lane = ?", lane)

@@ -8,7 +8,9 @@ from msgspec import Struct
 from ftwatch.core.announce import Announcement
 from ftwatch.core.delivery import (
     LEAPFROG_AFTER,
+    REMINDER,
     REPLAYED,
+    SWEEP,
     Breaker,
     Claim,
     Delivery,
@@ -19,7 +21,9 @@ from ftwatch.core.delivery import (
 from ftwatch.core.known import Assignment, Known
 from ftwatch.core.route.hold import Hold
 from ftwatch.core.signature import message_id
+from ftwatch.store.reminders import Reminders, withdraw
 from ftwatch.store.sqlite import Database
+from ftwatch.store.sweeps import herald
 
 __all__ = ["Outbox", "Settled"]
 
@@ -71,16 +75,25 @@ class Outbox:
         """Adds a delivery, within the caller's transaction.
 
         What is held leaves with its bundle, when the first of that does, and not before what is held of its
-        lane. What leaves at once takes that along: nobody is told of an end before its beginning.
+        lane. What leaves at once takes that along: nobody is told of an end before its beginning. A reminder
+        gives way to it.
         """
+        withdraw(self._db, owed.notifier, lane, "something newer is told", now)
         hold = owed.hold
+        if (
+            hold is not None
+            and hold.is_heralded
+            and herald(self._db, owed.notifier, hold.bundle, owed.event_id)
+        ):
+            hold = hold.otherwise
         if hold is not None:
             bundle, due_at = self._bundle(owed.notifier, lane, hold)
         else:
             bundle, due_at = None, now
             self._db.execute(
                 "UPDATE deliveries SET bundle = NULL, due_at = MIN(due_at, ?)"
-                " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL",
+                " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL"
+                f" AND bundle NOT LIKE '{REMINDER}%'",
                 now,
                 owed.notifier,
                 lane,
@@ -109,9 +122,20 @@ class Outbox:
         )
         due_at = first[0] if first is not None and first[0] is not None else hold.until
         due_at = min(float(due_at), hold.until)
+        if not hold.bundle.startswith(SWEEP):
+            # Of a job whose sweep is not over the beginning is told with what cannot wait for that.
+            self._db.execute(
+                "UPDATE deliveries SET bundle = ?, due_at = ?, reason = ? WHERE notifier = ? AND lane = ?"
+                f" AND state = 'pending' AND bundle LIKE '{SWEEP}%'",
+                hold.bundle,
+                due_at,
+                hold.why,
+                notifier,
+                lane,
+            )
         before = self._db.row(
             "SELECT bundle, due_at FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending'"
-            " AND bundle IS NOT NULL ORDER BY due_at DESC LIMIT 1",
+            f" AND bundle IS NOT NULL AND bundle NOT LIKE '{REMINDER}%' ORDER BY due_at DESC LIMIT 1",
             notifier,
             lane,
         )
@@ -198,11 +222,17 @@ class Outbox:
     def backlog(self, notifier: str, now: float, *, until: float, limit: int, lease: float) -> list[Claim]:
         """Takes up to `limit` of all that was owed by `until`, the oldest first, due or not: for a digest.
 
-        What the receiver rejected stays behind, so that it cannot spoil the digest as well.
+        What the receiver rejected stays behind, so that it cannot spoil the digest as well; so do reminders,
+        which are no news.
         """
         which = (
             "AND d.rejected_at IS NULL AND d.created_at <= :until"
-            " AND (d.bundle IS NULL OR d.due_at <= :now) ORDER BY d.seq"
+            f" AND (d.bundle IS NULL OR (d.due_at <= :now AND d.bundle NOT LIKE '{REMINDER}%'))"
+            # A sweep that is over may stand behind one of the same job that is not.
+            " AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.state = 'pending'"
+            " AND b.notifier = d.notifier AND b.lane = d.lane AND b.seq < d.seq"
+            " AND b.bundle IS NOT NULL AND b.due_at > :now)"
+            " ORDER BY d.seq"
         )
         return self._take(which, notifier, now, limit, lease, until=until)
 
@@ -252,11 +282,15 @@ class Outbox:
                 )
         return claims
 
-    def next_due(self, notifier: str, now: float) -> float | None:
-        """When the next delivery of a notifier may leave (Unix seconds); None when nothing waits."""
+    def next_due(self, notifier: str, now: float, *, news: bool = False) -> float | None:
+        """When the next delivery of a notifier may leave (Unix seconds); None when nothing waits.
+
+        `news`: the next that is no reminder.
+        """
+        only = f"AND (d.bundle IS NULL OR d.bundle NOT LIKE '{REMINDER}%')" if news else ""
         row = self._db.row(
             "SELECT MIN(MAX(d.due_at, COALESCE(d.claimed_until, 0))) FROM deliveries d"
-            f" WHERE d.notifier = :notifier AND d.state = 'pending' AND {_HEAD}",
+            f" WHERE d.notifier = :notifier AND d.state = 'pending' {only} AND {_HEAD}",
             notifier=notifier,
             passing=now - LEAPFROG_AFTER,
         )
@@ -283,6 +317,7 @@ class Outbox:
         Returns how many deliveries were moved.
         """
         with self._db.transaction():
+            Reminders(self._db).shift(seconds)
             for name, breaker in self._db.rows("SELECT name, breaker FROM notifiers"):
                 self._db.execute(
                     "UPDATE notifiers SET breaker = ? WHERE name = ?",
@@ -465,8 +500,8 @@ class Outbox:
     def replay(self, notifier: str, since: float, now: float, *, dead: bool = False) -> int:
         """Owes a notifier again what it was owed since then (`dead`: only what died); returns how much.
 
-        The same ids and bytes go out. A replay stands outside the order: it has a lane of its own, so that it
-        holds up nothing new.
+        The same ids and bytes go out, and no reminders. A replay stands outside the order: it has a lane of
+        its own, so that it holds up nothing new.
         """
         states = "('dead')" if dead else "('delivered', 'folded', 'dead')"
         with self._db.transaction():
@@ -475,7 +510,8 @@ class Outbox:
                 " attempts = 0, throttles = 0, first_attempt_at = NULL, rejected_at = NULL,"
                 " settled_at = NULL,"
                 f" lane = CASE WHEN lane LIKE '%{REPLAYED}' THEN lane ELSE lane || '{REPLAYED}' END"
-                f" WHERE notifier = :notifier AND created_at >= :since AND state IN {states}",
+                f" WHERE notifier = :notifier AND created_at >= :since AND state IN {states}"
+                f" AND (bundle IS NULL OR bundle NOT LIKE '{REMINDER}%')",
                 notifier=notifier,
                 since=since,
                 now=now,

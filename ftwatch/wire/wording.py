@@ -3,13 +3,15 @@
 A template that cannot be filled in for an event costs nobody the message: it goes out as it is without one.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from ftwatch.core.event import Event
-from ftwatch.core.message import BODY, TITLE, Message, Wording, clean, compose
+from ftwatch.core.message import BODY, TITLE, Message, Wording, again, clean, compose
 from ftwatch.core.route import Routing, route_for
 
 if TYPE_CHECKING:
@@ -86,24 +88,35 @@ def _blank(text: str) -> "Blank | None":
 
 
 class Phrasing:
-    """How a config has the messages of one notifier: with links to its page, and its templates."""
+    """How a config has the messages of one notifier: with links to its page, and its templates.
 
-    def __init__(self, name: str, routing: Routing, wording: Wording | None = None, page: str = "") -> None:
+    `now` is the wall clock (Unix seconds); without it a message counts as sent when its event was seen.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        routing: Routing,
+        wording: Wording | None = None,
+        page: str = "",
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self._name = name
         self._routing = routing
         self._wording = wording
         self._page = page
+        self._now = now
 
     def __call__(self, event: Event, *more: Event, most: int = 1000, bundle: str | None = None) -> Message:
         """The message; a digest has a form of its own."""
-        message = compose(event, *more, most=most, bundle=bundle, page=self._page)
         wording = self._wording_for(event)
         if more or wording is None:
-            return message
-        try:
-            return worded(message, event, wording)
-        except Unworded:
-            return message
+            told = self._now() if self._now is not None else None
+            return compose(event, *more, most=most, bundle=bundle, page=self._page, told=told)
+        message = compose(event, page=self._page)
+        with suppress(Unworded):
+            message = worded(message, event, wording)
+        return again(message, event, bundle)
 
     def remark(self, event: Event, *more: Event) -> str:
         """Why the message went out in its plain form although the config has words for it; mostly empty."""

@@ -7,6 +7,8 @@ import pytest
 
 from ftwatch.cli import Exit
 from ftwatch.core.delivery import Retry, Sent
+from ftwatch.core.route import Recipient, Route, Routing
+from ftwatch.store import Store
 
 
 @pytest.fixture
@@ -76,3 +78,24 @@ routes:
     assert "❌ mute failed" in said.out
     assert "template" not in tool("why", "loud").out
     assert "in the plain form, since template.title: there is no 'upper' in null" in tool("why", "mute").out
+
+
+def test_it_says_who_is_reminded_and_why_no_more(tool: Any, world: Any) -> None:
+    people = (Recipient(name="console", kind="console"),)
+    world.routing = Routing(recipients=people, routes=(Route(notify=("console",), remind=14_400.0),))
+    world.happen("a", "running")
+    world.happen("a", "failed", at=1_795_000_100.0)
+    assert "  console: to be reminded, next at " in tool("why", "a").out
+    (kept,) = tool("why", "a", "-o", "json").json[-1]["reminders"]
+    assert kept == {
+        "notifier": "console",
+        "told": 0,
+        "next": kept["next"],
+        "due_at": 1_795_014_500.0,
+        "reason": "",
+    }
+    assert kept["next"].startswith("2026-11-")
+    store = Store(world.database)
+    store.db.execute("UPDATE reminders SET due_at = NULL, count = 2, reason = 'acknowledged by kim'")
+    store.close()
+    assert "  console: reminded 2 times, no more (acknowledged by kim)\n" in tool("why", "a").out

@@ -319,6 +319,15 @@ MISTAKES = [
         "nothing has a key 'label.team'",
     ),
     (slack("closure: true") + "routes: [{notify: [n], group: {by: §[]}}]\n", "by is empty"),
+    (slack("closure: true") + "routes: [{notify: [n], remind: §5s}]\n", "remind should be at least 60s"),
+    (
+        slack("closure: true") + "routes: [{notify: [n], group: {by: [provider], until: §over}}]\n",
+        "until",
+    ),
+    (
+        slack("closure: true") + "routes: [{notify: [n], group: {by: §[type], until: all_terminal}}]\n",
+        "'type' is a key of events, and this asks for jobs",
+    ),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
     ("rules: {§late: {}}", "'late' is not in this version"),
     # The whole.
@@ -559,6 +568,14 @@ def test_a_notifier_that_nothing_reaches(load: Load) -> None:
     ]
     assert [(one.line, one.sentence) for one in load(base + "routes: [{notify: [b]}]\n").warnings] == [
         (3, "nothing reaches 'a': no route names it, except ftwatch's own events")
+    ]
+
+
+def test_programs_are_not_reminded(load: Load) -> None:
+    base = SMALL + "notifiers:\n  a: {kind: slack, webhook_url: '${U}'}\n  b: {kind: command, argv: [x]}\n"
+    routes = "routes:\n  - {notify: [a, b], remind: 4h}\n  - notify: [b]\n    remind: 4h\n"
+    assert [(one.line, one.sentence) for one in load(base + routes).warnings] == [
+        (8, "remind: only people are reminded, and this names none")
     ]
 
 

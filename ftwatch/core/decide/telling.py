@@ -4,10 +4,12 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ftwatch.core import event as events
+from ftwatch.core.closure import lasting
 from ftwatch.core.diff import Change, is_volatile
 from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Assignment, Known, Policy, Refusal
+from ftwatch.core.lateness import gap_of
 from ftwatch.core.route import Routing, held_for, route
 from ftwatch.core.span import MINUTE
 
@@ -28,7 +30,14 @@ def assign(
     routed = route(event, routing, now)
     people = {one.name for one in routing.recipients if one.audience == "people"} if spared else set()
     deliveries = [
-        Assignment(event.id, name, reason, routed.holds.get(name))
+        Assignment(
+            event.id,
+            name,
+            reason,
+            routed.holds.get(name),
+            routed.reminds.get(name),
+            lasting(event) or "",
+        )
         for name, reason in routed.selected
         if name not in people
     ]
@@ -99,6 +108,9 @@ class Telling:
             extra["checkpoint"] = checkpoint
         if continues is not None:
             extra["continues"] = continues
+        gap = gap_of(moment, self.now, self.policy.gaps)
+        if gap is not None:
+            extra["gap"] = gap
         event = Event(
             id=id,
             type=kind,

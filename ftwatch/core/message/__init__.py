@@ -4,14 +4,19 @@ Strings from a provider are strangers' words: here they lose what no reader shou
 characters, tricks with writing direction, endless length). Markup is not looked at: every notifier escapes.
 """
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from ftwatch.core import event as events
 from ftwatch.core import result
+from ftwatch.core.delivery import REMINDER, SWEEP
 from ftwatch.core.event import Event, Severity, is_late
 from ftwatch.core.job import Status
+from ftwatch.core.lateness import why_late
 from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job, links_of
 from ftwatch.core.message.parts import (
     BODY,
@@ -26,6 +31,8 @@ from ftwatch.core.message.parts import (
     clean,
     is_web,
 )
+from ftwatch.core.message.sweep import about_sweep
+from ftwatch.core.span import spoken
 
 __all__ = [
     "BODY",
@@ -37,6 +44,7 @@ __all__ = [
     "Row",
     "Tone",
     "Wording",
+    "again",
     "clean",
     "compose",
     "is_web",
@@ -63,39 +71,71 @@ _OWN = {
     events.ROOM: ("✅", "has room again", Tone.GOOD),
 }
 
+# What is old news waits in.
+LATE_BUNDLE = "late"
 # Why several events come as one message, by the bundle that they waited in (see core/route/hold.py).
 _BUNDLES = {
     "quiet": "from the quiet hours",
     "digest": "in this digest",
     "throttle": "that were too many at once",
-    "late": "about what happened meanwhile",
+    LATE_BUNDLE: "about what happened meanwhile",
+    "remind": "about what is still open",
     "group": "at once",
 }
 
 
 def compose(
-    event: Event, *more: Event, most: int = 1000, bundle: str | None = None, page: str = ""
+    event: Event,
+    *more: Event,
+    most: int = 1000,
+    bundle: str | None = None,
+    page: str = "",
+    told: float | None = None,
 ) -> Message:
     """The message that tells a person of this event; of several, a digest that names each.
 
     More than `most` are summed up: one line for a job, those that ended badly first, the rest counted.
     `bundle` is what they waited in, where they were held for one message on purpose; `page` is where people
-    reach ftwatch's own page, if they do.
+    reach ftwatch's own page, if they do. `told` is when it is sent (Unix seconds; None: when it was seen).
     """
+    if more and bundle is not None and bundle.startswith(SWEEP):
+        return about_sweep((event, *more), bundle, most)
     if more:
-        return _digest((event, *more), most, bundle)
+        return _digest((event, *more), most, bundle, told)
     job = event.job
-    return about_job(event, job, page) if job else _about_ourselves(event)
+    message = about_job(event, job, page) if job else _about_ourselves(event)
+    late = why_late(event, told, always=bundle == LATE_BUNDLE)
+    if late is not None and not (bundle or "").startswith(REMINDER):
+        message = replace(message, facts=(*message.facts, Fact("Late", f"{late} UTC")))
+    return again(message, event, bundle)
 
 
-def _digest(told: Sequence[Event], most: int, bundle: str | None) -> Message:
+def again(message: Message, event: Event, bundle: str | None) -> Message:
+    """The message about an event of which `bundle` reminds; any other stays as it is."""
+    if bundle is None or not bundle.startswith(REMINDER):
+        return message
+    now = int(bundle.removeprefix(REMINDER))
+    since = datetime.fromtimestamp(event.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+    facts = [*message.facts, Fact("Since", f"{since} UTC, for {spoken(now - event.created_at)}")]
+    if event.key is not None:
+        # Typed as it is shown, so only where it can be.
+        name = str(event.key)
+        is_whole = re.fullmatch(r"[\w./:@+-]{1,200}", name, re.ASCII) is not None
+        facts.append(Fact("No more of this", f"ftwatch ack {name if is_whole else 'JOB'}", is_code=True))
+    title = clean(f"🔔 Reminder: {message.headline}", TITLE)
+    return replace(message, title=title, facts=tuple(facts))
+
+
+def _digest(told: Sequence[Event], most: int, bundle: str | None, now: float | None) -> Message:
     """What could not or should not be told in time, in the order in which it happened."""
     ends = Counter(str(event.status) for event in told if event.status and event.status.is_terminal)
     counted = [f"{ends[status]} {status}" for status in ("failed", "succeeded", "cancelled") if ends[status]]
     if counted and len(told) > ends.total():
         counted.append(f"{len(told) - ends.total()} other")
     worst = max(told, key=lambda event: event.severity.rank)
-    rows = [_row(event) for event in told] if len(told) <= most else _summed(told, most)
+    always = bundle == LATE_BUNDLE
+    lates = {event.id: why_late(event, now, always=always) for event in told}
+    rows = [_row(event, lates) for event in told] if len(told) <= most else _summed(told, most, lates)
     found_late = sum(is_late(event, event.data.observed_at) for event in told)
     why = "about what happened meanwhile" if found_late * 2 > len(told) else "that could not be sent in time"
     why = _BUNDLES.get((bundle or "").partition(" ")[0], why)
@@ -108,17 +148,18 @@ def _digest(told: Sequence[Event], most: int, bundle: str | None) -> Message:
     )
 
 
-def _row(event: Event) -> Row:
-    """An event as one line of a digest."""
+def _row(event: Event, lates: Mapping[str, str | None]) -> Row:
+    """An event as one line of a digest; `lates` are why events come late, by their ids."""
     message, job = compose(event), event.job
     detail = message.quote or result.cause(event)
     if job and event.status is Status.SUCCEEDED:
         detail = job.fine_tuned_model
     at = datetime.fromtimestamp(event.created_at, UTC).strftime("%m-%d %H:%M")
-    return Row(at, clean(message.title, LINE), clean(detail, LINE) if detail else "")
+    said = filter(None, (clean(detail, LINE) if detail else "", clean(lates[event.id] or "", LINE)))
+    return Row(at, clean(message.title, LINE), "; ".join(said))
 
 
-def _summed(told: Sequence[Event], most: int) -> list[Row]:
+def _summed(told: Sequence[Event], most: int, lates: Mapping[str, str | None]) -> list[Row]:
     """The last word on each job, the worst first, in at most so many lines; and how many more there are."""
     last: dict[str, Event] = {}
     for event in told:
@@ -126,9 +167,9 @@ def _summed(told: Sequence[Event], most: int) -> list[Row]:
             last[event.lane] = event
     ordered = sorted(last.values(), key=lambda event: -event.severity.rank)
     if len(ordered) <= most:
-        return [_row(event) for event in ordered]
+        return [_row(event, lates) for event in ordered]
     rest = len(ordered) - most + 1
-    shown = [_row(event) for event in ordered[: most - 1]]
+    shown = [_row(event, lates) for event in ordered[: most - 1]]
     return [*shown, Row("", f"and {rest} more: `ftwatch jobs` and `ftwatch events` show them")]
 
 

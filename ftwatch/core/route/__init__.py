@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ftwatch.core.closure import lasting
 from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobKey
 from ftwatch.core.message import Wording
@@ -49,6 +50,7 @@ __all__ = [
     "parse_matcher",
     "route",
     "route_for",
+    "silence_of",
     "watches",
 ]
 
@@ -65,7 +67,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `number` is which one it is in the file (0: its place among all), since one there may stand for several.
     What is older than `max_age` seconds when it is found out is told in one piece with other old news; what
-    agrees with others by `group` leaves with them. `template` has the words for people.
+    agrees with others by `group` leaves with them; of what stays broken people are told again every `remind`
+    seconds. `template` has the words for people.
     """
 
     match: Match = Match()
@@ -75,6 +78,7 @@ class Route(Struct, frozen=True, kw_only=True):
     number: int = 0
     group: Group | None = None
     max_age: float | None = None
+    remind: float | None = None
     template: Wording | None = None
 
     @property
@@ -159,18 +163,21 @@ class Verdict(Struct, frozen=True):
 class Routed(Struct, frozen=True):
     """Who gets an event, each with the reason (`route 2`, `default`), and why the others do not.
 
-    `holds` are those of them who get it later, with what they wait for.
+    `holds` are those of them who get it later, with what they wait for; `reminds` those who are told of it
+    again, and after how many seconds, for as long as it lasts.
     """
 
     selected: tuple[tuple[str, str], ...]
     verdicts: tuple[Verdict, ...]
     holds: Mapping[str, Hold] = {}
+    reminds: Mapping[str, float] = {}
 
 
 def route(event: Event, routing: Routing, now: float) -> Routed:
     """Who gets `event` at `now` (Unix seconds). Every recipient is selected once or has its verdict."""
-    silence = _silence(event, routing, now)
-    selected, verdicts, holds = [], [], dict[str, Hold]()
+    silence = silence_of(event, routing, now)
+    selected, verdicts, holds, reminds = [], [], dict[str, Hold](), dict[str, float]()
+    lasts = lasting(event) is not None
     for recipient in routing.recipients:
         if event.data.notifier and event.data.notifier == recipient.name:
             verdicts.append(Verdict(recipient.name, "the event is about this notifier itself"))
@@ -183,9 +190,11 @@ def route(event: Event, routing: Routing, now: float) -> Routed:
                 held = held_for(event, recipient, now, by)
                 if held is not None:
                     holds[recipient.name] = held
+                if by is not None and by.remind is not None and lasts and recipient.audience == "people":
+                    reminds[recipient.name] = by.remind
             else:
                 verdicts.append(Verdict(recipient.name, reason))
-    return Routed(tuple(selected), tuple(verdicts), holds)
+    return Routed(tuple(selected), tuple(verdicts), holds, reminds)
 
 
 def route_for(event: Event, name: str, routing: Routing) -> Route | None:
@@ -202,7 +211,8 @@ def held_for(event: Event, recipient: Recipient, now: float, by: Route | None = 
     return hold(event, recipient.holding or AT_ONCE, now, group=group, max_age=max_age)
 
 
-def _silence(event: Event, routing: Routing, now: float) -> Silence | None:
+def silence_of(event: Event, routing: Routing, now: float) -> Silence | None:
+    """The silence by which nobody is to hear of an event at `now` (Unix seconds), if there is one."""
     return next((silence for silence in routing.silences if silence.mutes(event, now)), None)
 
 

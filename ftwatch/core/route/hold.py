@@ -9,14 +9,21 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from msgspec import Struct
 
-from ftwatch.core.event import Event, digest
-from ftwatch.core.route.match import Match, matches, values_of
+from ftwatch.core.delivery import SWEEP
+from ftwatch.core.event import CHECKPOINT, JOB, Event, Severity, digest
+from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.message.parts import clean
+from ftwatch.core.route.match import Match, matches, of_job, values_of
 
 __all__ = ["DAYS", "Digest", "Group", "Hold", "Holding", "Quiet", "hold"]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # So long (seconds) what is old news, and has no digest of its own to go into, waits for more of its kind.
 GATHERED = 60.0
+# So long (seconds) a sweep is waited for; then it is told as far as it is.
+LONGEST_SWEEP = 7 * 86400.0
+# The most characters of a sweep's name.
+NAME = 60
 
 
 class Quiet(Struct, frozen=True, kw_only=True):
@@ -72,7 +79,8 @@ class Digest(Struct, frozen=True, kw_only=True):
 class Group(Struct, frozen=True, kw_only=True):
     """Events that agree in the values of `by` leave together, once the first has waited `wait` seconds.
 
-    `all_terminal`: they wait until every job of the group has ended, but for its first failure.
+    `all_terminal`: a sweep. What its jobs do waits until all of them have been over for `wait` seconds; its
+    first failure, and what is wrong with a job that goes on, is told at once.
     """
 
     by: tuple[str, ...]
@@ -83,6 +91,16 @@ class Group(Struct, frozen=True, kw_only=True):
         """What stands for the group of an event; None where it has none of the values."""
         found = [values_of(event, key) for key in self.by]
         return digest(self.by, found)[:16] if any(any(one) for one in found) else None
+
+    def sweep(self, job: Snapshot) -> str | None:
+        """What the bundle of a job's sweep is called, its name for people at the end; None without one."""
+        found = self.values(job)
+        name = clean(", ".join(filter(None, found)), NAME)
+        return f"{SWEEP}{digest(self.by, found)[:16]} {name}" if any(found) else None
+
+    def values(self, job: Snapshot) -> list[str]:
+        """What a job has under each key of `by`: the empty string for nothing."""
+        return [next(iter(of_job(job, key)), "") for key in self.by]
 
 
 class Holding(Struct, frozen=True, kw_only=True):
@@ -96,12 +114,14 @@ class Holding(Struct, frozen=True, kw_only=True):
 class Hold(Struct, frozen=True):
     """What is owed stays until `until` (Unix seconds), and leaves with all else of the same `bundle`.
 
-    `until` infinite: until somebody says that the time has come.
+    `is_heralded`: the first failure of the bundle leaves at once, too, or when `otherwise` says.
     """
 
     bundle: str
     until: float
     why: str
+    is_heralded: bool = False
+    otherwise: "Hold | None" = None
 
 
 def hold(
@@ -111,7 +131,18 @@ def hold(
 
     The longest reason counts, and its bundle takes what others had in mind.
     """
-    return max(_holds(event, holding, now, group, max_age), key=lambda one: one.until, default=None)
+    found = max(_holds(event, holding, now, group, max_age), key=lambda one: one.until, default=None)
+    sweep = group.sweep(event.job) if group is not None and group.all_terminal and event.job else None
+    if sweep is None or not _waits_for_its_sweep(event):
+        return found
+    is_failure = event.status is Status.FAILED
+    return Hold(sweep, now + LONGEST_SWEEP, "held until its sweep is over", is_failure, found)
+
+
+def _waits_for_its_sweep(event: Event) -> bool:
+    """Whether an event tells how a job goes on or how it ended, and not what is wrong with it meanwhile."""
+    is_course = event.type.startswith(JOB) or event.type == CHECKPOINT
+    return is_course and (event.severity.rank < Severity.WARNING.rank or event.status is Status.FAILED)
 
 
 def _holds(

@@ -24,6 +24,7 @@ __all__ = [
     "literal",
     "make_matcher",
     "matches",
+    "of_job",
     "values_of",
     "watches",
 ]
@@ -135,7 +136,7 @@ def agrees(match: Match, event: Event) -> bool:
 
 def watches(match: Match, snapshot: Snapshot) -> bool:
     """Whether a provider's `watch` lets this job in. Only the keys of a job count."""
-    return all(matcher.holds(_of_job(snapshot, matcher.key)) for matcher in match.matchers)
+    return all(matcher.holds(of_job(snapshot, matcher.key)) for matcher in match.matchers)
 
 
 def covers(match: Match, snapshot: Snapshot) -> bool:
@@ -144,7 +145,7 @@ def covers(match: Match, snapshot: Snapshot) -> bool:
         if matcher.key == "job.status":
             found: tuple[str, ...] = (snapshot.status,)
         elif matcher.key in JOB_KEYS or matcher.key.startswith(FREE_KEYS):
-            found = _of_job(snapshot, matcher.key)
+            found = of_job(snapshot, matcher.key)
         else:
             continue
         if not matcher.holds(found):
@@ -173,10 +174,11 @@ def values_of(event: Event, key: str) -> tuple[str, ...]:
             return (event.job.status if event.job else "",)
     if key.startswith("labels."):
         return ((data.labels or {}).get(key[len("labels.") :], ""),)
-    return _of_job(event.job, key) if event.job else ()
+    return of_job(event.job, key) if event.job else ()
 
 
-def _of_job(job: Snapshot, key: str) -> tuple[str, ...]:
+def of_job(job: Snapshot, key: str) -> tuple[str, ...]:
+    """What a job has under a key of jobs: nothing, or one value."""
     match key:
         case "error.code":
             return ((job.error.code if job.error else None) or "",)

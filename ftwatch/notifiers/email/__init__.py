@@ -24,7 +24,7 @@ import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
-from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
+from ftwatch.core.delivery import REMINDER, Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
 from ftwatch.core.message import Message, Picture, clean
 from ftwatch.core.signature import message_id
@@ -114,12 +114,12 @@ class Email:
         `memory` holds who already took it, where a server refused only some; and of a job its first letter,
         with the subject that all of them have.
         """
-        name, thread = _name(events), {key: memory[key] for key in THREAD if key in memory}
+        name, thread = _name(events, bundle), {key: memory[key] for key in THREAD if key in memory}
         taken = set(memory.get("taken", ())) if memory.get("event") == name else set()
         try:
             message = self._spec.compose(*events, most=self.folds, bundle=bundle)
             message = replace(message, picture=picture)
-            letter = self._letter(message, events, thread)
+            letter = self._letter(message, events, thread, name)
             password = self._options.password.reveal() if self._options.password else None
         except LookupError as error:
             return Result(Rejected(str(error)))
@@ -138,12 +138,13 @@ class Email:
     def render(self, *events: Event, picture: Picture | None = None) -> str:
         """The letter as it would be sent, for `ftwatch render`."""
         message = self._spec.compose(*events, most=self.folds)
-        return self._letter(replace(message, picture=picture), events, {}).as_string()
+        return self._letter(replace(message, picture=picture), events, {}, _name(events)).as_string()
 
     # ------------------------------------------------------------------------------------- writing
 
-    def _letter(self, message: Message, events: Sequence[Event], thread: Mapping[str, str]) -> EmailMessage:
-        name = _name(events)
+    def _letter(
+        self, message: Message, events: Sequence[Event], thread: Mapping[str, str], name: str
+    ) -> EmailMessage:
         sender = _address(self._options.from_)
         letter = EmailMessage(policy=SMTP)
         letter["From"] = sender
@@ -238,9 +239,12 @@ def _begun(letter: EmailMessage, message: Message, events: Sequence[Event]) -> M
     return {"first": str(letter["Message-ID"]), "subject": message.topic}
 
 
-def _name(events: Sequence[Event]) -> str:
-    """What stands for these events: the id of one, for a digest one made of all of theirs."""
-    return events[0].id if len(events) == 1 else "evt_" + digest([event.id for event in events])
+def _name(events: Sequence[Event], bundle: str | None = None) -> str:
+    """What stands for these events: the id of one, for a digest or a reminder one made of all of theirs."""
+    ids = [event.id for event in events]
+    if bundle is not None and bundle.startswith(REMINDER):
+        return "evt_" + digest(ids, bundle)
+    return ids[0] if len(ids) == 1 else "evt_" + digest(ids)
 
 
 def _answer(code: int, said: Any) -> Outcome:

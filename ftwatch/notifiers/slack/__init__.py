@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ftwatch.client import Response, Unreachable, failure_of, outcome_of
 from ftwatch.client.api import url_problem
-from ftwatch.core.delivery import Outcome, Rejected, RetryPolicy, Sent
+from ftwatch.core.delivery import REMINDER, Outcome, Rejected, RetryPolicy, Sent
 from ftwatch.core.event import Event
 from ftwatch.core.known import Known
 from ftwatch.core.message import Picture
@@ -144,9 +144,11 @@ class Slack:
             return Result(Rejected(str(error)))
         event, *more = events
         if event.job is not None and not more and not manual:
-            return await thread.tell(event, event.job, memory, again=again, picture=picture)
+            return await thread.tell(event, event.job, memory, again=again, bundle=bundle, picture=picture)
         told = self._spec.compose(*events, most=self.folds, bundle=bundle)
-        return Result(await thread.post(told, event, again=again and not manual))
+        # By its mark it would be taken for what it reminds of.
+        is_reminder = bundle is not None and bundle.startswith(REMINDER)
+        return Result(await thread.post(told, event, again=again and not manual and not is_reminder))
 
     async def refresh(self, known: Known, memory: Memory) -> Result | None:
         """Shows in a job's message how it is by now; None where nothing is to be done."""

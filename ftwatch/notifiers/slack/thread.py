@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ftwatch.core import event as events
 from ftwatch.core import result
 from ftwatch.core.closure import bearing_of
-from ftwatch.core.delivery import Outcome, Retry, Sent
+from ftwatch.core.delivery import REMINDER, Outcome, Retry, Sent
 from ftwatch.core.event import Event, Severity, digest, is_mere_progress
 from ftwatch.core.job import Snapshot
 from ftwatch.core.known import Known
@@ -134,9 +134,19 @@ class Thread:
         return _noted(answer, note)
 
     async def tell(
-        self, event: Event, job: Snapshot, memory: Memory, *, again: bool, picture: Picture | None = None
+        self,
+        event: Event,
+        job: Snapshot,
+        memory: Memory,
+        *,
+        again: bool,
+        bundle: str | None = None,
+        picture: Picture | None = None,
     ) -> Result:
-        """Brings the job's message up to date, and answers to it with the event; below that the picture."""
+        """Brings the job's message up to date, and answers to it with the event, or with a reminder of it.
+
+        Below the answer comes the picture.
+        """
         root = Root.read(self._channel, memory)
         message = self._compose(event)
         is_news = not is_mere_progress(event)
@@ -156,10 +166,15 @@ class Thread:
             is_new = True
         if not is_news:
             return Result(Sent("the message about the job is up to date"), root.memory)
-        if root.answered == event.id:
+        reminder = bundle if bundle is not None and bundle.startswith(REMINDER) else ""
+        if reminder:
+            message = self._compose(event, bundle=bundle)
+        if root.answered == event.id and not reminder:
             outcome, is_lost = _THERE, False
         else:
-            outcome, is_lost = await self._reply(root, event, message, again=again, aloud=not is_new)
+            outcome, is_lost = await self._reply(
+                root, event, message, again=again, aloud=not is_new, reminder=reminder
+            )
         if is_lost and not is_new:
             # Somebody deleted what it would have answered to: the history goes on under a new one.
             root, failed = await self._root(replace(root, ts=None), event, job, again=False)
@@ -230,11 +245,15 @@ class Thread:
         return replace(root, shows=shows, edited_at=self._now()), None
 
     async def _reply(
-        self, root: Root, event: Event, message: Message, *, again: bool, aloud: bool
+        self, root: Root, event: Event, message: Message, *, again: bool, aloud: bool, reminder: str = ""
     ) -> tuple[Outcome, bool]:
-        """Answers to the job's message; and whether there is none to answer to any more."""
+        """Answers to the job's message; and whether there is none to answer to any more.
+
+        Whoever is reminded has not looked into the thread, so a reminder is for all.
+        """
+        name = f"{event.id} {reminder}" if reminder else event.id
         if again and root.ts is not None:
-            found = await self._find(root.ts, event, "event", event.id, channel=root.channel)
+            found = await self._find(root.ts, event, "event", name, channel=root.channel)
             if isinstance(found, str):
                 return _THERE, False
             if found is not None:
@@ -242,8 +261,8 @@ class Thread:
         where = {
             "channel": root.channel,
             "thread_ts": root.ts,
-            "reply_broadcast": aloud and self._is_for_all(event),
-            "metadata": _mark("event", event.id),
+            "reply_broadcast": aloud and (bool(reminder) or self._is_for_all(event)),
+            "metadata": _mark("event", name),
         }
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note), answer.word in GONE

@@ -59,7 +59,7 @@ async def one(request: Request) -> Response:
 
     def question(store: Store) -> Any:
         delivery = _meant(store, id)
-        because = store.history.reasons(delivery.event_id).get(delivery.notifier, "")
+        because = store.history.reasons(delivery.event_id).get(delivery.id, "")
         return answers.owed(delivery, because, store)
 
     return await found(request, question)
