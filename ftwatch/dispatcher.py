@@ -208,19 +208,21 @@ class Dispatcher:
         events = [decode(claim.event) for claim in claims]
         bodies = await self._freeze(claims, events)
         memories = await self._memories(claims)
+        pairs = zip(claims, events, strict=True)
+        pictures = [await self._picture(claim, event) for claim, event in pairs]
+
         done: list[_Try] = []
         landed = anyio.Event()
 
-        async def one(claim: Claim, event: Event, body: bytes | None) -> None:
+        async def one(claim: Claim, event: Event, body: bytes | None, drawn: _Drawn) -> None:
             memory = memories.get(claim.delivery.lane, {})
-            drawn = await self._picture(claim, event)
             done.append(await self._try(claim, [event], memory, body, claim.delivery.bundle, drawn))
             landed.set()
 
         settled = 0
         async with anyio.create_task_group() as group:
-            for claim, event, body in zip(claims, events, bodies, strict=True):
-                group.start_soon(one, claim, event, body)
+            for claim, event, body, drawn in zip(claims, events, bodies, pictures, strict=True):
+                group.start_soon(one, claim, event, body, drawn)
             while settled < len(claims):
                 await landed.wait()
                 landed = anyio.Event()
