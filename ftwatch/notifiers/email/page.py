@@ -106,7 +106,7 @@ def _fact(fact: Fact) -> str:
         )
     label = _escaped(fact.label).replace(".", ".<wbr>")
     return (
-        f'<tr><td style="width:30%;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
+        f'<tr><td style="width:96px;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
         f'{label}</td><td style="padding:3px 0;vertical-align:top">{value}</td></tr>'
     )
 
