@@ -1,7 +1,7 @@
 """CPU per job: ftwatch against the loop that a user would write with the official `openai` package.
 
 Both watch the same upstream (a process of its own) in turn, several times; what counts is the ratio within
-one run. `unchanged`: a whole listing in which nothing changed. `changed`: one in which jobs ended; for
+one run. Pages come with gzip, as from the real service. `unchanged`: a whole listing in which nothing changed. `changed`: one in which jobs ended; for
 ftwatch that includes deciding, and committing snapshot, event and delivery durably.
 
     python bench/compare.py [jobs] [changed]
@@ -117,7 +117,7 @@ def main() -> None:
     jobs, changed = (int(given) for given in [*sys.argv[1:], *DEFAULTS[len(sys.argv) - 1 :]])
     figures = {}
     for who in ("sdk", "ours"):
-        command = [sys.executable, str(HERE / "upstream.py"), str(jobs), str(changed * ROUNDS)]
+        command = [sys.executable, str(HERE / "upstream.py"), str(jobs), str(changed * ROUNDS), "gzip"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as upstream:
             assert upstream.stdout is not None
             base = f"http://127.0.0.1:{upstream.stdout.readline().strip()}/v1"
