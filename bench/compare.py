@@ -1,8 +1,9 @@
 """CPU per job: ftwatch against the loop that a user would write with the official `openai` package.
 
 Both watch the same upstream (a process of its own) in turn, several times; what counts is the ratio within
-one run. Pages come with gzip, as from the real service. `unchanged`: a whole listing in which nothing changed. `changed`: one in which jobs ended; for
-ftwatch that includes deciding, and committing snapshot, event and delivery durably.
+one run. Pages come with gzip, as from the real service. `unchanged`: a whole listing in which nothing
+changed. `changed`: one in which jobs ended; for ftwatch that includes deciding, and committing snapshot,
+event and delivery durably.
 
     python bench/compare.py [jobs] [changed]
 """

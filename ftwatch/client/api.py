@@ -47,6 +47,7 @@ LARGEST_JOB = 4 * MIB
 HIDDEN = "••••"
 # How what is packed with gzip begins; no JSON does.
 GZIP = b"\x1f\x8b"
+CODING = "content-encoding"
 
 # What a key looks like, should an error message repeat one that is not ours. "Incorrect API key provided" has
 # none: what follows a blank must not be a mere word.
@@ -317,6 +318,10 @@ class Api:
         method = "POST" if content else "GET"
         answer = await self.ask(path, query, method=method, content=content, cap=cap, packed=packed)
         if answer.status == 200:
+            if packed and answer.body.startswith(GZIP) is not (answer.headers.get(CODING) == "gzip"):
+                raise ProviderError(
+                    "the answer cannot be inflated: what it is said to be and what it is differ"
+                )
             return answer.body
         if of is not None and answer.status == 404 and speaks_of_a_job(answer.body, of):
             raise NotFound(of)

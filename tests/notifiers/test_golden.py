@@ -141,9 +141,11 @@ def test_email() -> None:
         head = [f"{key}: {value}" for key, value in letter.items() if key != "Content-Type"]
         heads[name] = "\n".join([*head, "", text.get_content().replace("\r\n", "\n").rstrip("\n")])
         pages[name] = html.get_content().replace("\r\n", "\n")
-        assert pages[name] == page(composed(*some))
+        assert pages[name] == page(composed(*some), "")
     same("email-text.txt", sections(heads))
-    golden("email-html", {**pages, **{name: page(one) for name, one in messages().items() if "," in name}})
+    golden(
+        "email-html", {**pages, **{name: page(one, "") for name, one in messages().items() if "," in name}}
+    )
 
 
 @pytest.mark.parametrize("form", Form)
