@@ -2,15 +2,25 @@
 
 Holds N jobs in memory, each rendered once as indented JSON as the real service does; serves the listing (with
 `limit` and `after`) and single jobs; `POST /change?count=N` moves the next N running jobs on. Prints its
-port as its first line. Run in a process of its own.
+port as its first line. Run in a process of its own, with `gzip` as third argument one that packs its pages.
 """
 
 import asyncio
+import gzip
+import hashlib
 import json
 import sys
 from urllib.parse import parse_qs, urlsplit
 
 CREATED = 1_790_000_000
+# The real service sends about so much beside the body.
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ndate: Thu, 01 Oct 2026 00:00:00 GMT\r\n"
+    b"openai-organization: acme\r\nopenai-processing-ms: 42\r\nopenai-version: 2020-10-01\r\n"
+    b"x-request-id: req_0123456789abcdef0123456789abcdef\r\nserver: cloudflare\r\n"
+    b"cf-cache-status: DYNAMIC\r\nx-content-type-options: nosniff\r\n"
+    b"strict-transport-security: max-age=31536000; includeSubDomains; preload\r\n"
+)
 
 
 def job(number: int, status: str) -> dict[str, object]:
@@ -49,11 +59,13 @@ def job(number: int, status: str) -> dict[str, object]:
 class Upstream:
     """The jobs, newest first, and their rendered bytes."""
 
-    def __init__(self, count: int, running: int) -> None:
+    def __init__(self, count: int, running: int, *, packs: bool) -> None:
         self.ids: list[str] = []
         self.bodies: dict[str, bytes] = {}
         self.places: dict[str, int] = {}
         self.running: list[int] = []
+        self.packs = packs
+        self.gzipped: dict[bytes, bytes] = {}
         for number in range(count, 0, -1):
             status = "running" if number > count - running else "succeeded"
             self.put(number, status)
@@ -90,27 +102,34 @@ class Upstream:
             b'{\n  "object": "list",\n  "data": [\n    ' + entries + b'\n  ],\n  "has_more": ' + more + b"\n}"
         )
 
+    def packed(self, body: bytes) -> bytes:
+        """The body with gzip; the work is done once for the same bytes."""
+        mark = hashlib.sha256(body).digest()
+        if mark not in self.gzipped:
+            self.gzipped[mark] = gzip.compress(body, 5, mtime=0)
+        return self.gzipped[mark]
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
                 body = self.answer(method, target)
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-                    % len(body)
-                )
+                coding = b""
+                if self.packs and len(body) > 1000 and b"gzip" in head:
+                    body, coding = self.packed(body), b"content-encoding: gzip\r\n"
+                writer.write(HEAD + coding + b"content-length: %d\r\n\r\n" % len(body))
                 writer.write(body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
 
-async def main(count: int, running: int) -> None:
-    upstream = Upstream(count, running)
+async def main(count: int, running: int, packs: bool) -> None:
+    upstream = Upstream(count, running, packs=packs)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["gzip"]))

@@ -1,5 +1,6 @@
 """What a service's answers mean, whoever asks: which complaint is about a job, what a refusal closes."""
 
+import gzip
 import json
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from ftwatch.client.api import Api, Key, speaks_of_a_job
 from ftwatch.client.meaning import Response
-from ftwatch.plugins import Duration, ProviderError, ProviderSpec
+from ftwatch.plugins import Duration, ProviderError, ProviderSpec, Secret
 
 ID = "ftjob-1"
 
@@ -91,3 +92,36 @@ async def test_only_a_refusal_of_the_listing_closes_the_service(status: int, sai
         with pytest.raises(ProviderError) as caught:
             await ask
         assert caught.value.closed is is_closed
+
+
+# ------------------------------------------------------------------------------------------- packed pages
+
+
+def test_a_packed_page_is_opened_and_any_other_is_as_it_came() -> None:
+    service = api(200, {})
+    assert service.opened(gzip.compress(b'{"data": []}')) == b'{"data": []}'
+    assert service.opened(b'{"data": []}') == b'{"data": []}'
+    assert service.opened(b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (gzip.compress(bytes(10_000_000)), "larger than 1,000 bytes"),
+        (gzip.compress(bytes(1001)), "larger than 1,000 bytes"),
+        (gzip.compress(b'{"data": []}')[:-9], "it breaks off"),
+        (gzip.compress(b'{"data": []}')[:3], "it breaks off"),
+        (b"\x1f\x8b nothing of the kind", "it is no gzip"),
+    ],
+    ids=["bomb", "a-byte-too-many", "no-end", "hardly-begun", "no-gzip"],
+)
+def test_a_packed_page_that_is_none_is_told_in_words(body: bytes, sentence: str) -> None:
+    with pytest.raises(ProviderError, match=sentence):
+        api(200, {}).opened(body, 1000)
+
+
+def test_the_key_is_struck_out_of_a_packed_page_too() -> None:
+    spec = ProviderSpec(name="p", kind="k", labels={}, options=None, client=Answer(200, {}))
+    key = Key(Secret("sk-a-long-key"))
+    service = Api(spec, "https://api.example.com", key, timeout=Duration(seconds=5))
+    assert b"sk-a-long-key" not in service.opened(gzip.compress(b'{"message": "sk-a-long-key is wrong"}'))

@@ -534,6 +534,30 @@ async def test_what_was_read_half_is_read_again(store: Store, clock: Any) -> Non
     assert await watch.round(100) == ["job.paused j1", "job.running j1"]
 
 
+async def test_a_line_that_a_page_left_out_is_not_told_after_what_it_came_before(
+    store: Store, clock: Any
+) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.PAUSING)
+    now = int(clock.now())
+    whole = [
+        Line(key=status, at=now + at, message=status, status=status)
+        for at, status in ((1, Status.PAUSING), (9, Status.PAUSED), (9, Status.QUEUED), (9, Status.RUNNING))
+    ]
+    account.logs["j1"] = whole[:1]
+    await watch.round(200)
+    assert await watch.round(100) == []
+    account.put("j1", Status.RUNNING)
+    account.logs["j1"] = [line for line in whole if line.status is not Status.PAUSED]
+    assert await watch.round(100) == ["job.queued j1", "job.running j1"]
+    account.logs["j1"] = whole
+    assert await watch.round(100) == []
+    account.put("j1", Status.SUCCEEDED)
+    assert await watch.round(100) == ["job.succeeded j1"]
+
+
 async def test_retention_makes_no_old_checkpoint_news(store: Store, clock: Any) -> None:
     account = Saving()
     watch = Watch(store, clock, account)

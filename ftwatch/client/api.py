@@ -6,6 +6,7 @@ the kind's affair. A refusal leaves as `ProviderError` with a sentence that hold
 
 import os
 import re
+import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ LARGEST_LISTING = 32 * MIB
 LARGEST_PAGE = 8 * MIB
 LARGEST_JOB = 4 * MIB
 HIDDEN = "••••"
+# How what is packed with gzip begins; no JSON does.
+GZIP = b"\x1f\x8b"
 
 # What a key looks like, should an error message repeat one that is not ours. "Incorrect API key provided" has
 # none: what follows a blank must not be a mere word.
@@ -251,14 +254,21 @@ class Api:
         content: bytes = b"",
         headers: Mapping[str, str] | None = None,
         cap: int = LARGEST_LISTING,
+        packed: bool = False,
     ) -> Response:
-        """Any answer, whole. Raises ProviderError where none came."""
+        """Any answer, whole. Raises ProviderError where none came. `packed`: for `opened` to inflate."""
         url = self.url(path, query)
         sort = {"content-type": "application/json"} if content else {}
         about = {**self._headers, **sort, **(headers or {}), **await self.auth.headers(method, url, content)}
         try:
             answer: Response = await self._client.request(
-                method, url, headers=about, content=content or None, deadline=self._timeout, cap=cap
+                method,
+                url,
+                headers=about,
+                content=content or None,
+                deadline=self._timeout,
+                cap=cap,
+                packed=packed,
             )
         except Unreachable as error:
             raise _unanswered(error) from None
@@ -295,15 +305,17 @@ class Api:
         of: str | None = None,
         content: bytes = b"",
         cap: int = LARGEST_LISTING,
+        packed: bool = False,
     ) -> bytes:
         """A listing's page. `forgotten`: a word in the complaint about an anchor that is no longer known.
 
         `content` is JSON to be posted, `cap` the most bytes of an answer: `LARGEST_PAGE` where the service
-        gives no more entries than it is asked for. Raises ProviderError; `missing` where the listing or the
-        anchor is not there. A listing `of` a job raises NotFound where the API knows no such job.
+        gives no more entries than it is asked for; `packed` leaves it as it came (`opened`). Raises
+        ProviderError; `missing` where the listing or the anchor is not there. A listing `of` a job raises
+        NotFound where the API knows no such job.
         """
         method = "POST" if content else "GET"
-        answer = await self.ask(path, query, method=method, content=content, cap=cap)
+        answer = await self.ask(path, query, method=method, content=content, cap=cap, packed=packed)
         if answer.status == 200:
             return answer.body
         if of is not None and answer.status == 404 and speaks_of_a_job(answer.body, of):
@@ -340,6 +352,21 @@ class Api:
         return answer.body
 
     # ---------------------------------------------------------------------------------------- answers
+
+    def opened(self, body: bytes, cap: int = LARGEST_PAGE) -> bytes:
+        """What a page holds that came `packed`, at most `cap` bytes. Raises ProviderError."""
+        if not body.startswith(GZIP):
+            return body
+        inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            whole = inflate.decompress(body, cap + 1)
+        except zlib.error:
+            raise ProviderError("the answer cannot be inflated: it is no gzip") from None
+        if len(whole) > cap:
+            raise ProviderError(f"the answer is larger than {cap:,} bytes")
+        if not inflate.eof:
+            raise ProviderError("the answer cannot be inflated: it breaks off")
+        return self._struck(whole)
 
     def about(self, body: bytes, id: str, identify: Callable[[bytes], str]) -> bytes:
         """A document that is about the job that was asked for. Raises ProviderError for any other."""

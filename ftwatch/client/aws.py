@@ -340,13 +340,16 @@ class Operation(Api):
         content: bytes = b"",
         headers: Mapping[str, str] | None = None,
         cap: int = LARGEST_LISTING,
+        packed: bool = False,
     ) -> Response:
         """Any answer, whole. Raises ProviderError where none came."""
         region = await self._account.region()
         home = self._elsewhere or endpoint(self._host, region)
         self._base = urlsplit(home.replace("{region}", region))._replace(fragment="")
         try:
-            return await super().ask(path, query, method=method, content=content, headers=headers, cap=cap)
+            return await super().ask(
+                path, query, method=method, content=content, headers=headers, cap=cap, packed=packed
+            )
         except ProviderError as error:
             if self._elsewhere or not _names_nobody(error):
                 raise

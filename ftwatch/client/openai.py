@@ -78,6 +78,11 @@ class Relative:
         """Whether a job that succeeded tells which model it made."""
         return self._dialect.names_models
 
+    @property
+    def _largest(self) -> int:
+        """How large a page may be (bytes)."""
+        return LARGEST_LISTING if self._dialect.paging is None else LARGEST_PAGE
+
     # ------------------------------------------------------------------------------------------ asking
 
     async def page(self, anchor: str | None) -> bytes:
@@ -89,9 +94,14 @@ class Relative:
             query["offset"] = str(lenient.count(anchor) or 0)
         elif anchor is not None:
             query["after"] = anchor
-        forgotten = "after" if "after" in query else None
-        cap = LARGEST_LISTING if paging is None else LARGEST_PAGE
-        body = await self.api.page(self._dialect.jobs, {**query, **self._only}, forgotten=forgotten, cap=cap)
+        body = await self.api.page(
+            self._dialect.jobs,
+            {**query, **self._only},
+            forgotten="after" if "after" in query else None,
+            cap=self._largest,
+            # Whether it was seen before is told by the bytes on the wire: what was is not even inflated.
+            packed=paging != "offset",
+        )
         return wire.placed(body, int(query["offset"])) if "offset" in query else body
 
     async def retrieve(self, id: str) -> bytes:
@@ -138,7 +148,7 @@ class Relative:
 
     def split(self, body: bytes) -> Page:
         """The entries of one page."""
-        return self.api.told(wire.split, body, self._dialect)
+        return self.api.told(wire.split, self.api.opened(body, self._largest), self._dialect)
 
     def identify(self, raw: bytes) -> str:
         """The id in one entry."""

@@ -41,6 +41,8 @@ class Book:
     def __init__(self, notifiers: Node | None, people: Node | None, desk: Desk) -> None:
         self.notifiers: dict[str, NotifierConfig] = {}
         self.recipients: list[Recipient] = []
+        # What each was made of, to see whether the same name is to be something else.
+        self._asked: dict[str, dict[str, object]] = {}
         self._blocks = notifiers if isinstance(notifiers, Map) else Map(Place(1, 1))
         self._desk = desk
         self.people = tuple(self._people(people)) if people is not None else ()
@@ -48,7 +50,8 @@ class Book:
     def target(self, item: Map) -> str:
         """The notifier that an entry of `notify` stands for: `{to: slack, channel: "#search-ml"}`.
 
-        `address` is that of its kind, whatever the option is called. Raises Broken.
+        `address` is that of its kind, whatever the option is called. Without another address it would tell
+        the same people twice. Raises Broken.
         """
         written = item.get("to")
         if written is None:
@@ -64,7 +67,11 @@ class Book:
         if ADDRESS in others:
             key, node = others.pop(ADDRESS)
             others |= self._addressed(to, key, node)
-        return self._made(to, written.at, others)
+        option = self._address_option(to, item.at)
+        if option not in others:
+            said = f"say where else {to!r} is to go ({ADDRESS}: …): other options alone stand in its block"
+            raise self._desk.error(item.at, said)
+        return self._made(to, written.at, option, others)
 
     def _people(self, node: Node) -> Iterator[Person]:
         """The section `people`."""
@@ -93,10 +100,11 @@ class Book:
             if to in OF_PEOPLE:
                 continue
             entries = self._addressed(to, written, node)
-            yield self._made(to, written.at, entries | ({"timezone": zone} if zone else {}))
+            option = next(iter(entries))
+            yield self._made(to, written.at, option, entries | ({"timezone": zone} if zone else {}))
 
     def _addressed(self, to: str, key: Scalar, node: Node) -> dict[str, tuple[Scalar, Node]]:
-        """An address as the option of the notifier `to` that it is."""
+        """An address as the option of the notifier `to` that it is, the only one."""
         option = self._address_option(to, key.at)
         # Where several may stand, one stands in a list.
         value = List(node.at, [node]) if option == "to" and isinstance(node, Scalar) else node
@@ -116,27 +124,49 @@ class Book:
             raise self._desk.error(at, f"there is no notifier {to!r}{did_you_mean(to, names)}")
         return mapping(node, self._desk, to)
 
-    def _made(self, to: str, at: Place, others: dict[str, tuple[Scalar, Node]]) -> str:
-        """The notifier `to` with these options, once for each set of them; its name."""
+    def _made(self, to: str, at: Place, option: str, others: dict[str, tuple[Scalar, Node]]) -> str:
+        """The notifier `to` with these options, once for each address; its name. Raises Broken.
+
+        The name is that of the block and the address, and nothing else: other values may be secret. So an
+        address has one set of options, but a timezone that only one of two says counts for both.
+        """
         block = self._block(to, at)
-        shown = [_shown(node) for key, (_, node) in others.items() if key != "timezone"]
-        # Where no value says what is different, its key does: the name must not be that of the block.
-        name = " ".join([to, *(filter(None, shown) if any(shown) else others)])[:LONGEST_NAME]
-        if name not in self.notifiers:
+        name = f"{to} {_shown(others[option][1])}"[:LONGEST_NAME]
+        asked = {key: _written(node) for key, (_, node) in others.items()}
+        known = self._asked.get(name)
+        if known is None:
+            self._asked[name] = asked
             kind = {"kind": (Scalar(at, "kind"), Scalar(at, to))}
             whole = Map(at, {**kind, **block.entries, **others})
             self.notifiers[name], recipient = guests.notifier(name, at, whole, self._desk, is_target=True)
             self.recipients.append(recipient)
+        elif wrong := [key for key in sorted(known | asked) if _differ(key, known, asked)]:
+            said = f"{name!r} stands here and elsewhere with different options: {', '.join(wrong)}"
+            raise self._desk.error(at, said)
         return name
 
 
-def _shown(node: Node) -> str:
-    """A value as a part of a name."""
+def _differ(key: str, one: dict[str, object], other: dict[str, object]) -> bool:
+    both = key in one and key in other
+    return one.get(key) != other.get(key) and (both or key != "timezone")
+
+
+def _shown(address: Node) -> str:
+    """An address as a part of a name."""
+    match address:
+        case Scalar():
+            return address.text
+        case List():
+            return ",".join(map(_shown, address.items))
+    return ""
+
+
+def _written(node: Node) -> object:
+    """What stands there, wherever that is."""
     match node:
         case Scalar():
             return node.text
         case List():
-            return ",".join(_shown(item) for item in node.items)
+            return [_written(item) for item in node.items]
         case Map():
-            return ",".join(_shown(inner) for _, inner in node.entries.values())
-    return ""
+            return {key: _written(inner) for key, (_, inner) in node.entries.items()}

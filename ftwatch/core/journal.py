@@ -87,10 +87,14 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 
 
 class Journal(Struct, frozen=True, kw_only=True):
-    """What was read of a job's log, in the order in which it happened, every line with its key."""
+    """What was read of a job's log, in the order in which it happened, every line with its key.
+
+    So many of the lines, the first `late` ones, stand in the log before one that was read earlier.
+    """
 
     lines: tuple[Line, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
+    late: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -133,9 +137,17 @@ def keyed(lines: Iterable[Line]) -> tuple[Line, ...]:
 def fresh(journal: Journal, lines: Container[str], checkpoints: Container[str]) -> Journal:
     """What of a journal is not known yet, by its keys."""
     saved = {checkpoint_key(one): one for one in journal.checkpoints}
+    found: list[Line] = []
+    late = 0
+    for line in journal.lines:
+        if line.key in lines:
+            late = len(found)
+        else:
+            found.append(line)
     return Journal(
-        lines=tuple(line for line in journal.lines if line.key not in lines),
+        lines=tuple(found),
         checkpoints=tuple(one for key, one in saved.items() if key not in checkpoints),
+        late=late,
     )
 
 

@@ -63,8 +63,8 @@ def test_what_a_route_asks_for_counts_for_owners_too(tmp_path: Path) -> None:
 def test_another_address_is_a_notifier_of_its_own(tmp_path: Path) -> None:
     text = "routes: [{notify: [con, {to: mail, address: [a@x.example, b@x.example], timeout: 9s}]}]\n"
     made = load(tmp_path, HEAD + text)
-    assert set(made.notifiers) == {"mail", "con", "mail 9s a@x.example,b@x.example"}
-    other = made.notifiers["mail 9s a@x.example,b@x.example"]
+    assert set(made.notifiers) == {"mail", "con", "mail a@x.example,b@x.example"}
+    other = made.notifiers["mail a@x.example,b@x.example"]
     assert (other.options.to, str(other.options.timeout)) == (("a@x.example", "b@x.example"), "0:00:09")
     assert other.kind == "email"
 
@@ -88,7 +88,13 @@ def test_an_address_is_not_told_of_ftwatch_itself(tmp_path: Path) -> None:
         ("routes: [{notify: [{to: mail}]}]\n", "{to: mail} changes nothing: write mail"),
         ("routes: [{notify: [{address: x}]}]\n", "say which notifier"),
         ("routes: [{notify: [{to: con, address: x}]}]\n", "'con' has no address"),
-        ("routes: [{notify: [{to: mail, timeuot: 9s}]}]\n", "did you mean 'timeout'?"),
+        ("routes: [{notify: [{to: mail, address: x@y.example, timeuot: 9s}]}]\n", "did you mean 'timeout'?"),
+        ("routes: [{notify: [{to: mail, timeout: 9s}]}]\n", "say where else 'mail' is to go (address: …)"),
+        (
+            "routes: [{notify: [{to: mail, address: a@x.example}]},"
+            " {notify: [{to: mail, address: a@x.example, timeout: 9s}]}]\n",
+            "'mail a@x.example' stands here and elsewhere with different options: timeout",
+        ),
         ("routes: [{notify: [{to: mail, template: {title: x}}]}]\n", "template: write it beside notify"),
         ("routes: [{notify: con}]\n", "notify should be a list"),
         ("people: {anna: {mail: a@x.example}}\nroutes: [{notify: [owner]}]\n", "'anna' needs match"),
@@ -119,17 +125,22 @@ def test_the_template_of_an_entry_that_stands_for_several_is_tried_with_what_goe
     assert "template.title: there is no 'code' in null (sample running and" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("changed", "name"),
-    [
-        ('quiet_hours: {from: "20:00", to: "08:00"}', "mail 20:00,08:00"),
-        ("timezone: Europe/Berlin", "mail timezone"),
-    ],
-)
-def test_an_entry_without_an_address_is_a_notifier_of_its_own_too(
-    changed: str, name: str, tmp_path: Path
-) -> None:
-    head = HEAD.replace("closure: false,", "closure: false, template: {title: '{{ title }}!'},")
-    made = load(tmp_path, head + f"routes: [{{notify: [mail, {{to: mail, {changed}}}]}}]\n")
-    assert list(made.notifiers) == ["mail", "con", name]
-    assert told(made) == {"mail": "route 1", name: "route 1"}
+def test_one_address_is_one_notifier_whoever_names_it(tmp_path: Path) -> None:
+    entry = "{to: mail, address: anna@x.example}"
+    made = load(tmp_path, HEAD + PEOPLE + f"routes: [{{notify: [owner]}}, {{notify: [{entry}]}}]\n")
+    assert told(made, owner="user_1") == {"mail anna@x.example": "route 1"}
+    assert told(made, owner="user_2") == {"mail anna@x.example": "route 2"}
+    (anna,) = [one for one in made.routing.recipients if one.name == "mail anna@x.example"]
+    assert anna.holding is not None
+    assert str(anna.holding.zone) == "Europe/Berlin", "what one of them says holds for both"
+    other = entry.replace("}", ", timezone: UTC}")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, HEAD + PEOPLE + f"routes: [{{notify: [owner]}}, {{notify: [{other}]}}]\n")
+    assert "with different options: timezone" in str(caught.value)
+
+
+def test_names_say_nothing_but_the_address(tmp_path: Path) -> None:
+    entry = "{to: mail, address: a@x.example, username: me, password: hunter2}"
+    made = load(tmp_path, HEAD + f"routes: [{{notify: [{entry}]}}]\n")
+    assert "mail a@x.example" in made.notifiers
+    assert not any("hunter2" in name for name in made.notifiers)

@@ -109,6 +109,7 @@ def test_news_is_what_was_not_known() -> None:
     journal = Journal(lines=keyed(lines(V, Q)), checkpoints=(saved,))
     assert fresh(journal, set(), set()) == journal
     assert fresh(journal, {"0"}, {checkpoint_key(saved)}) == Journal(lines=journal.lines[1:])
+    assert fresh(journal, {"1"}, {checkpoint_key(saved)}) == Journal(lines=journal.lines[:1], late=1)
 
 
 def test_the_last_word_on_a_step_counts() -> None:

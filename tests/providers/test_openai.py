@@ -1,6 +1,7 @@
 """The openai kind over real HTTP, against a server that answers what a test tells it to."""
 
 import asyncio
+import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -90,6 +91,16 @@ def provider(client: Any = None, **options: Any) -> OpenAI:
 
 
 # ----------------------------------------------------------------------------------------------- asking
+
+
+async def test_a_packed_page_is_kept_as_it_came_and_inflated_when_it_is_split() -> None:
+    wire = gzip.compress(json.dumps({"data": [{"id": "ftjob-1", "status": "running"}]}).encode())
+    async with account() as (openai, service):
+        service.say(200, wire, content_encoding="gzip")
+        body = await openai.page(None)
+    assert body == wire
+    (entry,) = openai.split(body).entries
+    assert openai.identify(entry) == "ftjob-1"
 
 
 @pytest.mark.parametrize(

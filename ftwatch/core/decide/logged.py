@@ -36,7 +36,12 @@ def read_journal(
     The document's word counts where it has one; what the log filled in stays until it has.
     """
     lines = journal.lines if journal is not None else ()
-    states = tuple(line for line in lines if line.status is not None and not _is_past(line, known.arrival))
+    late = journal.late if journal is not None else 0
+    states = tuple(
+        line
+        for place, line in enumerate(lines)
+        if line.status is not None and not _is_past(line, known.arrival, is_late=place < late)
+    )
     ago = attempts_ago(lines)
     metrics = {} if any(ago) or _is_anew(before, states, snapshot) else dict(known.metrics)
     for line, attempts in zip(lines, ago, strict=True):
@@ -88,9 +93,15 @@ def _is_anew(before: Snapshot | None, states: Sequence[Line], snapshot: Snapshot
     )
 
 
-def _is_past(line: Line, arrival: Line | None) -> bool:
-    """Whether a line comes late: by the provider's own clock it lies before what was told already."""
-    return bool(arrival and arrival.at is not None and line.at is not None and line.at < arrival.at)
+def _is_past(line: Line, arrival: Line | None, *, is_late: bool) -> bool:
+    """Whether a line comes too late: by the provider's own clock it lies before what was told already.
+
+    Within a second the order of the log counts: `is_late`, where it stands before a line that was read
+    earlier.
+    """
+    if arrival is None or arrival.at is None or line.at is None:
+        return False
+    return line.at < arrival.at or (is_late and line.at == arrival.at)
 
 
 def _filled(name: str, known: Known) -> Any:

@@ -161,7 +161,7 @@ class Slack:
         if self._options.bot_token is not None and event.job is not None and not more:
             return shown(event, event.job, self._options.where, self._spec.compose, picture)
         message = self._spec.compose(*events, most=self.folds)
-        made = payload(message, code=self._options.bot_token is not None)
+        made = payload(message)
         return json.dumps(made, indent=2, ensure_ascii=False)
 
     def _thread(self) -> Thread:

@@ -19,29 +19,24 @@ COLOURS = {Tone.GOOD: "#2eb67d", Tone.BAD: "#e01e5a", Tone.WARN: "#ecb22e", Tone
 SECTION, FIELDS, FIELD = 3000, 10, 2000
 # How many squares a progress bar has.
 BAR = 20
-# What somebody may want to copy stands in code.
-_COPIED = ("Model", "Checkpoint")
+# Slack takes so many buttons in a row.
+LINKS = 25
 
 QUIET = {"unfurl_links": False, "unfurl_media": False}
 
 
-def payload(message: Message, *, code: bool = False) -> dict[str, Any]:
-    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest.
-
-    `code`: the names of models stand in code, so that they can be copied.
-    """
+def payload(message: Message) -> dict[str, Any]:
+    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest."""
     title = f"*{_bold(message.title)}*"
     if message.quote:
         title += f"\n> {_escaped(message.quote, SECTION // 2)}"
     blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(title)}]
     blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(message.lines)]
     if message.facts:
-        fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact, code)}") for fact in message.facts[:FIELDS]]
+        fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact)}") for fact in message.facts[:FIELDS]]
         blocks.append({"type": "section", "fields": fields})
-    if message.link:
-        text, url = message.link
-        button = {"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}
-        blocks.append({"type": "actions", "elements": [button]})
+    if message.links:
+        blocks.append({"type": "actions", "elements": [_button(*link) for link in message.links[:LINKS]]})
     if message.footer:
         blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(message.footer, FIELD))]})
     said = f"{message.title}: {message.quote}" if message.quote else message.title
@@ -91,7 +86,7 @@ def root_message(
 
 def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
     """That message in Slack's words, with a bar of how far the job is."""
-    made = payload(message, code=True)
+    made = payload(message)
     if bar := _bar(job):
         made["attachments"][0]["blocks"].insert(1, {"type": "section", "text": _mrkdwn(bar)})
     return made
@@ -99,7 +94,7 @@ def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
 
 def _facts(job: Snapshot, figures: str, cause: str | None) -> Iterator[Fact]:
     if job.fine_tuned_model:
-        yield Fact("Model", clean(job.fine_tuned_model))
+        yield Fact("Model", clean(job.fine_tuned_model), is_code=True)
     if job.model:
         yield Fact("Base model", clean(job.model))
     if cause:
@@ -164,9 +159,13 @@ def _sections(lines: Sequence[str]) -> Iterator[str]:
         yield text
 
 
-def _value(fact: Fact, code: bool) -> str:
+def _value(fact: Fact) -> str:
     shown = _escaped(fact.value, FIELD // 2)
-    return f"`{shown.replace('`', 'ˋ')}`" if code and fact.label in _COPIED else shown
+    return f"`{shown.replace('`', 'ˋ')}`" if fact.is_code else shown
+
+
+def _button(text: str, url: str) -> dict[str, Any]:
+    return {"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class Thread:
             if found is not None:
                 return found
         where = {"channel": self._channel, "metadata": _mark("event", event.id)}
-        answer, note = await self._say("chat.postMessage", where, payload(message, code=True), message)
+        answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note)
 
     async def tell(
@@ -245,7 +245,7 @@ class Thread:
             "reply_broadcast": aloud and self._is_for_all(event),
             "metadata": _mark("event", event.id),
         }
-        answer, note = await self._say("chat.postMessage", where, payload(message, code=True), message)
+        answer, note = await self._say("chat.postMessage", where, payload(message), message)
         return _noted(answer, note), answer.word in GONE
 
     # ------------------------------------------------------------------------------------------ the picture
@@ -385,7 +385,7 @@ def shown(
     """The two messages as they would be posted, and what is said of the picture, for `ftwatch render`."""
     message = compose(event)
     root = Root(asked=channel).after(event, message.title)
-    posted = [root_payload(job, root.message(job)), payload(message, code=True)]
+    posted = [root_payload(job, root.message(job)), payload(message)]
     if picture is not None:
         posted.append(_named(event, job, picture))
     return json.dumps(posted, indent=2, ensure_ascii=False)
