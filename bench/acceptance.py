@@ -151,7 +151,7 @@ class Run:
         lost = [f"webhook {names[id]}: {told[id]}" for id in truth if told[id] != truth[id]]
         for sink, titles in (
             ("slack", [arrival.what["text"] for arrival in self.slack.arrivals]),
-            ("mail", [subject for _, subject in self._letters()]),
+            ("mail", self._letters()),
         ):
             for id, statuses in truth.items():
                 wanted = [WORDS[status] for status in statuses[1:] if status in WORDS]
@@ -177,9 +177,10 @@ class Run:
             "lost": lost,
         }
 
-    def _letters(self) -> list[tuple[str, str]]:
-        seen = {arrival.id: str(arrival.headers["subject"]) for arrival in self.mail.arrivals}
-        return list(seen.items())
+    def _letters(self) -> list[str]:
+        """The first line of each letter that is not the same again; the subject is the whole thread's."""
+        texts = {arrival.id: arrival.what.get_body(("plain",)) for arrival in self.mail.arrivals}
+        return [text.get_content().partition("\n")[0].strip() for text in texts.values()]
 
     def _fresh(self) -> list[Any]:
         """Webhooks that are not too old for a verifier; in a longer run, the first ones are."""
