@@ -46,7 +46,7 @@ def remember(relapses: Sequence[Relapse], new: Sequence[Relapse]) -> tuple[Relap
 
 
 class Flapping(Struct, frozen=True, kw_only=True):
-    """A state came and went `times` times `within` so many seconds; over once it has been still for so long."""
+    """A state comes and goes `times` times `within` so many seconds; over once it is still for so long."""
 
     name: ClassVar[str] = "flapping"
 
