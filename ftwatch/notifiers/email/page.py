@@ -88,7 +88,7 @@ def _fact(fact: Fact) -> str:
             f'-webkit-user-select:all;user-select:all">{value}</code>'
         )
     return (
-        f'<tr><td style="width:30%;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
+        f'<tr><td style="width:96px;padding:3px 12px 3px 0;vertical-align:top;opacity:.7">'
         f'{escape(fact.label)}</td><td style="padding:3px 0;vertical-align:top">{value}</td></tr>'
     )
 

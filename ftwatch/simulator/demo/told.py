@@ -66,7 +66,7 @@ def _of_slack(what: dict[str, Any]) -> Told:
     facts = {}
     for shown in (shown for block in blocks for shown in block.get("fields", ())):
         label, _, value = unescape(shown["text"]).partition("\n")
-        facts[label.strip("*")] = value
+        facts[label.strip("*")] = value.strip("`")
     footer = unescape(blocks[-1]["elements"][0]["text"])
     about, was_late = _of_footer(footer, title)
     return Told("slack", about, title, quote, facts, was_late)
