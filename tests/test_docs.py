@@ -201,7 +201,9 @@ def test_every_event_is_in_the_table() -> None:
     jobs = {events.JOB + status for status in Status}
     jobs |= {events.CREATED, events.UPDATED, events.GONE, events.RETURNED, events.CHECKPOINT}
     alerts = {
-        f"{events.ALERT}{name}{end}" for name in ("stuck", "silent", "retiring") for end in ("", ".resolved")
+        f"{events.ALERT}{name}{end}"
+        for name in ("stuck", "silent", "retiring", "flapping")
+        for end in ("", ".resolved")
     }
     assert len(own) > 8
     assert written_types() == own | jobs | alerts

@@ -18,6 +18,7 @@ from ftwatch.config.targets import OWNER, Book
 from ftwatch.config.templates import wording
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.event import Event, Severity
+from ftwatch.core.flapping import Flapping
 from ftwatch.core.route import JOB_KEYS, Match, Route, Silence, check_key, did_you_mean, route_for
 from ftwatch.core.route.hold import Group
 from ftwatch.core.rule import Retiring, Rule, Stuck
@@ -29,7 +30,7 @@ __all__ = ["client", "log", "plots", "routes", "rules", "silences", "socket", "s
 SHORTEST_TOKEN = 16
 
 # In the order in which they are asked.
-RULES: tuple[type[Stuck] | type[Retiring], ...] = (Stuck, Retiring)
+RULES: tuple[type[Stuck] | type[Retiring] | type[Flapping], ...] = (Stuck, Retiring, Flapping)
 
 
 def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) -> tuple[Route, ...] | None:

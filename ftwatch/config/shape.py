@@ -29,6 +29,7 @@ __all__ = [
     "LATER",
     "Client",
     "Digest",
+    "Flapping",
     "Group",
     "Log",
     "Notifier",
@@ -405,11 +406,21 @@ class Retiring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flapping:
+    """`rules.flapping`: how often a state comes and goes within a time before only that is told."""
+
+    severity: Severity = Severity.WARNING
+    times: Annotated[int, Limits(ge=2, le=10)] = 3
+    within: float = _span("1h", 60.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rules:
     """`rules`, each on with its figures unless it is false."""
 
     stuck: Stuck | bool = True
     retiring: Retiring | bool = True
+    flapping: Flapping | bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

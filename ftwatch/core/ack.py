@@ -13,7 +13,7 @@ from ftwatch.core.event import Severity, status_severity
 from ftwatch.core.known import STAGE, Ack, Known
 from ftwatch.core.message import clean
 
-__all__ = ["acknowledge", "matters", "reason", "state_of", "still", "without"]
+__all__ = ["GONE", "acknowledge", "matters", "reason", "state_of", "still", "without"]
 
 GONE = "gone"
 

@@ -14,6 +14,7 @@ from ftwatch.core.decide import assign
 from ftwatch.core.decide.telling import CLOCK_SKEW
 from ftwatch.core.delivery import Delivery, Settlement
 from ftwatch.core.event import Data, Event, Severity, event_id
+from ftwatch.core.flapping import Flapping
 from ftwatch.core.known import Assignment, Refusal
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
@@ -30,6 +31,7 @@ __all__ = [
     "recovered",
     "relayed",
     "retired",
+    "settled",
     "unreadable",
     "watching",
 ]
@@ -48,7 +50,8 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     how the listing was said to have changed, `drifts` what else has; `retired_at`: the service has ended.
     `successors` are jobs that it started anew under another id, and the ids they had before; `ends` is
     when its models stop answering, as it says itself (Unix seconds; None: not known yet); `judged` stands
-    for the rules that every finished job was last judged by.
+    for the rules that every finished job was last judged by. `flaps` are when it was degraded lately; while
+    it `is_flapping`, nobody who knows is told what it does, and `recovered_at` is when it last came back.
     """
 
     name: str
@@ -69,6 +72,9 @@ class ProviderState(Struct, frozen=True, kw_only=True):
     successors: dict[str, str] = field(default_factory=dict)
     ends: dict[str, int] | None = None
     judged: str = ""
+    flaps: tuple[float, ...] = ()
+    is_flapping: bool = False
+    recovered_at: float | None = None
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
@@ -91,33 +97,75 @@ def watching(
     return _about_provider(done, kind, events.WATCHING, Severity.INFO, note, routing, now)
 
 
-def degraded(state: ProviderState, kind: str, reason: str, routing: Routing, now: float) -> Announcement:
-    """No good look for too long. Told once, until it has recovered."""
+def degraded(
+    state: ProviderState,
+    kind: str,
+    reason: str,
+    routing: Routing,
+    now: float,
+    rule: Flapping | None = None,
+) -> Announcement:
+    """No good look for too long. Told once, until it has recovered.
+
+    By `rule` one that comes and goes is told of once as such; the rest is folded until it has settled.
+    """
     if state.degraded_at is not None:
         return Announcement()
-    after = replace(state, degraded_at=now, reason=reason)
-    said = _about_provider(after, kind, events.DEGRADED, Severity.WARNING, reason, routing, now)
-    told = tuple(assignment.notifier for assignment in said.deliveries)
-    return replace(said, state=replace(said.state or after, told=told))
+    if rule is not None and state.is_flapping:
+        after = replace(state, degraded_at=now, reason=reason)
+        return _fold(after, kind, events.DEGRADED, Severity.WARNING, reason, routing, now)
+    flaps = (*state.flaps, now)[-rule.times :] if rule is not None else ()
+    is_flapping = rule is not None and rule.is_it(flaps, now)
+    after = replace(state, degraded_at=now, reason=reason, flaps=flaps, is_flapping=is_flapping)
+    note = reason
+    if rule is not None and is_flapping:
+        note = f"it comes and goes, {len(flaps)} times within {span(rule.within)}: {reason}"
+    return _told_of(after, kind, events.DEGRADED, Severity.WARNING, note, routing, now)
+
+
+def settled(
+    state: ProviderState, kind: str, routing: Routing, now: float, rule: Flapping | None
+) -> Announcement:
+    """Whether one that came and went does so no more: told once, whether it answers now or not."""
+    if not state.is_flapping or rule is None:
+        return Announcement()
+    is_down = state.degraded_at is not None
+    since = state.degraded_at if state.degraded_at is not None else state.recovered_at
+    if since is not None and since <= now < since + rule.within:
+        return Announcement()
+    after = replace(state, is_flapping=False, flaps=(), recovered_at=None)
+    still = span(now - (since if since is not None else now))
+    if is_down:
+        note = f"it came and went, and has not answered for {still}: {state.reason}"
+        return _told_of(after, kind, events.DEGRADED, Severity.WARNING, note, routing, now, state.told)
+    note = f"it came and went, and has answered for {still}"
+    after = replace(after, told=())
+    return _about_provider(after, kind, events.RECOVERED, Severity.NOTICE, note, routing, now, state.told)
 
 
 def retired(state: ProviderState, kind: str, reason: str, routing: Routing, now: float) -> Announcement:
     """The service says that it has ended for good. Told once; who heard that it was degraded hears it too."""
     if state.retired_at is not None:
         return Announcement()
-    after = replace(state, retired_at=now, degraded_at=None, reason=reason, told=())
-    said = _about_provider(after, kind, events.RETIRED, Severity.NOTICE, reason, routing, now, state.told)
-    told = tuple(assignment.notifier for assignment in said.deliveries)
-    return replace(said, state=replace(said.state or after, told=told))
+    after = replace(state, retired_at=now, degraded_at=None, is_flapping=False, flaps=(), reason=reason)
+    return _told_of(after, kind, events.RETIRED, Severity.NOTICE, reason, routing, now, state.told)
 
 
-def recovered(state: ProviderState, kind: str, routing: Routing, now: float) -> Announcement:
-    """Good looks again: told to whoever knows that it was degraded or had ended, and to whom routes name."""
+def recovered(
+    state: ProviderState, kind: str, routing: Routing, now: float, rule: Flapping | None = None
+) -> Announcement:
+    """Good looks again: told to whoever knows that it was degraded or had ended, and to whom routes name.
+
+    By `rule` that is folded as long as it comes and goes.
+    """
     since = state.degraded_at if state.degraded_at is not None else state.retired_at
     if since is None:
         return Announcement()
-    after = replace(state, degraded_at=None, retired_at=None, reason="", told=())
     note = f"after {span(now - since)} of: {state.reason}"
+    if rule is not None and state.is_flapping:
+        after = replace(state, degraded_at=None, recovered_at=now)
+        return _fold(after, kind, events.RECOVERED, Severity.NOTICE, note, routing, now)
+    after = replace(state, degraded_at=None, retired_at=None, is_flapping=False, reason="", told=())
     return _about_provider(after, kind, events.RECOVERED, Severity.NOTICE, note, routing, now, state.told)
 
 
@@ -229,7 +277,7 @@ def about_ourselves(
     return _announce(_event(what, kind, severity, note, now, f"{what}:{now}"), routing, now, also)
 
 
-def _about_provider(
+def _told_of(
     state: ProviderState,
     kind: str,
     type: str,
@@ -239,9 +287,33 @@ def _about_provider(
     now: float,
     also: tuple[str, ...] = (),
 ) -> Announcement:
+    """An event about a provider's state; who is told of it is remembered."""
+    said = _about_provider(state, kind, type, severity, note, routing, now, also)
+    told = tuple(assignment.notifier for assignment in said.deliveries)
+    return replace(said, state=replace(said.state or state, told=told))
+
+
+def _fold(
+    state: ProviderState, kind: str, type: str, severity: Severity, note: str, routing: Routing, now: float
+) -> Announcement:
+    """An event about one that comes and goes, as whoever was told knows."""
+    return _about_provider(state, kind, type, severity, note, routing, now, (), state.told)
+
+
+def _about_provider(
+    state: ProviderState,
+    kind: str,
+    type: str,
+    severity: Severity,
+    note: str,
+    routing: Routing,
+    now: float,
+    also: tuple[str, ...] = (),
+    folded: tuple[str, ...] = (),
+) -> Announcement:
     link = state.link or f"provider:{state.name}"
     event = _event(state.name, type, severity, note, now, link, provider=state.name, kind=kind)
-    said = _announce(event, routing, now, also)
+    said = _announce(event, routing, now, also, folded)
     return replace(said, state=replace(state, link=event.id))
 
 
@@ -256,6 +328,8 @@ def _event(id: str, type: str, severity: Severity, note: str, now: float, link: 
     )
 
 
-def _announce(event: Event, routing: Routing, now: float, also: tuple[str, ...] = ()) -> Announcement:
-    deliveries, verdicts = assign(event, routing, now, also)
+def _announce(
+    event: Event, routing: Routing, now: float, also: tuple[str, ...] = (), folded: tuple[str, ...] = ()
+) -> Announcement:
+    deliveries, verdicts = assign(event, routing, now, also, folded=folded)
     return Announcement(events=(event,), deliveries=tuple(deliveries), verdicts=tuple(verdicts))

@@ -36,7 +36,7 @@ class Bearing(Struct, frozen=True, kw_only=True):
 # fail again: only its end closes that.
 _STATES = frozenset({"paused", "unknown", "gone"})
 # A rule whose alert may be over without anybody saying so.
-_FADING = frozenset({"retiring"})
+_FADING = frozenset({"retiring", "flapping"})
 
 _NOTHING = Bearing()
 _BEARINGS = {

@@ -10,7 +10,7 @@ from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, Line
 from ftwatch.core.route import Match, Routing
 from ftwatch.core.route.hold import Hold
-from ftwatch.core.rule import Rule
+from ftwatch.core.rule import Relapse, Rule
 from ftwatch.core.span import MINUTE
 
 __all__ = ["STAGE", "Ack", "Assignment", "Decision", "Known", "Look", "Policy", "Refusal"]
@@ -68,7 +68,8 @@ class Known(Struct, frozen=True, kw_only=True):
     Of its log: `logged`: it was read once; `arrival` is the line by which the job came to be what it is, if
     that is known, `unproved` are the states that were told before the log had them; `states` are the lines
     after that which prove states not told yet, `metrics` the last figures, `filled` the snapshot's fields
-    that the log filled in, `attempt` how often it began anew.
+    that the log filled in, `attempt` how often it began anew. `relapses` are the last times that it went back
+    to a state that it had before.
     """
 
     snapshot: Snapshot
@@ -95,6 +96,7 @@ class Known(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
     attempt: int = 0
+    relapses: tuple[Relapse, ...] = ()
     heard_at: float | None = None
 
     @property

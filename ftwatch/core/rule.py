@@ -15,20 +15,30 @@ from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.retirements import end_of
 from ftwatch.core.span import DAY, HOUR, span
 
-__all__ = ["Facts", "Finding", "Retiring", "Rule", "Silent", "Stuck"]
+__all__ = ["Facts", "Finding", "Relapse", "Retiring", "Rule", "Silent", "Stuck"]
+
+
+class Relapse(Struct, frozen=True, array_like=True):
+    """A job went back to a state that it had before: when (Unix seconds), and which status it left."""
+
+    at: float
+    left: Status
 
 
 class Facts(Struct, frozen=True, kw_only=True):
     """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status.
 
     `ends` is when models stop answering (Unix seconds), by their names, as the provider itself says;
-    `heard_at` since when a job that tells of itself could have been heard and was not.
+    `heard_at` since when a job that tells of itself could have been heard and was not. `relapses` are when it
+    last went back to a state that it had before, `firing` the rules that fire for it.
     """
 
     snapshot: Snapshot
     status_since: float
     heard_at: float | None = None
     ends: Mapping[str, int] = {}
+    relapses: tuple[Relapse, ...] = ()
+    firing: frozenset[str] = frozenset()
 
 
 class Finding(Struct, frozen=True, kw_only=True):

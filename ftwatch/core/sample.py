@@ -12,12 +12,13 @@ from ftwatch.core.announce import Announcement, ProviderState
 from ftwatch.core.compare import Background, Run
 from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Severity
+from ftwatch.core.flapping import Flapping
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.plot import Plot, Step, plot_of
 from ftwatch.core.route import Routing
-from ftwatch.core.rule import Retiring, Rule, Silent, Stuck
+from ftwatch.core.rule import Relapse, Retiring, Rule, Silent, Stuck
 from ftwatch.core.span import DAY, HOUR, MINUTE
 
 __all__ = ["SAMPLES", "sample", "sample_plot"]
@@ -72,6 +73,7 @@ _RUN = replace(
     url="https://wandb.ai/acme/sft/runs/run-42",
 )
 _SILENT = Silent(every=10 * MINUTE)
+_FLAPPING = Flapping()
 _OVER: dict[str, Any] = {"finished_at": NOW - 12, "estimated_finish": None, "progress": None}
 _ENDS = {
     "succeeded": replace(
@@ -168,6 +170,11 @@ def _silent() -> tuple[Known, Event]:
     return _fired(_SILENT, _RUN, NOW, _known(_RUN, heard_at=NOW - 11 * MINUTE))
 
 
+def _flapping() -> tuple[Known, Event]:
+    relapses = tuple(Relapse(NOW - ago * MINUTE, Status.PAUSED) for ago in (20, 10, 0))
+    return _fired(_FLAPPING, _RUNNING, NOW, _known(_RUNNING, relapses=relapses))
+
+
 def _withdrawn() -> Known:
     """A job whose model was to end, and now is one that no table names."""
     known = _retiring()[0]
@@ -205,6 +212,8 @@ _MAKERS: dict[str, Callable[[], Event]] = {
     "silent-resolved": lambda: _fired(_SILENT, _RUN, NOW, _heard())[1],
     "retiring": lambda: _retiring()[1],
     "retiring-resolved": lambda: _fired(Retiring(), _JOB, NOW, _withdrawn())[1],
+    "flapping": lambda: _flapping()[1],
+    "flapping-resolved": lambda: _fired(_FLAPPING, _RUNNING, NOW + HOUR, _flapping()[0])[1],
     "watching": lambda: _own(announce.watching(_STATE, "openai", 3, 41, NOBODY, NOW, tell=True)),
     "degraded": lambda: _own(announce.degraded(_STATE, "openai", _BAD.reason, NOBODY, NOW)),
     "recovered": lambda: _own(announce.recovered(_BAD, "openai", NOBODY, NOW)),

@@ -72,7 +72,9 @@ class Health:
         for about, what in drift.items():
             await ledger.announce(announce.drifted(ledger.state, kind, about, what, ledger.routing, now))
         if ledger.state.degraded_at is not None or ledger.state.retired_at is not None:
-            await ledger.announce(announce.recovered(ledger.state, kind, ledger.routing, now))
+            said = announce.recovered(ledger.state, kind, ledger.routing, now, ledger.flapping)
+            await ledger.announce(said)
+        await ledger.announce(announce.settled(ledger.state, kind, ledger.routing, now, ledger.flapping))
 
     async def failed(self, error: ProviderError) -> None:
         """After a failed round: waits longer each time, and tells once when it lasts."""
@@ -95,4 +97,7 @@ class Health:
             await ledger.announce(said)
         is_told = ledger.state.degraded_at is not None or ledger.state.retired_at is not None
         if (error.denied or lasts) and not is_told:
-            await ledger.announce(announce.degraded(ledger.state, kind, error.reason, ledger.routing, now))
+            said = announce.degraded(ledger.state, kind, error.reason, ledger.routing, now, ledger.flapping)
+            await ledger.announce(said)
+        if is_told:
+            await ledger.announce(announce.settled(ledger.state, kind, ledger.routing, now, ledger.flapping))

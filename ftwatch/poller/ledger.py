@@ -14,6 +14,7 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.compare import LOSSES, Background
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
+from ftwatch.core.flapping import Flapping
 from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
@@ -69,6 +70,11 @@ class Ledger:
         self._apart = clock.now() - clock.ticks()
         self._bell = bell
         self._log = log.bind(provider=config.name)
+
+    @property
+    def flapping(self) -> Flapping | None:
+        """The rule about what comes and goes, if it is on."""
+        return next((rule for rule in self.rules if isinstance(rule, Flapping)), None)
 
     @property
     def routing(self) -> Routing:

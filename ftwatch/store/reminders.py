@@ -115,7 +115,8 @@ class Reminders:
             known = _decode_known(row[0]) if row else None
         else:
             row = self._db.row("SELECT state FROM providers WHERE name = ?", event.data.id)
-            is_degraded = row is not None and _decode_state(row[0]).degraded_at is not None
+            state = _decode_state(row[0]) if row is not None else None
+            is_degraded = state is not None and (state.degraded_at is not None or state.is_flapping)
         waiting = self._db.row(
             "SELECT 1 FROM deliveries WHERE notifier = ? AND lane = ? AND state = 'pending' LIMIT 1",
             notifier,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ftwatch import config
 from ftwatch.config import Config, ConfigError, Problem
 from ftwatch.core.event import Severity
+from ftwatch.core.flapping import Flapping
 from ftwatch.core.route import Recipient
 from ftwatch.core.rule import Retiring, Stuck
 from ftwatch.plugins import Secret
@@ -38,7 +39,7 @@ def test_what_is_left_out_has_its_default(load: Load, tmp_path: Path) -> None:
     assert account.options.timeout.total_seconds() == 30
     assert made.notifiers == {}
     assert made.routing.routes is None
-    assert made.rules == (Stuck(), Retiring())
+    assert made.rules == (Stuck(), Retiring(), Flapping())
     assert made.store == config.StoreConfig(path=Path("/home/me/.local/state/ftwatch/ftwatch.db"))
     assert made.store.retention == 90 * 86400
     assert made.socket == Path("/home/me/.local/state/ftwatch/ftwatch.sock")
@@ -96,6 +97,7 @@ socket: ~/x.sock
     assert made.rules == (
         Stuck(severity=Severity.ERROR, queued=3600.0, paused=None),
         Retiring(severity=Severity.NOTICE, ahead=(90 * 86400.0, 86400.0)),
+        Flapping(),
     )
     assert made.store == config.StoreConfig(path=tmp_path / "data" / "x.db", retention=7 * 86400)
     assert made.client == config.ClientConfig(proxy="http://proxy.example:3128", no_proxy=("a", "b"))
@@ -142,10 +144,12 @@ def test_pictures_that_are_wanted_and_cannot_be_drawn_are_warned_of(
 
 
 def test_rules_can_be_turned_off(load: Load) -> None:
-    both = (Stuck(), Retiring())
-    assert load(SMALL + "rules: {stuck: false}\n").rules == (Retiring(),)
-    assert load(SMALL + "rules: {retiring: false}\n").rules == (Stuck(),)
-    assert load(SMALL + "rules: {stuck: false, retiring: false}\n").rules == ()
+    both = (Stuck(), Retiring(), Flapping())
+    assert load(SMALL + "rules: {stuck: false}\n").rules == (Retiring(), Flapping())
+    assert load(SMALL + "rules: {retiring: false}\n").rules == (Stuck(), Flapping())
+    wild = load(SMALL + "rules: {stuck: false, retiring: false, flapping: {times: 5, within: 10m}}\n")
+    assert wild.rules == (Flapping(times=5, within=600.0),)
+    assert load(SMALL + "rules: {stuck: false, retiring: false, flapping: false}\n").rules == ()
     assert load(SMALL + "rules: {stuck: true, retiring: {}}\n").rules == both
     assert load(SMALL + "rules:\n").rules == both
 
@@ -329,6 +333,8 @@ MISTAKES = [
         "'type' is a key of events, and this asks for jobs",
     ),
     ("store: {§url_file: x}", "'url_file' is not in this version"),
+    ("rules: {flapping: {times: §1}}", "times"),
+    ("rules: {flapping: {within: §5s}}", "within should be at least 60s"),
     ("rules: {§late: {}}", "'late' is not in this version"),
     # The whole.
     ("§", "the file is empty"),

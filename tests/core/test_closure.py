@@ -38,6 +38,8 @@ BEARINGS = {
     "silent-resolved": (None, "silent", True),
     "retiring": ("retiring possible", "", False),
     "retiring-resolved": (None, "retiring", True),
+    "flapping": ("flapping possible", "", False),
+    "flapping-resolved": (None, "flapping", True),
     "watching": (None, "", False),
     "degraded": ("degraded sure", "", False),
     "recovered": (None, "degraded", True),

@@ -59,7 +59,7 @@ def test_there_is_one_event_of_every_type() -> None:
     }
     named |= {events.JOB + status for status in Status}
     named |= {events.TEST, "response.completed"}
-    rules = ("stuck", "silent", "retiring")
+    rules = ("stuck", "silent", "retiring", "flapping")
     named |= {events.ALERT + rule + end for rule in rules for end in ("", ".resolved")}
     assert types == named
     assert {event.severity for event in EVENTS.values()} == set(Severity)

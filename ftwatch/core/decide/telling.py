@@ -7,6 +7,7 @@ from ftwatch.core import event as events
 from ftwatch.core.closure import lasting
 from ftwatch.core.diff import Change, is_volatile
 from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
+from ftwatch.core.flapping import FOLDED, Flapping
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Assignment, Known, Policy, Refusal
 from ftwatch.core.lateness import gap_of
@@ -20,15 +21,22 @@ CLOCK_SKEW = 5 * MINUTE
 
 
 def assign(
-    event: Event, routing: Routing, now: float, also: Collection[str] = (), spared: str = ""
+    event: Event,
+    routing: Routing,
+    now: float,
+    also: Collection[str] = (),
+    spared: str = "",
+    folded: Collection[str] = (),
 ) -> tuple[list[Assignment], list[Refusal]]:
     """Who gets an event. `also` names those who were told of its beginning: they are owed the end.
 
     A silence still wins over that: it is the one thing that somebody asked for by name. `spared` is why
-    people need not hear it, where they need not; programs do.
+    people need not hear it, where they need not; programs do. `folded` are those who know that it is
+    flapping: they hear of it again when that is over.
     """
     routed = route(event, routing, now)
-    people = {one.name for one in routing.recipients if one.audience == "people"} if spared else set()
+    everybody = {one.name for one in routing.recipients if one.audience == "people"}
+    people, folded = everybody if spared else set(), everybody & {*folded}
     deliveries = [
         Assignment(
             event.id,
@@ -36,17 +44,18 @@ def assign(
             reason,
             routed.holds.get(name),
             routed.reminds.get(name),
-            lasting(event) or "",
+            (lasting(event) or "") if name in routed.reminds else "",
         )
         for name, reason in routed.selected
-        if name not in people
+        if name not in people and name not in folded
     ]
     got = {assignment.notifier for assignment in deliveries}
     refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
     refused |= {name: spared for name, _ in routed.selected if name in people}
+    refused |= {name: FOLDED for name, _ in routed.selected if name in folded}
     for recipient in routing.recipients:
         reason = refused.get(recipient.name, "")
-        owed = recipient.closure and recipient.name in also and recipient.name in refused
+        owed = recipient.closure and recipient.name in {*also} - folded and recipient.name in refused
         if owed and not reason.startswith("silenced"):
             held = held_for(event, recipient, now)
             deliveries.append(Assignment(event.id, recipient.name, "closure", held))
@@ -63,6 +72,11 @@ class Telling:
         self.sequence = known.sequence if known else 0
         self.link: str | JobKey | None = known.link if known else None
         self.told = list(known.told) if known else []
+        # Who was told that the job's state comes and goes.
+        self.folds: tuple[str, ...] = ()
+        if known is not None and any(rule.name == Flapping.name for rule in policy.rules):
+            self.folds = known.alerts.get(Flapping.name, ("", ()))[1]
+        self.ends = {one.left for one in known.relapses if one.left.is_terminal} if known else set()
         self.events: list[Event] = []
         self.deliveries: list[Assignment] = []
         self.verdicts: list[Refusal] = []
@@ -135,17 +149,27 @@ class Telling:
         )
         ended = kind.startswith(events.JOB) and status is not None and status.is_terminal
         owed = {*also, *(self.told if ended else ())}
-        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed, spared)
+        folded = self.folds if self._is_one_of_many(kind, status) else ()
+        deliveries, verdicts = assign(event, self.policy.routing, self.now, owed, spared, folded)
         self.events.append(event)
         self.deliveries += deliveries
         self.verdicts += verdicts
         names = tuple(assignment.notifier for assignment in deliveries)
         if ended:
             # It may turn out to be none: who was told of it is owed what the job comes to after all.
-            self.told = []
+            self.told = [name for name in self.told if name in folded]
         people = set(_people(self.policy.routing))
         self.told += [name for name in names if name in people and name not in self.told]
         return names
+
+    def _is_one_of_many(self, kind: str, status: Status | None) -> bool:
+        """Whether an event is one of those that a flapping job makes: no news to who knows that it is one.
+
+        An end is, if the job has had it before.
+        """
+        if status is None or status is Status.UNKNOWN or kind != events.JOB + status:
+            return False
+        return not status.is_terminal or status in self.ends
 
 
 def _people(routing: Routing) -> Iterator[str]:

@@ -1,19 +1,23 @@
 """One decision in the making: what a look, its absence or a moment gone by means for a job."""
 
+from itertools import pairwise
+
 from msgspec.structs import replace
 
 from ftwatch.core import ack as acks
 from ftwatch.core import event as events
+from ftwatch.core.ack import GONE
 from ftwatch.core.compare import Background
 from ftwatch.core.decide.logged import read_journal, summary
 from ftwatch.core.decide.telling import Telling
 from ftwatch.core.diff import Change, diff, is_volatile
 from ftwatch.core.event import SavedModel, Severity, Summary, status_severity
+from ftwatch.core.flapping import Flapping, is_relapse, remember
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, between, caught_up, goes_on, restarts
 from ftwatch.core.known import STAGE, Decision, Known, Look, Policy
 from ftwatch.core.route import watches
-from ftwatch.core.rule import Facts, Silent
+from ftwatch.core.rule import Facts, Relapse, Silent
 
 __all__ = ["FIRST_STATES", "RESULTS", "Turn"]
 
@@ -193,9 +197,22 @@ class Turn(Telling):
             arrival, unproved = proof.arrival, ()
         elif before is not after.status:
             arrival, unproved = None, (*(() if proof.states else unproved), after.status)
-        lived = (before, *(line.status for line in proof.states), after.status)
+        now, lived = self.now, (before, *(line.status for line in proof.states), after.status)
         attempt = known.attempt + restarts(status for status in lived if status)
-        known = replace(known, states=proof.left, arrival=arrival, unproved=unproved, attempt=attempt)
+        moments = [now if line.at is None else min(line.at, now) for line in proof.states] + [now]
+        relapses = [
+            Relapse(moment, one)
+            for moment, (one, other) in zip(moments, pairwise(lived), strict=True)
+            if one and other and is_relapse(one, other)
+        ]
+        known = replace(
+            known,
+            states=proof.left,
+            arrival=arrival,
+            unproved=unproved,
+            attempt=attempt,
+            relapses=remember(known.relapses, relapses),
+        )
         last, saved = before, list(self.saved)
         self.saved = ()
         for line in proof.states:
@@ -303,6 +320,8 @@ class Turn(Telling):
             status_since=known.status_since,
             heard_at=self._heard_at(known),
             ends=self.policy.ends,
+            relapses=known.relapses,
+            firing=frozenset(known.alerts),
         )
         status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
         ack = acks.still(self.known, known)
@@ -317,7 +336,10 @@ class Turn(Telling):
             if firing and before != subject:
                 if not finding.is_over:
                     kind = f"{events.ALERT}{rule.name}.resolved"
-                    self.tell(kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1])
+                    note = (GONE if known.gone else str(status)) if rule.name == Flapping.name else None
+                    self.tell(
+                        kind, Severity.NOTICE, known.snapshot, status, status, also=firing[1], note=note
+                    )
                 del alerts[rule.name]
                 ack = acks.without(ack, alerts)
             if subject is not None and (rule.name not in alerts or stage != finding.stage):

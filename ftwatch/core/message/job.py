@@ -35,6 +35,9 @@ STATUS_WORDS = {
 # How an alert's end is told where "is no longer …" would say the wrong thing: a model may also have retired.
 _RESOLVED = {"retiring": ("📅", "no longer has that end ahead", Tone.NEUTRAL)}
 
+# How a job that went back and forth may have settled, and somebody should see to it all the same.
+_OPEN = frozenset({Status.FAILED, Status.PAUSED, Status.UNKNOWN, "gone"})
+
 SEVERITY = {
     Severity.DETAIL: Tone.NEUTRAL,
     Severity.INFO: Tone.NEUTRAL,
@@ -130,6 +133,9 @@ def _alert(event: Event, job: Snapshot) -> tuple[str, str, Tone]:
     rule = clean(event.type.removeprefix(events.ALERT), 40)
     if rule.endswith(".resolved"):
         rule = rule.removesuffix(".resolved")
+        if event.note:
+            icon, tone = ("⚠️", Tone.WARN) if event.note in _OPEN else ("✅", Tone.GOOD)
+            return icon, f"has settled: {clean(event.note, 40).replace('_', ' ')}", tone
         return _RESOLVED.get(rule, ("✅", f"is no longer {rule}", Tone.GOOD))
     note = event.note or ""
     # A note that begins with the job's name is a whole sentence.
