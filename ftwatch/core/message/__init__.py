@@ -19,6 +19,7 @@ from ftwatch.core.job import Status
 from ftwatch.core.lateness import why_late
 from ftwatch.core.message.job import SEVERITY, STATUS_WORDS, about_job
 from ftwatch.core.message.parts import BODY, QUOTE, TITLE, Fact, Message, Row, Tone, Wording, clean, is_web
+from ftwatch.core.message.report import about_report
 from ftwatch.core.message.sweep import about_sweep
 from ftwatch.core.span import spoken
 
@@ -164,6 +165,8 @@ def _listed(counted: list[str]) -> str:
 
 
 def _about_ourselves(event: Event) -> Message:
+    if event.data.report:
+        return about_report(event.data.report)
     about = clean(event.data.id, 80)
     icon, said, tone = _OWN.get(event.type, ("✉️", clean(event.type, 80), SEVERITY[event.severity]))
     if event.type == events.TEST:
