@@ -161,14 +161,19 @@ _GROUPS = {
 
 def _grouped(types: tuple[str, ...]) -> str:
     """Types as a person reads them: `jobs: created, running …`, a line for each family."""
+    from ftwatch.core.event import REPORT
     from ftwatch.core.reach import catalogue
 
     lines = []
     for prefix, title in _GROUPS.items():
-        names = [type.removeprefix(prefix) for type in types if type.startswith(prefix)]
-        everything = [type for type in catalogue() if type.startswith(prefix)]
+        found = [type for type in types if type.startswith(prefix)]
+        # A report goes to who asks for it, and is missed by nobody else.
+        everything = [type for type in catalogue() if type.startswith(prefix) and type != REPORT]
+        names = [type.removeprefix(prefix) for type in found]
+        if set(everything) <= set(found):
+            names = ["all", *(["report"] if REPORT in found else [])]
         if names:
-            lines.append(f"{title}: {'all' if len(names) == len(everything) else ', '.join(names)}")
+            lines.append(f"{title}: {', '.join(names)}")
     return "\n".join(lines)
 
 

@@ -201,6 +201,8 @@ def notifier(
         throttle=common.throttle,
         template=wording(common.template, block, desk, partial(_samples, name, desk)),
         shows_messages=kind.audience == "people",
+        report=Digest(at=common.report.at, days=common.report.days) if common.report is not None else None,
+        zone=common.timezone or local_zone(),
     )
     recipient = Recipient(
         name=name,
@@ -209,6 +211,7 @@ def notifier(
         closure=common.closure,
         holding=_holding(common),
         is_target=is_target,
+        reports=common.report is not None,
     )
     return config, recipient
 

@@ -4,12 +4,14 @@ Nothing here knows YAML or where a value came from, except `Problem`, which says
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Literal
 
 from ftwatch.core.delivery import RetryPolicy
 from ftwatch.core.message import Wording
 from ftwatch.core.route import Match, Routing
+from ftwatch.core.route.hold import Digest
 from ftwatch.core.rule import Rule
 from ftwatch.plugins import Secret
 
@@ -98,7 +100,8 @@ class NotifierConfig:
     """One destination, with how it retries. `closure`: its people are told the end of what they heard of.
 
     `throttle`: at most so many messages in so many seconds, errors aside. `template`: the config's words for
-    its messages; `shows_messages`: whether it has any (a program gets the event itself).
+    its messages; `shows_messages`: whether it has any (a program gets the event itself). `report` is when it
+    has a report, by the clock on the wall of `zone`.
     """
 
     name: str
@@ -109,6 +112,8 @@ class NotifierConfig:
     throttle: tuple[int, float] | None = None
     template: Wording | None = None
     shows_messages: bool = True
+    report: Digest | None = None
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, kw_only=True)

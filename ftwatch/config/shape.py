@@ -36,6 +36,7 @@ __all__ = [
     "Plots",
     "Provider",
     "QuietHours",
+    "Report",
     "Retiring",
     "Retry",
     "Route",
@@ -309,6 +310,16 @@ class Digest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """`report` of a notifier: what came of all jobs since the last one."""
+
+    at: time = field(metadata={"read": _clock_time, "schema": CLOCK_SCHEMA})
+    days: frozenset[int] = field(
+        default=frozenset({0}), metadata={"read": _days, "schema": {"type": "string"}, "shown": "mon"}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Template:
     """`template` of a notifier or a route: the words of messages to people."""
 
@@ -329,6 +340,7 @@ class Notifier:
     closure: bool = True
     quiet_hours: QuietHours | None = None
     digest: Digest | None = None
+    report: Report | None = None
     throttle: tuple[int, float] | None = field(
         default=None,
         metadata={"read": _throttle, "schema": {"type": "string", "pattern": rf"^{_THROTTLE.pattern}$"}},

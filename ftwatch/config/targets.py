@@ -137,7 +137,9 @@ class Book:
         if known is None:
             self._asked[name] = asked
             kind = {"kind": (Scalar(at, "kind"), Scalar(at, to))}
-            whole = Map(at, {**kind, **block.entries, **others})
+            # A report is about everything, and goes where the block itself does.
+            kept = {key: entry for key, entry in block.entries.items() if key != "report"}
+            whole = Map(at, {**kind, **kept, **others})
             self.notifiers[name], recipient = guests.notifier(name, at, whole, self._desk, is_target=True)
             self.recipients.append(recipient)
         elif wrong := [key for key in sorted(known | asked) if _differ(key, known, asked)]:

@@ -13,9 +13,10 @@ from ftwatch.core import event as events
 from ftwatch.core.decide import assign
 from ftwatch.core.decide.telling import CLOCK_SKEW
 from ftwatch.core.delivery import Delivery, Settlement
-from ftwatch.core.event import Data, Event, Severity, event_id
+from ftwatch.core.event import Data, Event, Report, Severity, event_id
 from ftwatch.core.flapping import Flapping
 from ftwatch.core.known import Assignment, Refusal
+from ftwatch.core.report import report_event
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 
@@ -30,6 +31,7 @@ __all__ = [
     "drifted",
     "recovered",
     "relayed",
+    "reported",
     "retired",
     "settled",
     "unreadable",
@@ -275,6 +277,11 @@ def about_ourselves(
     `also` are those who were told of its beginning, and are told its end.
     """
     return _announce(_event(what, kind, severity, note, now, f"{what}:{now}"), routing, now, also)
+
+
+def reported(notifier: str, made: Report, routing: Routing, now: float) -> Announcement:
+    """A notifier's report, which goes to it alone."""
+    return _announce(report_event(notifier, made), routing, now)
 
 
 def _told_of(

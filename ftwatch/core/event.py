@@ -21,6 +21,7 @@ __all__ = [
     "Data",
     "Event",
     "Gap",
+    "Report",
     "SavedModel",
     "Severity",
     "Summary",
@@ -54,6 +55,7 @@ ACCEPTED = "ftwatch.config.accepted"
 FULL = "ftwatch.store.full"
 ROOM = "ftwatch.store.recovered"
 TEST = "ftwatch.test"
+REPORT = "ftwatch.report"
 
 # What ftwatch says of itself that has a beginning and an end: the end must not overtake the beginning.
 _LANES = ("ftwatch.provider", "ftwatch.notifier", "ftwatch.config", "ftwatch.store")
@@ -139,6 +141,23 @@ class SavedModel(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
 
 
+class Report(Struct, frozen=True, kw_only=True):
+    """What came of all jobs between two times (Unix seconds): how many `ended` by their status, their tokens,
+    how long they ran together (seconds). `slowest` is the job that ran longest, and for how long.
+
+    `active` is how many go on now, `open` what somebody should see to, in a few words each.
+    """
+
+    since: int
+    until: int
+    ended: dict[str, int] = field(default_factory=dict)
+    tokens: int = 0
+    ran_for: int = 0
+    slowest: tuple[str, int] | None = None
+    active: int = 0
+    open: tuple[str, ...] = ()
+
+
 class Gap(Struct, frozen=True, kw_only=True):
     """A time in which nobody could see what happened (Unix seconds), and why: ftwatch itself was `down`, or
     the provider's requests went `unanswered` or were `denied`.
@@ -154,8 +173,8 @@ class Data(Struct, frozen=True, kw_only=True):
 
     What is UNSET is left out of the wire form: an event about a provider has no sequence or status.
     `note` is one plain sentence for people, where the type alone does not say it; `continues` is the id of
-    the job that the provider started anew as this one; `gap` is why it was seen late; `received` is the body
-    of a webhook that is relayed.
+    the job that the provider started anew as this one; `gap` is why it was seen late; `report` is what came
+    of all jobs in a while; `received` is the body of a webhook that is relayed.
     """
 
     id: str
@@ -177,6 +196,7 @@ class Data(Struct, frozen=True, kw_only=True):
     checkpoint: SavedModel | UnsetType = UNSET
     continues: str | UnsetType = UNSET
     gap: Gap | UnsetType = UNSET
+    report: Report | UnsetType = UNSET
     received: str | UnsetType = UNSET
     job: Snapshot | UnsetType = UNSET
 

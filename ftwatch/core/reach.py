@@ -176,7 +176,7 @@ def conditions(event: Event, recipient: Recipient, routing: Routing) -> list[str
         reduced, rest = _reduce(candidate, event)
         chosen = route(event, Routing(recipients=(recipient,), routes=(reduced,)), 0).selected
         if chosen:
-            found.append(rest if rest and chosen[0][1] != "default" else ALWAYS)
+            found.append(rest if rest and chosen[0][1] not in ("default", "report") else ALWAYS)
     return found
 
 

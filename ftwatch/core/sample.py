@@ -11,12 +11,13 @@ from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
 from ftwatch.core.compare import Background, Run
 from ftwatch.core.decide import GONE_AFTER, decide
-from ftwatch.core.event import Event, Severity
+from ftwatch.core.event import Event, Report, Severity
 from ftwatch.core.flapping import Flapping
 from ftwatch.core.job import JobError, Progress, Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.plot import Plot, Step, plot_of
+from ftwatch.core.report import report_event
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Relapse, Retiring, Rule, Silent, Stuck
 from ftwatch.core.span import DAY, HOUR, MINUTE
@@ -187,6 +188,16 @@ def _heard() -> Known:
 
 
 _FULL = "2 MiB are left in /var/lib/ftwatch; messages still go out, and nothing that happens is lost"
+_REPORT = Report(
+    since=NOW - 7 * DAY,
+    until=NOW,
+    ended={"succeeded": 45, "failed": 3, "cancelled": 1},
+    tokens=271_390_000,
+    ran_for=91 * HOUR,
+    slowest=("support-bot-v7", 5 * HOUR),
+    active=4,
+    open=("llama-sft failed, and nobody has acknowledged it",),
+)
 _STATE = ProviderState(name="openai-prod")
 _BAD = replace(_STATE, degraded_at=NOW - HOUR, reason="HTTP 401: Incorrect API key provided")
 
@@ -240,6 +251,7 @@ _MAKERS: dict[str, Callable[[], Event]] = {
     "room": lambda: _own(
         announce.about_ourselves("store", events.ROOM, Severity.NOTICE, "after 25m", NOBODY, NOW)
     ),
+    "report": lambda: replace(report_event("", _REPORT), id="evt_sample"),
     "test": lambda: _own(
         announce.about_notifier(
             "oncall", events.TEST, Severity.INFO, "A test message: all is well.", NOBODY, NOW, link="test"

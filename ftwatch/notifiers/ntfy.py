@@ -32,6 +32,9 @@ PRIORITIES: dict[Severity, int] = {severity: severity.rank + 1 for severity in S
 # The short codes by which ntfy puts a picture before the title.
 SHORT_CODES = {
     "🆕": "new",
+    "📊": "bar_chart",
+    "🧪": "test_tube",
+    "🔔": "bell",
     "🔎": "mag_right",
     "⏳": "hourglass_flowing_sand",
     "▶️": "arrow_forward",

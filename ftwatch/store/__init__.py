@@ -31,6 +31,7 @@ from ftwatch.store.oblivion import Forgotten, forget_job, forget_provider
 from ftwatch.store.outbox import Outbox, Settled
 from ftwatch.store.place import Room
 from ftwatch.store.reminders import Reminders
+from ftwatch.store.reports import Reports
 from ftwatch.store.silences import Kept, Silences
 from ftwatch.store.sqlite import Database
 from ftwatch.store.sweeps import Sweeps
@@ -106,7 +107,7 @@ class Store:
 
     `listing` answers those that go page by page; `inbound` keeps what came in by webhook, `silences` and
     `acks` what people asked for, `reminders` whom to tell of what lasts, `sweeps`
-    lets sweeps leave, `gaps` are the times in which nobody looked.
+    lets sweeps leave, `reports` makes reports, `gaps` are the times in which nobody looked.
     `meter` counts what this process commits, and whoever holds the store counts there, too, what it did to
     that end; `bell` is rung, by whoever commits, once there are new events.
     """
@@ -124,6 +125,7 @@ class Store:
         self.acks = Acks(self.db)
         self.reminders = Reminders(self.db)
         self.sweeps = Sweeps(self.db)
+        self.reports = Reports(self.db)
         self.gaps = Gaps(self.db)
         self.census = Census(self.db)
         self.room = Room(path)

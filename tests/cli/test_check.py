@@ -243,3 +243,12 @@ def test_a_slip_in_an_event_by_hand_is_explained(tool: Any, pair: str, sentence:
     said = tool("route", "test", "-c", str(CONFIGS / "person.yaml"), pair)
     assert said.code == Exit.USAGE
     assert sentence in said.err
+
+
+def test_who_has_reports_is_said_and_who_has_none_misses_nothing(tool: Any) -> None:
+    Path("ftwatch.yaml").write_text(
+        "providers: {openai: {}}\nnotifiers:\n  console: {report: {at: '09:00'}}\n  other: {kind: console}\n"
+    )
+    said = words(tool("route", "show"))
+    assert "ftwatch's own: all, report" in said
+    assert "ftwatch's own: all" in said

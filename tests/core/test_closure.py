@@ -55,6 +55,7 @@ BEARINGS = {
     "full": ("full sure", "", False),
     "room": (None, "full", True),
     "test": ("test none", "", False),
+    "report": (None, "", False),
 }
 
 

@@ -31,6 +31,7 @@ from ftwatch.core.message.parts import (
     clean,
     is_web,
 )
+from ftwatch.core.message.report import about_report
 from ftwatch.core.message.sweep import about_sweep
 from ftwatch.core.span import spoken
 
@@ -178,6 +179,8 @@ def _listed(counted: list[str]) -> str:
 
 
 def _about_ourselves(event: Event) -> Message:
+    if event.data.report:
+        return about_report(event.data.report)
     about = clean(event.data.id, 80)
     icon, said, tone = _OWN.get(event.type, ("✉️", clean(event.type, 80), SEVERITY[event.severity]))
     if event.type == events.TEST:

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ftwatch.core.closure import lasting
-from ftwatch.core.event import Event, Severity
+from ftwatch.core.event import REPORT, Event, Severity
 from ftwatch.core.job import JobKey
 from ftwatch.core.message import Wording
 from ftwatch.core.route.hold import Group, Hold, Holding, hold
@@ -133,8 +133,8 @@ class Silence(Struct, frozen=True, kw_only=True):
 class Recipient(Struct, frozen=True, kw_only=True):
     """A notifier as routing sees it. `closure`: is owed the end of what it was told of (people only).
 
-    `holding` is when it wants to be told (None: at once). `is_target`: it is another one with an address of a
-    route's or a person's, and gets what names it alone.
+    `holding` is when it wants to be told (None: at once), `reports`: it wants reports. `is_target`: it is
+    another one with an address of a route's or a person's, and gets what names it alone.
     """
 
     name: str
@@ -143,6 +143,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
     closure: bool = True
     holding: Holding | None = None
     is_target: bool = False
+    reports: bool = False
 
 
 class Routing(Struct, frozen=True, kw_only=True):
@@ -205,6 +206,8 @@ def route_for(event: Event, name: str, routing: Routing) -> Route | None:
 
 def held_for(event: Event, recipient: Recipient, now: float, by: Route | None = None) -> Hold | None:
     """What an event waits for that a recipient gets, by a route or without one; None where it leaves now."""
+    if event.type == REPORT:
+        return None  # it has a time of its own
     if recipient.holding is None and (by is None or (by.group is None and by.max_age is None)):
         return None
     group, max_age = (by.group, by.max_age) if by is not None else (None, None)
@@ -220,6 +223,8 @@ def _choose(
     event: Event, recipient: Recipient, routes: tuple[Route, ...] | None
 ) -> tuple[bool, str, Route | None]:
     """Whether this recipient gets the event, the reason either way, and the route that gives it."""
+    if event.type == REPORT:
+        return _choose_report(event, recipient)
     is_own = event.type.startswith(OWN)
     is_machine = recipient.audience == "machines"
     reason = UNNAMED
@@ -246,6 +251,14 @@ def _choose(
     if recipient.kind == "command":
         return False, "a command runs only where a route names it", None
     return _default(event)
+
+
+def _choose_report(event: Event, recipient: Recipient) -> tuple[bool, str, Route | None]:
+    """A report is made for one notifier, when that has asked for it; routes have no say in it."""
+    if not recipient.reports:
+        return False, "it asks for no report", None
+    is_its_own = event.data.id in (recipient.name, "")
+    return is_its_own, "report" if is_its_own else "it is another one's report", None
 
 
 def _default(event: Event) -> tuple[bool, str, Route | None]:
