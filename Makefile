@@ -24,7 +24,7 @@ oracles: .venv/.oracles
 	@touch $@
 
 test: install
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 # Writes anew what is sent for every sort of event, and pictures of it into build/gallery; then look at both.
 golden: oracles

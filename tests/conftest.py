@@ -14,6 +14,22 @@ from ftwatch.store import Store
 settings.register_profile("ftwatch", deadline=None)
 settings.load_profile("ftwatch")
 
+# Files that take minutes begin first: each runs in one process, and at the end the others would wait for it.
+LONGEST = {
+    "test_planted.py",
+    "test_promises.py",
+    "test_upgrades.py",
+    "test_demo.py",
+    "test_strings.py",
+    "test_canary.py",
+    "test_daemon.py",
+    "test_live.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 class StillClock:
     """A clock for tests: time passes only when somebody says so."""
