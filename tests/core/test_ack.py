@@ -199,7 +199,11 @@ def test_an_ack_spares_people_stages_and_nothing_else(
         assert one.events == other.events
         assert replace(acknowledged.known, ack=None) == plain.known
         spared = spared_of(one)
-        assert {*spared, *one.deliveries} == set(other.deliveries)
+        # What is to be told again is a matter of who was told.
+        told, whole = (
+            {replace(owed, problem="") for owed in decision.deliveries} for decision in (one, other)
+        )
+        assert {*spared, *told} == whole
         for owed in spared:
             event = next(event for event in one.events if event.id == owed.event_id)
             assert event.type == "fine_tuning.alert.sick"

@@ -90,6 +90,8 @@ def test_the_places_of_an_older_database_are_worked_out(tmp_path: Path) -> None:
         "DROP INDEX jobs_shown",
         "DROP INDEX deliveries_last",
         "DROP INDEX deliveries_waiting",
+        "DROP TABLE heralds",
+        "DROP TABLE reminders",
         "DROP INDEX jobs_recipe",
         "ALTER TABLE jobs DROP COLUMN moment",
         "ALTER TABLE jobs DROP COLUMN recipe",
