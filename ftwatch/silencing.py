@@ -12,8 +12,9 @@ from msgspec import Struct, to_builtins
 from ftwatch.config import Config
 from ftwatch.core.ack import matters
 from ftwatch.core.job import JobKey, Snapshot
-from ftwatch.core.route import covers
-from ftwatch.core.silence import make_silence
+from ftwatch.core.route import Silence, covers
+from ftwatch.core.silence import ONE_JOB, make_silence, muted, read_matchers
+from ftwatch.core.span import DAY
 from ftwatch.store import Kept, Store
 
 __all__ = ["LOOKING", "OPERATIONS", "Operation", "Standing"]
@@ -22,6 +23,8 @@ Operation = Callable[..., dict[str, Any]]
 
 # More active jobs than anybody has.
 MANY = 10**9
+# So far back (seconds) it is looked what a silence would have muted, and through so many events at most.
+PREVIEWED, MOST_PREVIEWED = 7 * DAY, 20_000
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -68,6 +71,18 @@ def add(
     return {"silence": to_builtins(_standing(Kept(silence, now, None), _active(store), now))}
 
 
+def preview(
+    config: Config, store: Store, now: float, *, matchers: Sequence[str], until_end: bool = False
+) -> dict[str, Any]:
+    """What such a silence would have muted in the last days: `{"muted": …}`, as a `Muted`."""
+    match = read_matchers(matchers, config.providers)
+    if until_end and Silence(match=match).job is None:
+        raise ValueError(ONE_JOB)
+    since = now - PREVIEWED
+    found = muted(match, store.history.told(since, MOST_PREVIEWED), since, until_end=until_end)
+    return {"muted": to_builtins(found)}
+
+
 def listed(config: Config, store: Store, now: float, *, expired: bool = False) -> dict[str, Any]:
     """Those of the config, then those that were asked for: `{"silences": […]}`.
 
@@ -98,11 +113,12 @@ def ack(
 OPERATIONS: dict[str, Operation] = {
     "silence.add": add,
     "silence.list": listed,
+    "silence.preview": preview,
     "silence.expire": expire,
     "ack": ack,
 }
 # Those that only read: a second connection does for them.
-LOOKING = frozenset({"silence.list"})
+LOOKING = frozenset({"silence.list", "silence.preview"})
 
 
 def _active(store: Store) -> list[Snapshot]:

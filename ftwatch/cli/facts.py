@@ -95,6 +95,10 @@ class Facts(Protocol):
         """Adds a silence. Raises ValueError where it makes no sense, Refused where it cannot be."""
         ...
 
+    def preview(self, words: Sequence[str], *, until_end: bool) -> dict[str, Any]:
+        """What such a silence would have muted lately. Raises ValueError where it makes no sense."""
+        ...
+
     def silences(self, *, expired: bool) -> list[dict[str, Any]]:
         """The silences that stand; with `expired` also the others."""
         ...
@@ -308,6 +312,15 @@ class Here:
         make_silence(words, providers=self._config.providers, now=time.time(), **wanted)
         made: dict[str, Any] = self._ask_or_do("silence.add", matchers=list(words), **wanted)["silence"]
         return made
+
+    def preview(self, words: Sequence[str], *, until_end: bool) -> dict[str, Any]:
+        """See `Facts`."""
+        from ftwatch.core.silence import read_matchers
+
+        read_matchers(words, self._config.providers)
+        asked = self._ask_or_do("silence.preview", matchers=list(words), until_end=until_end)
+        found: dict[str, Any] = asked["muted"]
+        return found
 
     def silences(self, *, expired: bool) -> list[dict[str, Any]]:
         """See `Facts`."""

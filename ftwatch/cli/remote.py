@@ -291,6 +291,11 @@ class There:
         """See `Facts`."""
         return self._ask("POST", "silences", dict[str, Any], {"matchers": list(words), **wanted})
 
+    def preview(self, words: Sequence[str], *, until_end: bool) -> dict[str, Any]:
+        """See `Facts`."""
+        body = {"matchers": list(words), "until_end": until_end}
+        return self._ask("POST", "silences/preview", dict[str, Any], body)
+
     def silences(self, *, expired: bool) -> list[dict[str, Any]]:
         """See `Facts`."""
         query = {"expired": "true"} if expired else {}

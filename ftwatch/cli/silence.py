@@ -26,6 +26,8 @@ def silence() -> None:
 @click.option("--until", metavar="TIME|end", help="Until 2026-11-23T18:00, or until the job's end.")
 @click.option("--comment", default="", help="Why. It is shown wherever somebody asks.")
 @click.option("--author", help="Who asks for it (without it: your login).")
+@click.option("--preview", is_flag=True, help="Only show what it would have muted in the last 7 days.")
+@format_option
 @click.pass_obj
 def add(
     config: str | None,
@@ -35,6 +37,8 @@ def add(
     until: str | None,
     comment: str,
     author: str | None,
+    preview: bool,
+    output: str,
 ) -> int:
     """Silence what all MATCHERs are true of, from the next event on.
 
@@ -42,6 +46,7 @@ def add(
     ftwatch silence add 'labels.team="search"' --for 2h --comment "planned outage"
     ftwatch silence add 'model=~"gpt.*"' type=fine_tuning.alert.stuck --until 2026-11-30
     ftwatch silence add --job ftjob-abc --until end
+    ftwatch silence add 'labels.team="sandbox"' --preview
 
     MATCHERs are KEY="VALUE", KEY!="VALUE", KEY=~"REGEX" or KEY!~"REGEX", with the keys of `match` in the
     config. Ends are muted too: who heard that a job is stuck does not hear that it moved on. With --until end
@@ -54,6 +59,9 @@ def add(
     with asking(config) as facts:
         words = [*(_words(facts, job) if job is not None else ()), *matchers]
         try:
+            if preview:
+                _show(facts.preview(words, until_end=until == END), output)
+                return Exit.OK
             made = facts.silence(
                 words,
                 until=until_then,
@@ -63,12 +71,47 @@ def add(
             )
         except ValueError as error:
             raise click.UsageError(plain(error)) from None
+    if output == "json":
+        as_json(made | {name: utc(made[name]) for name in ("until", "created_at", "expired_at")})
+        return Exit.OK
     click.echo(f"{made['id']}: silent {_ending(made)}: {plain(', '.join(made['matchers']))}")
     number = made["jobs"]
     click.echo(
         f"that is true of {f'{number} active jobs' if number != 1 else 'one active job'} now", err=True
     )
     return Exit.OK
+
+
+def _show(found: dict[str, Any], output: str) -> None:
+    """What a silence would have muted."""
+    if output == "json":
+        last = [one | {"at": utc(one["at"])} for one in found["last"]]
+        as_json(found | {"since": utc(found["since"]), "last": last})
+        return
+    count, looked_at = found["events"], found["looked_at"]
+    if not count:
+        click.echo(f"it would have muted none of the {looked_at} events told since {local(found['since'])}")
+        return
+    names = ", ".join(f"{plain(name)} {number}" for name, number in found["by_notifier"].items())
+    click.echo(
+        f"it would have muted {count} of {looked_at} events that were told since {local(found['since'])},"
+        f" the worst of them {found['worst']}"
+    )
+    click.echo(f"nobody would have heard of them: {names}")
+    rows = [
+        {
+            "at": local(one["at"]),
+            "type": one["type"],
+            "about": one["about"],
+            "severity": one["severity"],
+            "told": ", ".join(one["told"]),
+        }
+        for one in found["last"]
+    ]
+    click.echo()
+    emit(rows, ["at", "type", "about", "severity", "told"], output, empty="")
+    if count > len(rows):
+        click.echo(f"and {count - len(rows)} before them", err=True)
 
 
 def _words(facts: Facts, job: str) -> list[str]:

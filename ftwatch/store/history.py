@@ -1,5 +1,7 @@
 """People's questions to the store: which jobs, which events, what became of a delivery. Only reads."""
 
+from collections.abc import Iterator
+
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
@@ -130,6 +132,18 @@ class History:
         )
         found = [(seq, decode(body)) for seq, body in rows]
         return found[::-1] if newest else found
+
+    def told(self, since: float, limit: int) -> Iterator[tuple[Event, list[str]]]:
+        """The last events since then that anybody was or is to be told of, and whom, the oldest first."""
+        for body, names in self._db.rows(
+            "SELECT body, names FROM (SELECT e.seq AS seq, e.body AS body,"
+            " json_group_array(DISTINCT d.notifier) AS names"
+            " FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.recorded_at >= ?"
+            " GROUP BY e.seq ORDER BY e.seq DESC LIMIT ?) ORDER BY seq",
+            since,
+            limit,
+        ):
+            yield decode(body), msgspec.json.decode(names, type=list[str])
 
     def event(self, id: str) -> Event | None:
         """One event by its id."""

@@ -194,6 +194,14 @@ def test_silences_are_asked_for_and_taken_away(tool: Any, away: Elsewhere) -> No
     assert len(tool("silence", "expire", "--all").out.splitlines()) == 1
 
 
+def test_a_preview_is_asked_for_elsewhere(tool: Any, away: Elsewhere) -> None:
+    much(away)
+    found = tool("silence", "add", "type=*", "--preview", "-o", "json").json
+    assert found["events"] <= found["looked_at"]
+    assert found["looked_at"] >= 0
+    assert "nothing has a key 'modl'" in tool("silence", "add", "modl=x", "--preview").err
+
+
 def test_what_makes_no_silence_is_said_as_here(
     tool: Any, there: Elsewhere, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

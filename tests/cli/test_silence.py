@@ -320,3 +320,52 @@ def test_who_is_typing_has_a_number_where_it_has_no_name(
     monkeypatch.setattr(getpass, "getuser", nobody)
     added(tool, "name=bot")
     assert listed(tool)[0]["author"] == f"uid {os.getuid()}"
+
+
+def test_a_preview_shows_what_it_would_have_muted_and_silences_nothing(tool: Any, jobs: Any) -> None:
+    now = time.time()
+    labels = {"team": "search"}
+    for status, ago in (("paused", 3600), ("running", 1800), ("failed", 60)):
+        jobs.happen("ftjob-a", status, at=now - ago, name="bot", labels=labels)
+    said = tool("silence", "add", 'labels.team="search"', "--preview")
+    assert said.code == Exit.OK
+    first, second, *rest = said.out.splitlines()
+    assert first.startswith("it would have muted 3 of 3 events that were told since 20")
+    assert first.endswith(", the worst of them error")
+    assert second == "nobody would have heard of them: console 3"
+    types = [f"fine_tuning.job.{status}" for status in ("paused", "running", "failed")]
+    assert [word for line in rest for word in line.split() if word in types] == types
+    found = tool("silence", "add", 'labels.team="search"', "--preview", "-o", "json").json
+    assert (found["events"], found["deliveries"], found["by_notifier"]) == (3, 3, {"console": 3})
+    assert found["by_type"]["fine_tuning.job.failed"] == 1
+    assert [one["about"] for one in found["last"]] == ["bot"] * 3
+    assert found["since"].endswith("Z")
+    assert listed(tool) == []
+
+
+def test_a_preview_knows_what_ends_and_what_is_wrong(tool: Any, jobs: Any) -> None:
+    now = time.time()
+    jobs.happen("ftjob-a", "paused", at=now - 60, name="bot")
+    jobs.happen("ftjob-a", "failed", at=now - 30, name="bot")
+    job = ["--job", "ftjob-a", "--preview", "-o", "json"]
+    assert tool("silence", "add", *job).json["events"] == 2
+    # The end would have been told.
+    assert tool("silence", "add", *job, "--until", "end").json["events"] == 1
+    none = tool("silence", "add", "name=nobody", "--preview")
+    assert none.out.startswith("it would have muted none of the 2 events told since 20")
+    assert none.code == Exit.OK
+    for words, sentence in (
+        (["modl=x"], "did you mean 'model'"),
+        ([], "say what should be silent"),
+        (["name=bot", "--until", "end"], "only a silence that names one job"),
+    ):
+        said = tool("silence", "add", *words, "--preview")
+        assert said.code != Exit.OK
+        assert sentence in said.err
+
+
+def test_a_silence_that_is_added_is_said_as_json_too(tool: Any, jobs: Any) -> None:
+    made = tool("silence", "add", "name=bot", "--for", "2h", "-o", "json").json
+    assert made["matchers"] == ['name="bot"']
+    assert made["until"].endswith("Z")
+    assert listed(tool)[0]["id"] == made["id"]

@@ -17,6 +17,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import Snapshot
 from ftwatch.core.known import Ack
 from ftwatch.core.reach import Reach
+from ftwatch.core.silence import Muted
 from ftwatch.silencing import Standing
 from ftwatch.web.api import deliveries, events, jobs, silences
 from ftwatch.web.api.asking import Nothing
@@ -219,6 +220,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         status=201,
         refusals=(404, 409),
     ),
+    ("post", "/api/v1/silences/preview"): Operation(
+        "What such a silence would have muted in the last seven days",
+        {"$ref": ref("Muted")},
+        body=silences.Silence,
+        refusals=(404, 409),
+    ),
     ("delete", "/api/v1/silences/{id}"): Operation("Take a silence away", IDS, refusals=(404, 409)),
 }
 
@@ -372,7 +379,21 @@ def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    kinds = [Snapshot, Job, Story, Delivery, Owed, Placed, Happening, Event, Trust, Standing, Ack, Reach]
+    kinds = [
+        Snapshot,
+        Job,
+        Story,
+        Delivery,
+        Owed,
+        Placed,
+        Happening,
+        Event,
+        Trust,
+        Standing,
+        Muted,
+        Ack,
+        Reach,
+    ]
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     bases = {kind.__name__: base.__name__ for kind, base in BASES.items()}
     schemas = {}

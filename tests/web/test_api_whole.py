@@ -41,6 +41,23 @@ async def test_silences_come_stand_and_go(tmp_path: Path) -> None:
         assert "stands in the config" in await it.refused("DELETE", f"silences/{listed[0]['id']}", 409)
 
 
+async def test_a_preview_silences_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        at = it.house.clock.now() - 60
+        await it.happen("j", "running", at=at, labels={"team": "search"})
+        before = (await it.get("silences"))["data"]
+        words = {"matchers": ['labels.team="search"']}
+        found = (await it.ask("POST", "silences/preview", json=words)).json()
+        assert found["events"] == 1
+        assert found["last"][0]["about"] == "j"
+        assert (await it.ask("POST", "silences/preview", json={"job": "j"})).json()["events"] == 1
+        wrong = {"matchers": ["modl=x"]}
+        assert "did you mean" in await it.refused("POST", "silences/preview", 400, json=wrong)
+        wrong = words | {"until_end": True}  # type: ignore[assignment]
+        assert "only a silence" in await it.refused("POST", "silences/preview", 400, json=wrong)
+        assert (await it.get("silences"))["data"] == before
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [

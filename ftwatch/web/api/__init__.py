@@ -45,5 +45,6 @@ routes: list[BaseRoute] = [
     Route("/api/v1/deliveries/{id}/retry", deliveries.retry, methods=["POST"]),
     Route("/api/v1/deliveries/{id}/drop", deliveries.drop, methods=["POST"]),
     Route("/api/v1/silences", silences.listed_or_added, methods=["GET", "POST"]),
+    Route("/api/v1/silences/preview", silences.preview, methods=["POST"]),
     Route("/api/v1/silences/{id}", silences.expire, methods=["DELETE"]),
 ]

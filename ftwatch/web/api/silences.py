@@ -6,14 +6,15 @@ from msgspec import UNSET, Struct, UnsetType, field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ftwatch import control
 from ftwatch.core.route import literal
-from ftwatch.core.silence import make_silence
+from ftwatch.core.silence import make_silence, read_matchers
 from ftwatch.plugins import Duration
 from ftwatch.web.api.answering import answered, conditional, done, house_of
 from ftwatch.web.api.asking import Nothing, asked, body_of, refused, resolved
 from ftwatch.web.api.jobs import author_of
 
-__all__ = ["expire", "listed_or_added"]
+__all__ = ["expire", "listed_or_added", "preview"]
 
 # Later than this no calendar knows (Unix seconds).
 LATEST = 253_402_300_799
@@ -67,10 +68,7 @@ async def _add(request: Request) -> Response:
             raise refused(f"for: {error}") from None
     if until is not None and until > LATEST:
         raise refused("until is later than any calendar knows")
-    words = list(body.matchers)
-    if body.job:
-        job = await house.read(lambda store: resolved(store, body.job).known.snapshot.key)
-        words = [str(literal("provider", job.provider)), str(literal("id", job.id)), *words]
+    words = await _words(request, body)
     wanted: dict[str, Any] = {
         "until": until,
         "until_end": body.until_end,
@@ -83,6 +81,27 @@ async def _add(request: Request) -> Response:
         raise refused(str(error)) from None
     made = await done(request, "silence.add", matchers=words, **wanted)
     return answered(made["silence"], 201)
+
+
+async def _words(request: Request, body: Silence) -> list[str]:
+    """The matchers of a silence; its job is one more."""
+    if not body.job:
+        return list(body.matchers)
+    job = await house_of(request).read(lambda store: resolved(store, body.job).known.snapshot.key)
+    return [str(literal("provider", job.provider)), str(literal("id", job.id)), *body.matchers]
+
+
+async def preview(request: Request) -> Response:
+    """What such a silence would have muted in the last seven days; nothing is silenced by it."""
+    asked(request, Nothing)
+    body, house = await body_of(request, Silence), house_of(request)
+    words = await _words(request, body)
+    try:
+        read_matchers(words, house.config.providers)
+        found = await house.operations["silence.preview"](matchers=words, until_end=body.until_end)
+    except (ValueError, control.Refused) as error:
+        raise refused(str(error)) from None
+    return answered(found["muted"])
 
 
 async def expire(request: Request) -> Response:
