@@ -41,9 +41,10 @@ async def test_what_failed_is_told_again_until_somebody_knows(tmp_path: Path) ->
     assert (kept.count, kept.due_at, kept.reason) == (2, at(NOON) + 12 * HOUR, "")
     assert [owed.state for owed in desk.store.history.deliveries(event=event.id)] == ["delivered"] * 3
     desk.store.acks.add(JobKey("p", "a"), "kim", "on it", desk.clock.now())
+    (kept,) = desk.store.reminders.of(event.id)
     await desk.until(at(NOON) + 48 * HOUR)
     assert reminded(desk) == [4.0, 8.0]
-    (kept,) = desk.store.reminders.of(event.id)
+    assert [kept] == desk.store.reminders.of(event.id)
     assert (kept.count, kept.due_at, kept.reason) == (2, None, "acknowledged by kim: on it")
 
 

@@ -7,7 +7,7 @@ who acknowledged what, and when.
 import msgspec
 from msgspec.structs import replace
 
-from ftwatch.core.ack import acknowledge
+from ftwatch.core.ack import acknowledge, reason
 from ftwatch.core.job import JobKey
 from ftwatch.core.known import Ack, Known
 from ftwatch.store.reminders import Reminders
@@ -55,7 +55,8 @@ class Acks:
                 ack.state,
                 _encode(ack.alerts).decode(),
             )
-            Reminders(self._db).hasten(key, now)
+            problems = [*([ack.state] if ack.state else []), *ack.alerts]
+            Reminders(self._db).acknowledge(key, problems, reason(ack), now)
         return ack
 
     def of(self, key: JobKey) -> list[Ack]:

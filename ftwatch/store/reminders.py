@@ -4,6 +4,8 @@ A reminder is one more delivery of the event that told of the problem. It stands
 that it cannot come after the problem's end, and gives way to whatever is newer.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -148,12 +150,19 @@ class Reminders:
             now,
         )
 
-    def hasten(self, key: JobKey, now: float) -> None:
-        """Has all reminders about a job looked at anew, within the caller's transaction: somebody knows."""
-        self._db.execute(
-            "UPDATE reminders SET due_at = MIN(due_at, ?) WHERE lane = ? AND due_at IS NOT NULL",
-            now,
-            str(key),
+    def acknowledge(self, key: JobKey, problems: Sequence[str], reason: str, now: float) -> None:
+        """Ends the reminders of these problems of a job, within the caller's transaction: somebody knows."""
+        for problem in problems:
+            for (notifier,) in self._db.rows(
+                "SELECT notifier FROM reminders WHERE lane = ? AND problem = ? AND due_at IS NOT NULL",
+                str(key),
+                problem,
+            ):
+                withdraw(self._db, notifier, str(key), reason, now)
+        self._db.execute_many(
+            "UPDATE reminders SET due_at = NULL, reason = ?"
+            " WHERE lane = ? AND problem = ? AND due_at IS NOT NULL",
+            [(reason, str(key), problem) for problem in problems],
         )
 
     def shift(self, seconds: float) -> None:
