@@ -15,6 +15,8 @@ from ftwatch.plugins import Secret
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    # What other tests used as a secret is none here.
+    monkeypatch.setattr(logs, "_secrets", set())
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield

@@ -58,7 +58,16 @@ def made(store: Store, wanted: bool | None = None, **more: Any) -> Plots:
 
 def test_only_ends_and_alerts_are_drawn() -> None:
     drawn = {name for name in SAMPLES if is_drawn(sample(name))}
-    assert drawn == {"succeeded", "failed", "cancelled", "incomplete", "stuck", "silent", "retiring"}
+    assert drawn == {
+        "succeeded",
+        "failed",
+        "cancelled",
+        "incomplete",
+        "stuck",
+        "silent",
+        "retiring",
+        "flapping",
+    }
 
 
 async def test_the_end_of_a_run_shows_how_it_went(store: Store) -> None:

@@ -95,8 +95,6 @@ def test_the_places_of_an_older_database_are_worked_out(tmp_path: Path) -> None:
         "DROP INDEX jobs_recipe",
         "ALTER TABLE jobs DROP COLUMN moment",
         "ALTER TABLE jobs DROP COLUMN recipe",
-        "DROP TABLE reminders",
-        "DROP TABLE heralds",
         "PRAGMA user_version = 6",
     ):
         store.db.execute(statement)

@@ -58,16 +58,8 @@ async def _add(request: Request) -> Response:
     """Silences what all matchers are true of."""
     asked(request, Nothing)
     body, house = await body_of(request, Silence), house_of(request)
-    until, now = body.until, house.clock.now()
-    if body.span is not UNSET:
-        if until is not None:
-            raise refused("for and until say the same thing twice")
-        try:
-            until = now + Duration.parse(body.span).total_seconds()
-        except ValueError as error:
-            raise refused(f"for: {error}") from None
-    if until is not None and until > LATEST:
-        raise refused("until is later than any calendar knows")
+    now = house.clock.now()
+    until = _until(body, now)
     words = await _words(request, body)
     wanted: dict[str, Any] = {
         "until": until,
@@ -83,6 +75,21 @@ async def _add(request: Request) -> Response:
     return answered(made["silence"], 201)
 
 
+def _until(body: Silence, now: float) -> float | None:
+    """When it ends (Unix seconds), where it says so."""
+    until = body.until
+    if body.span is not UNSET:
+        if until is not None:
+            raise refused("for and until say the same thing twice")
+        try:
+            until = now + Duration.parse(body.span).total_seconds()
+        except ValueError as error:
+            raise refused(f"for: {error}") from None
+    if until is not None and until > LATEST:
+        raise refused("until is later than any calendar knows")
+    return until
+
+
 async def _words(request: Request, body: Silence) -> list[str]:
     """The matchers of a silence; its job is one more."""
     if not body.job:
@@ -95,6 +102,7 @@ async def preview(request: Request) -> Response:
     """What such a silence would have muted in the last seven days; nothing is silenced by it."""
     asked(request, Nothing)
     body, house = await body_of(request, Silence), house_of(request)
+    _until(body, house.clock.now())
     words = await _words(request, body)
     try:
         read_matchers(words, house.config.providers)
