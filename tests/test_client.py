@@ -1,6 +1,7 @@
 """The client against a server that is a raw socket: what a library's own server would never do."""
 
 import asyncio
+import base64
 import email.utils
 import gzip
 import ssl
@@ -137,6 +138,17 @@ async def test_redirects_are_answers_and_cookies_are_not_kept() -> None:
         await client.request("GET", server.url)
     assert "cookie" not in server.heads[1].lower()
     assert server.connections == 1, "a connection is used again"
+
+
+@pytest.mark.parametrize("content", [None, b"{}"])
+async def test_a_name_and_a_password_in_the_url_are_sent_as_credentials(content: bytes | None) -> None:
+    async with serving(http(b"")) as server, Client() as client:
+        url = server.url.replace("http://", "http://us%40er:pa%3Ass@")
+        await client.request("POST", url, content=content)
+        await client.request("POST", server.url, content=content)
+    said = base64.b64encode(b"us@er:pa:ss").decode()
+    assert f"authorization: basic {said}".lower() in server.heads[0].lower()
+    assert "authorization" not in server.heads[1].lower()
 
 
 async def test_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

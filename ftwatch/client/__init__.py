@@ -256,16 +256,20 @@ class Client:
 def _prepared(
     method: str, url: str, headers: tuple[tuple[str, str], ...], content: bytes | None
 ) -> httpx2.Request:
-    """A request that may be sent again and again."""
+    """A request that may be sent again and again. A name and password in the URL are Basic credentials."""
     about = httpx2.Headers(HEADERS)
     about.update(headers)
-    return httpx2.Request(
+    request = httpx2.Request(
         method,
         url,
         headers=about,
         content=content,
         extensions={"timeout": httpx2.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()},
     )
+    if request.url.userinfo:
+        login = httpx2.BasicAuth(request.url.username, request.url.password)
+        request = next(login.sync_auth_flow(request))
+    return request
 
 
 async def _in_time(coming: Awaitable[T], idle: float) -> T:
