@@ -52,7 +52,7 @@ log = structlog.get_logger("ftwatch.dispatcher")
 LONGEST_NAP = 60.0
 # How much longer than its own time-out a claim is held, so that nobody takes it while it is settled.
 LEASE = 60.0
-# So many messages about what is long past make one digest, of at most so many.
+# So many messages about what was found out long after it happened make one digest, of at most so many.
 CROWD, LARGEST_DIGEST = 20, 10_000
 # How many rounds of one notifier may overlap: a receiver that hangs on one job holds up only its round.
 ROUNDS = 3
@@ -281,19 +281,21 @@ class Dispatcher:
             await self._clock.sleep(limit / self.config.retry.drain)
         lease = self._notifier.timeout + LEASE
         after = self.config.retry.fold
-        if self._folds > 1 and after is not None and self._breaker.fails_for(after, now):
+        folds = self._folds > 1 and after is not None
+        if folds and self._breaker.fails_for(after or 0.0, now):
             self._fold_until = now
+        # Once it answers again, nothing of the backlog waits for the time that it was put off to.
+        answers = self._breaker.failing_since is None
 
         def take() -> tuple[list[Claim], bool]:
-            most = self._folds
-            room = self._room(limit, now)
-            if self._folds > 1 and after is not None and outbox.late(name, now, most=CROWD) >= CROWD:
-                # So much old news is wanted in one piece, whether it waited here or was found out late.
-                self._fold_until, most = now, LARGEST_DIGEST
-            if self._fold_until is not None:
+            room, until, most = self._room(limit, now), self._fold_until, self._folds
+            if until is None and folds and outbox.late(name, now, most=CROWD) >= CROWD:
+                # So much that was found out late is wanted in one piece; what a receiver's own outage has
+                # piled up comes in as many as it takes to name it all.
+                until, most = now, LARGEST_DIGEST
+            if until is not None:
                 due = outbox.next_due(name, now, news=True)
-                if due is not None and (probe or due <= now):
-                    until = self._fold_until
+                if due is not None and (probe or answers or due <= now):
                     claims = outbox.backlog(name, now, until=until, limit=most, lease=lease)
                     if claims:
                         return claims, len(claims) > 1
@@ -304,7 +306,7 @@ class Dispatcher:
             return outbox.due(name, now, limit=room, lease=lease, probe=probe, loose=self._folds > 1), False
 
         claims, is_digest = await self._run(take)
-        if self._breaker.failing_since is None and len(claims) < self._folds:
+        if answers and len(claims) < self._folds:
             self._fold_until = None
         self._draining = self._draining and (is_digest or len(claims) == limit)
         return claims, is_digest

@@ -428,6 +428,53 @@ async def test_a_long_backlog_is_several_digests_and_what_came_later_goes_alone(
     assert chat.letters[3:] == [["late created"], ["late running"]]
 
 
+async def found_late(bench: Bench, *jobs: str) -> None:
+    """Commits that these jobs are there, hours after they were made."""
+    for job in jobs:
+        bench.asked += 1
+        now = bench.clock.now()
+        snapshot = Snapshot(
+            id=job, provider="p", kind="toy", status=Status.QUEUED, created_at=int(now) - 20_000
+        )
+        look = Look(key=JobKey("p", job), asked=bench.asked, at=now, snapshot=snapshot)
+        assert not bench.store.commit(
+            Batch(decisions=[decide(None, look, Policy(routing=ROUTING), now)]), now
+        )
+
+
+@pytest.mark.parametrize("first", [Sent("ok"), Retry("HTTP 503")])
+async def test_a_crowd_of_what_was_found_out_late_is_one_message(
+    store: Store, clock: Any, first: Any
+) -> None:
+    chat = Chat()
+    bench = Bench(store, clock, chat, **FOLD)
+    answers = [first]
+    chat.answer = lambda event: answers.pop() if answers else Sent("ok")
+    await found_late(bench, *(f"job{number}" for number in range(25)))
+    await bench.round()
+    await bench.round(after=60)
+    assert {len(letter) for letter in chat.letters} == {25}
+    assert len(chat.letters) == (1 if isinstance(first, Sent) else 2)
+
+
+async def test_what_was_found_out_late_is_named_one_by_one_after_an_outage_of_the_receiver(
+    store: Store, clock: Any
+) -> None:
+    chat = Chat()
+    chat.answer = lambda event: Retry("refused", unreachable=True)
+    bench = Bench(store, clock, chat, **FOLD)
+    await found_late(bench, *(f"job{number:02}" for number in range(25)))
+    for _ in range(40):
+        await bench.round(after=30)
+    chat.letters.clear()
+    chat.answer = lambda event: Sent("ok")
+    await bench.round(after=60)
+    assert [len(letter) for letter in chat.letters] == [4, 4, 4, 4, 4, 4, 1]
+    assert sorted(line for letter in chat.letters for line in letter) == [
+        f"job{number:02} created" for number in range(25)
+    ]
+
+
 async def test_a_digest_that_fails_costs_only_its_first_message_a_try(store: Store, clock: Any) -> None:
     chat = Chat()
     chat.answer = lambda event: Retry("HTTP 503")
