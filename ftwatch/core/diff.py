@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import astuple
 
 from ftwatch.core.job import Snapshot, Status
 
 __all__ = ["Change", "diff", "is_volatile"]
 
+FIELDS = Snapshot.__struct_fields__
 # Where an answer came from, not what it said: never a change.
 IDENTITY = frozenset({"id", "object", "provider", "kind"})
 
@@ -36,12 +38,11 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     if before == after:
         return ()
     same = IDENTITY if before.status is after.status else IDENTITY | {"raw_status"}
-    old, new = to_builtins(before), to_builtins(after)
     changes = [
         change
-        for name in new
-        if name not in same and old[name] != new[name]
-        for change in _leaves(name, old[name], new[name])
+        for name, old, new in zip(FIELDS, astuple(before), astuple(after), strict=True)
+        if old != new and name not in same
+        for change in _leaves(name, to_builtins(old), to_builtins(new))
     ]
     return tuple(sorted(changes, key=lambda change: change.field != "status"))
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
-from ftwatch.core.compare import LOSSES, Background
+from ftwatch.core.compare import LOSSES, MOST, Background, Run, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
@@ -218,14 +218,19 @@ class Ledger:
     def _backgrounds(self, looks: dict[str, Look | None], known: dict[str, Known]) -> dict[str, Background]:
         """What the store knows of the jobs that may end now: their first figures, and runs like them."""
         found = {}
+        # Runs that end together are often of one recipe.
+        runs: dict[str | None, tuple[Run, ...]] = {}
         for id, look in looks.items():
             before = known.get(id)
             held = before.held if before is not None else None
             job = look.snapshot if look is not None else held
             was_over = before is not None and held is None and before.snapshot.status.is_terminal
             if job is not None and job.status.is_terminal and not was_over:
-                first = self.store.journals.first(job.key, LOSSES)
-                found[id] = Background(first=first, earlier=self.store.jobs.earlier(job))
+                first, like = self.store.journals.first(job.key, LOSSES), recipe(job)
+                if like is not None and like not in runs:
+                    runs[like] = self.store.jobs.earlier(job.provider, like)
+                earlier = tuple(run for run in runs.get(like, ()) if run.id != id)
+                found[id] = Background(first=first, earlier=earlier[:MOST])
         return found
 
     def _learned(self, policy: Policy) -> list[Announcement]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.compare import MOST, Run, recipe, run_of
-from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.core.job import JobKey
 from ftwatch.core.known import Known
 from ftwatch.store.acks import rename_acks
 from ftwatch.store.inbound import rename_inbound
@@ -81,18 +81,16 @@ class Jobs:
         )
         return [id for (id,) in rows]
 
-    def earlier(self, job: Snapshot) -> tuple[Run, ...]:
-        """The last runs of a job's recipe that succeeded, at most `MOST`, without the job itself."""
-        like = recipe(job)
-        if like is None:
-            return ()
+    def earlier(self, provider: str, recipe: str) -> tuple[Run, ...]:
+        """The last runs of a recipe that succeeded, the latest first: `MOST`, and one more, since the
+        job that asks may be among them.
+        """
         rows = self._db.rows(
-            "SELECT known FROM jobs WHERE provider = ? AND recipe = ? AND status = 'succeeded' AND id <> ?"
+            "SELECT known FROM jobs WHERE provider = ? AND recipe = ? AND status = 'succeeded'"
             " AND NOT ignored ORDER BY changed_at DESC LIMIT ?",
-            job.provider,
-            like,
-            job.id,
-            MOST,
+            provider,
+            recipe,
+            MOST + 1,
         )
         return tuple(
             run_of(one.snapshot, one.metrics) for one in map(_decode_known, (row[0] for row in rows))
