@@ -60,6 +60,8 @@ class Inquiry:
         self._ear = Ear(clock)
         # Hooks of runs without an API are all that is heard of them, and no word on others.
         self._is_pushed = isinstance(provider, Pushed)
+        # To ask whether it is one takes as long as to read an answer.
+        self._hears = provider if isinstance(provider, Heard) else None
         self._config = config
         self._provider = provider
         self._ledger = ledger
@@ -198,7 +200,7 @@ class Inquiry:
         )
 
     def _heard_at(self, raw: bytes) -> float | None:
-        return self._provider.heard_at(raw) if isinstance(self._provider, Heard) else None
+        return self._hears.heard_at(raw) if self._hears is not None else None
 
     # --------------------------------------------------------------------------------------------- logs
 
