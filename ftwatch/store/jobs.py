@@ -113,8 +113,8 @@ class Jobs:
 
     def last_asked(self, provider: str) -> int:
         """The highest order number of any look taken at a provider's jobs."""
-        row = self._db.row("SELECT COALESCE(MAX(asked), 0) FROM jobs WHERE provider = ?", provider)
-        return int(row[0]) if row else 0
+        row = self._db.row("SELECT MAX(asked) FROM jobs WHERE provider = ? AND asked > 0", provider)
+        return int(row[0] or 0) if row else 0
 
     def counts(self, provider: str) -> tuple[int, int]:
         """How many of a provider's watched jobs are active, and how many are not."""
