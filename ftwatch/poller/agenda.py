@@ -1,6 +1,7 @@
 """Which single jobs are asked for next, and why. Times are ticks of the monotonic clock; asks nobody."""
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -9,11 +10,11 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.job import Status
 from ftwatch.core.known import Known
 
-__all__ = ["Agenda", "Turn"]
+__all__ = ["SHARE", "Agenda", "Turn"]
 
 # Jobs that are watched through the listing are still asked for themselves this often (seconds), because a
-# listing may lag behind.
-NOW_AND_AGAIN = 600.0
+# listing may lag behind; where they are many, as often as this share of the account's rate allows.
+NOW_AND_AGAIN, SHARE = 600.0, 0.03
 # While webhooks tell of ends, a running job is asked about so much less often, but at least this often.
 RELAXED, RELAXED_AT_MOST = 4.0, 300.0
 
@@ -28,8 +29,10 @@ class Turn(Struct, frozen=True):
 class Agenda:
     """The looks to come: every active job has its turn, and some are wanted before it."""
 
-    def __init__(self, poll: float, clock: Clock) -> None:
+    def __init__(self, poll: float, clock: Clock, *, rate: float = math.inf) -> None:
+        """`poll` is the aim between two looks (seconds), `rate` the requests per second that there are."""
         self._poll = poll
+        self._rate = rate
         self._clock = clock
         self._turns: dict[str, Turn] = {}
         # What is wanted, with the fingerprint of the listed bytes that a look would settle, and until when
@@ -56,7 +59,7 @@ class Agenda:
         self._crowded = crowded
         for id in active.keys() - self._turns.keys():
             # Many at once would all be due together again and again.
-            at = ticks + (self._clock.luck() * NOW_AND_AGAIN if crowded else 0.0)
+            at = ticks + (self._clock.luck() * self._now_and_again(active) if crowded else 0.0)
             self._turns[id] = Turn(at, "it is new on the list")
 
     def due(self, limit: int) -> list[str]:
@@ -87,16 +90,20 @@ class Agenda:
         active: Mapping[str, Known],
         *,
         crowded: bool,
+        shows: Callable[[str], bool] = lambda id: True,
     ) -> None:
-        """These were asked for; those of them that did not answer are asked for again before long."""
+        """These were asked for; those of them that did not answer are asked for again before long.
+
+        `shows` says whether the listing shows a job.
+        """
         ticks, now = self._clock.ticks(), self._clock.now()
         for id, mark in begun.items():
             known = active.get(id)
             pause, why = self._poll, "the usual pace"
             if id in failed:
                 why = "it did not answer"
-            elif known is not None and crowded and known.held is None:
-                pause, why = NOW_AND_AGAIN, "it is watched through the listing"
+            elif known is not None and crowded and known.held is None and shows(id):
+                pause, why = self._now_and_again(active), "it is watched through the listing"
             elif known is not None:
                 found = attention(known, self._poll, now)
                 pause, why = found.seconds, found.why
@@ -110,6 +117,9 @@ class Agenda:
             else:
                 self._stubborn.pop(id, None)
             self._turns[id] = Turn(at, why)
+
+    def _now_and_again(self, active: Mapping[str, Known]) -> float:
+        return max(NOW_AND_AGAIN, len(active) / (SHARE * self._rate))
 
     def _hasten(self, why: str) -> None:
         """Brings every turn forward to within the usual pace."""

@@ -54,7 +54,7 @@ class Inquiry:
         good: Callable[[], None],
     ) -> None:
         """`good` is told of every whole answer."""
-        self.agenda = Agenda(config.poll, clock)
+        self.agenda = Agenda(config.poll, clock, rate=config.rate)
         self.logbook = Logbook(provider, wanted=config.job_log)
         self.contradicted: set[str] = set()
         self._ear = Ear(clock)
@@ -105,7 +105,9 @@ class Inquiry:
         """Asks for every single job that is due. True when more are waiting. Raises ProviderError."""
         active, crowded = self._ledger.active, self.is_crowded
         self.agenda.plan(active, crowded=crowded, relaxed=self._ear.is_relied_on)
-        begun = self.agenda.begin(self.agenda.due(ROUND))
+        # In a crowd the pages of the listing have their turn after a few of them.
+        limit = max(1, min(ROUND, int(self._config.rate))) if crowded else ROUND
+        begun = self.agenda.begin(self.agenda.due(limit))
         if not begun:
             return False
         answers: dict[str, Look] = {}
@@ -125,7 +127,7 @@ class Inquiry:
         await self.integrate([look for id, look in answers.items() if not (implausible and id in missing)])
         # Their own turns stay where they are.
         turned = {id: mark for id, mark in begun.items() if id not in calm or id in errors}
-        self.agenda.done(turned, errors, self._ledger.active, crowded=crowded)
+        self.agenda.done(turned, errors, self._ledger.active, crowded=crowded, shows=self._listing.shows)
         for id in begun:
             if id not in active:
                 self._log_at.pop(id, None)

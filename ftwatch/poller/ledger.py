@@ -15,6 +15,7 @@ from ftwatch.core.compare import LOSSES, MOST, Background, Run, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
+from ftwatch.core.hazard import Hazards, since
 from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
@@ -62,6 +63,8 @@ class Ledger:
         self.names_models = names_models
         self.by_checkpoint = by_checkpoint
         self.rules = rules
+        # How long its jobs are what they are before they change; read from the store once it matters.
+        self.hazards: Hazards | None = None
         # When its provider could not be looked at, as long as this process remembers.
         self.gaps: tuple[Gap, ...] = ()
         self._clock = clock
@@ -98,6 +101,14 @@ class Ledger:
         self.was_deaf()
         return await self.run(jobs.last_asked, name)
 
+    async def learn(self) -> Hazards:
+        """How long its jobs are what they are before they change, by all that is known of them."""
+        if self.hazards is None:
+            self.hazards = Hazards()
+            for status, seconds in await self.run(self.store.jobs.lives, self.config.name):
+                self.hazards.lasted(status, seconds)
+        return self.hazards
+
     def was_deaf(self) -> None:
         """Nobody could be heard until now."""
         self._listens_since = self._clock.now()
@@ -118,6 +129,10 @@ class Ledger:
             self.active.pop(id, None)
         for decision in decisions:
             known = decision.known
+            if known is not None and self.hazards is not None:
+                before = self.active.get(known.snapshot.id)
+                if before is not None and before.latest is not known.latest:
+                    self.hazards.lasted(before.latest, self._clock.now() - since(before))
             if known is not None and known.is_active:
                 self.active[known.snapshot.id] = known
             elif known is not None:
