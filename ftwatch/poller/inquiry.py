@@ -15,7 +15,8 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.decide import is_forward
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Journal
-from ftwatch.core.known import Known, Look
+from ftwatch.core.known import Look
+from ftwatch.core.watched import Watched
 from ftwatch.plugins import Heard, NotFound, Provider, ProviderError, Pushed
 from ftwatch.poller.agenda import Agenda
 from ftwatch.poller.ear import Ear
@@ -185,7 +186,7 @@ class Inquiry:
         # After the document, never before: a log that knows more can wait, one that knows less cannot.
         journal = self.logbook.told(raw)
         known = self._ledger.active.get(id)
-        is_news = id in self._unmet or (known is not None and snapshot.status is not known.snapshot.status)
+        is_news = id in self._unmet or (known is not None and snapshot.status is not known.status)
         if self._wants_log(id, known, snapshot, is_news=is_news):
             read = await self._read_log(id, is_news=is_news)
             if read is not None:
@@ -206,7 +207,7 @@ class Inquiry:
 
     # --------------------------------------------------------------------------------------------- logs
 
-    def _wants_log(self, id: str, known: Known | None, snapshot: Snapshot, *, is_news: bool) -> bool:
+    def _wants_log(self, id: str, known: Watched | None, snapshot: Snapshot, *, is_news: bool) -> bool:
         """Whether the job's log may say something new: its state changed, or it runs and was not read lately.
 
         What waits has nothing to say that its state does not.

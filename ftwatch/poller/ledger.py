@@ -15,11 +15,12 @@ from ftwatch.core.compare import LOSSES, MOST, Background, Run, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
-from ftwatch.core.hazard import Hazards, since
+from ftwatch.core.hazard import Hazards
 from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
+from ftwatch.core.watched import Watched, watched
 from ftwatch.store import Batch, Runner, Store, StoreError
 
 __all__ = ["Ledger"]
@@ -56,7 +57,7 @@ class Ledger:
         self.store = store
         self.run = run
         self._routing = routing
-        self.active: dict[str, Known] = {}
+        self.active: dict[str, Watched] = {}
         self.is_open = False
         self.has_moved = False
         self.state = ProviderState(name=config.name)
@@ -96,7 +97,8 @@ class Ledger:
         scope = digest(repr(self.config.watch), self.config.since)
         if state.scope != scope:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
-        self.active = await self.run(jobs.active, name)
+        known = await self.run(jobs.active, name)
+        self.active = {id: watched(one) for id, one in known.items()}
         self.state, self.is_open, self.has_moved = state, True, True
         self.was_deaf()
         return await self.run(jobs.last_asked, name)
@@ -132,9 +134,9 @@ class Ledger:
             if known is not None and self.hazards is not None:
                 before = self.active.get(known.snapshot.id)
                 if before is not None and before.latest is not known.latest:
-                    self.hazards.lasted(before.latest, self._clock.now() - since(before))
+                    self.hazards.lasted(before.latest, self._clock.now() - before.since)
             if known is not None and known.is_active:
-                self.active[known.snapshot.id] = known
+                self.active[known.snapshot.id] = watched(known)
             elif known is not None:
                 self.active.pop(known.snapshot.id, None)
             self._say(decision.events)
