@@ -162,7 +162,7 @@ def reply(answer: object) -> None:
 
 
 @contextmanager
-def upstream(jobs: int, running: int, *packing: str) -> Iterator[str]:
-    """The base URL of a fine-tuning API with so many jobs: `bench/upstream.py`, with "gzip" where wanted."""
-    with Child("upstream.py", jobs, running, *packing, core=SERVER) as server:
+def upstream(jobs: int, running: int, *how: str) -> Iterator[str]:
+    """The base URL of a fine-tuning API with so many jobs (`bench/upstream.py`, which says `how`)."""
+    with Child("upstream.py", jobs, running, *how, core=SERVER) as server:
         yield f"http://127.0.0.1:{server.heard()}/v1"

@@ -1,13 +1,16 @@
 """A fine-tuning API as plain as can be, so that the client's cost is what a benchmark sees.
 
-Holds N jobs in memory, each rendered once as indented JSON as the real service does; serves the listing (with
-`limit` and `after`) and single jobs; `POST /change?count=N` moves the next N running jobs on. Prints its
-port as its first line. Run in a process of its own, with `gzip` as third argument one that packs its pages.
+Serves N jobs as the real service does: indented JSON, in pages (with `limit` and `after`) and one by one;
+`POST /change?count=N` ends N of those that run. Prints its port as its first line. Run in a process of its
+own:
+
+    python bench/upstream.py JOBS RUNNING [gzip] [spread]
+
+`gzip` packs what it sends; `spread`: those that run stand all over the list, not at its head.
 """
 
 import asyncio
 import gzip
-import hashlib
 import json
 import sys
 from urllib.parse import parse_qs, urlsplit
@@ -57,66 +60,67 @@ def job(number: int, status: str) -> dict[str, object]:
 
 
 class Upstream:
-    """The jobs, newest first, and their rendered bytes."""
+    """Jobs 1 to `count`, newest first; `running` of them run: the newest or (`spread`) some on every page.
 
-    def __init__(self, count: int, running: int, *, packs: bool) -> None:
-        self.ids: list[str] = []
-        self.bodies: dict[str, bytes] = {}
-        self.places: dict[str, int] = {}
-        self.running: list[int] = []
+    What a job says follows from its number and its status, so that a million of them take no room. Pages are
+    made once and kept, until something changes.
+    """
+
+    def __init__(self, count: int, running: int, *, packs: bool, spread: bool) -> None:
+        self.count = count
+        every = count / running if spread and running else 1
+        self.running = [count - int(place * every) for place in range(running)]
+        self.run = set(self.running)
         self.packs = packs
-        self.gzipped: dict[bytes, bytes] = {}
-        for number in range(count, 0, -1):
-            status = "running" if number > count - running else "succeeded"
-            self.put(number, status)
-            if status == "running":
-                self.running.append(number)
+        self.pages: dict[str, tuple[bytes, bytes]] = {}
 
-    def put(self, number: int, status: str) -> None:
-        document = job(number, status)
-        id = str(document["id"])
-        if id not in self.bodies:
-            self.places[id] = len(self.ids)
-            self.ids.append(id)
-        self.bodies[id] = json.dumps(document, indent=2).encode()
+    def body(self, number: int) -> bytes:
+        return json.dumps(job(number, "running" if number in self.run else "succeeded"), indent=2).encode()
+
+    def change(self, count: int) -> None:
+        """Ends so many of the jobs that run, from all over the list."""
+        ended = set(self.running[:: max(1, len(self.running) // count)][:count])
+        self.running = [number for number in self.running if number not in ended]
+        self.run -= ended
+        self.pages.clear()
 
     def answer(self, method: str, target: str) -> bytes:
         url = urlsplit(target)
         query = parse_qs(url.query)
         if method == "POST":
-            for _ in range(int(query["count"][0])):
-                self.put(self.running.pop(), "succeeded")
+            self.change(int(query["count"][0]))
             return b"{}"
         *_, parent, tail = url.path.split("/")
-        if tail in self.bodies:
-            return self.bodies[tail]
-        if parent in self.bodies:
+        if tail.startswith("ftjob-"):
+            return self.body(int(tail.removeprefix("ftjob-")))
+        if parent.startswith("ftjob-"):
             return b'{"object": "list", "data": [], "has_more": false}'
         limit = int(query.get("limit", ["20"])[0])
         after = query.get("after", [None])[0]
-        start = self.places[after] + 1 if after else 0
-        ids = self.ids[start : start + limit]
-        more = b"true" if start + limit < len(self.ids) else b"false"
-        entries = b",\n    ".join(self.bodies[id] for id in ids)
+        first = int(after.removeprefix("ftjob-")) - 1 if after else self.count
+        last = max(first - limit, 0)
+        entries = b",\n    ".join(self.body(number) for number in range(first, last, -1))
+        more = b"true" if last else b"false"
         return (
             b'{\n  "object": "list",\n  "data": [\n    ' + entries + b'\n  ],\n  "has_more": ' + more + b"\n}"
         )
 
-    def packed(self, body: bytes) -> bytes:
-        """The body with gzip; the work is done once for the same bytes."""
-        mark = hashlib.sha256(body).digest()
-        if mark not in self.gzipped:
-            self.gzipped[mark] = gzip.compress(body, 5, mtime=0)
-        return self.gzipped[mark]
+    def made(self, method: str, target: str, *, packed: bool) -> tuple[bytes, bytes]:
+        """The answer's body, and the header that says how it is packed."""
+        if method != "GET":
+            return self.answer(method, target), b""
+        if target not in self.pages:
+            body, coding = self.answer(method, target), b""
+            if packed and len(body) > 1000:
+                body, coding = gzip.compress(body, 5, mtime=0), b"content-encoding: gzip\r\n"
+            self.pages[target] = body, coding
+        return self.pages[target]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-                body = self.answer(method, target)
-                coding = b""
-                if self.packs and len(body) > 1000 and b"gzip" in head:
-                    body, coding = self.packed(body), b"content-encoding: gzip\r\n"
+                body, coding = self.made(method, target, packed=self.packs and b"gzip" in head)
                 writer.write(HEAD + coding + b"content-length: %d\r\n\r\n" % len(body))
                 writer.write(body)
                 await writer.drain()
@@ -124,12 +128,12 @@ class Upstream:
             writer.close()
 
 
-async def main(count: int, running: int, packs: bool) -> None:
-    upstream = Upstream(count, running, packs=packs)
+async def main(count: int, running: int, how: list[str]) -> None:
+    upstream = Upstream(count, running, packs="gzip" in how, spread="spread" in how)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["gzip"]))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
