@@ -2,12 +2,12 @@
 
     python bench/gate_delivery.py [--small]
 
-`durable` is the real dispatcher with the real webhook notifier over the real store: deliveries of as many jobs,
-committed before the clock starts, are taken, signed, posted and settled with an fsync. `memory` is a loop over
-the same notifier's `send` with the same events and as many workers as there are slots, and no store. Apprise
-posts a title and a line by its `json://`, sixteen at once. All in turn, to the same receiver on the other core.
-The last row commits very many deliveries and lets them out again: how much memory that takes, and whether each
-of them arrives.
+`durable` is the real dispatcher with the real webhook notifier over the real store: deliveries of as many
+jobs, committed before the clock starts, are taken, signed, posted and settled with an fsync. `memory` is a
+loop over the same notifier's `send` with the same events and as many workers as there are slots, and no
+store. Apprise posts a title and a line by its `json://`, sixteen at once. All in turn, to the same receiver
+on the other core. The last rows commit very many deliveries and let them out again: how much memory that
+takes at most, and whether each of them arrives.
 """
 
 import asyncio

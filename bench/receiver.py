@@ -1,12 +1,13 @@
 """A receiver of webhooks as plain as can be, so that the sender's cost is what a benchmark sees.
 
-Takes every POST with an empty 200, and remembers when it came and by which `webhook-id`. Prints its port as its
-first line; then answers questions, a line of JSON each: `{"posts": N}` is answered once so many have come since
-the question before (or a minute has gone by), with how many came, under how many ids, and when (monotonic
-seconds, which all processes share) the last one did. Run in a process of its own.
+Takes every POST with an empty 200, and remembers when it came and by which `webhook-id`. Prints its port as
+its first line; then answers questions, a line of JSON each: `{"posts": N}` is answered once so many have come
+since the question before (or a minute has gone by), with how many came, under how many ids, and when
+(monotonic seconds, which all processes share) the last one did. Run in a process of its own.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -39,10 +40,8 @@ class Arrivals:
         self.wanted = wanted
         if self.posts < wanted:
             self.enough.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.enough.wait(), PATIENCE)
-            except TimeoutError:
-                pass
         told = {"posts": self.posts, "ids": len(self.ids), "last": self.last}
         self.posts = 0
         self.ids.clear()
