@@ -16,7 +16,7 @@ from ftwatch.client import Client
 from ftwatch.config import Config, load
 from ftwatch.daemon import WallClock, threaded
 from ftwatch.plugins import Provider
-from ftwatch.poller import Poller, walk
+from ftwatch.poller import Poller
 from ftwatch.store import Store
 
 __all__ = ["Watcher", "write_config"]
@@ -71,10 +71,9 @@ class Watcher:
     async def over(cls, base: str, *, folder: Path | None = None, hooks: int = 1) -> AsyncIterator["Watcher"]:
         """A watcher of the API at this address, with its store in a folder of its own or this one.
 
-        What changed is taken from the list, as in a crowd and without logs: nothing is asked for that a loop
+        Logs are not read. So in a crowd what changed is taken from the list: nothing is asked for that a loop
         over the list does not ask for.
         """
-        walk.CROWD = -1
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         with tempfile.TemporaryDirectory() as made:
             config = load(write_config(folder or Path(made), base, hooks, logs=False))
