@@ -55,6 +55,8 @@ class Watcher:
         self.store = Store(config.store.path)
         self.clock = WallClock()
         self.provider: Provider = assembly.make_provider(self.config, client)
+        # As those of OpenAI's own listing are: this one stands for it.
+        self.provider.lists_documents = True  # type: ignore[attr-defined]
         self.poller = Poller(
             self.config,
             self.provider,
@@ -71,8 +73,8 @@ class Watcher:
     async def over(cls, base: str, *, folder: Path | None = None, hooks: int = 1) -> AsyncIterator["Watcher"]:
         """A watcher of the API at this address, with its store in a folder of its own or this one.
 
-        Logs are not read. So in a crowd what changed is taken from the list: nothing is asked for that a loop
-        over the list does not ask for.
+        Logs are not read. So in a crowd what changed is taken from the list, whose entries are whole: nothing
+        is asked for that a loop over the list does not ask for.
         """
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         with tempfile.TemporaryDirectory() as made:

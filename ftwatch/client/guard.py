@@ -139,17 +139,15 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self.read, self.write = stream.read, stream.write  # type: ignore[method-assign]
         self.aclose = stream.aclose  # type: ignore[method-assign]
         self._socket: socket.socket | None = stream.get_extra_info("socket")
+        self._waiting = select.poll()
+        if self._socket is not None:
+            self._waiting.register(self._socket.fileno(), select.POLLIN)
 
     def get_extra_info(self, info: str) -> Any:
         """What the library wants to know of the connection."""
         if info != "is_readable" or self._socket is None:
             return self._stream.get_extra_info(info)
-        number = self._socket.fileno()
-        if number < 0:
-            return True
-        waiting = select.poll()
-        waiting.register(number, select.POLLIN)
-        return bool(waiting.poll(0))
+        return self._socket.fileno() < 0 or bool(self._waiting.poll(0))
 
     async def start_tls(
         self,
