@@ -22,6 +22,7 @@ from ftwatch.core.known import Known
 from ftwatch.core.message import Message, Picture, clean
 from ftwatch.notifiers.slack.api import GONE, PLAINER, Answer, Api
 from ftwatch.notifiers.slack.blocks import payload, plain, root_message, root_payload
+from ftwatch.notifiers.slack.called import Directory, to_all
 from ftwatch.plugins import Composer, Memory, Result
 
 __all__ = ["APART", "Broadcast", "Root", "Thread"]
@@ -103,7 +104,11 @@ class Root(Struct, frozen=True, kw_only=True):
 
 
 class Thread:
-    """The messages of one channel. `now` is the wall clock (Unix seconds), `compose` makes what is said."""
+    """The messages of one channel. `now` is the wall clock (Unix seconds), `compose` makes what is said.
+
+    Whom a message mentions is looked up in the `directory`, and notified by what is posted: an ordinary
+    message, or the answer in a job's thread; the one that is edited could not.
+    """
 
     def __init__(
         self,
@@ -112,12 +117,14 @@ class Thread:
         broadcast: Sequence[Broadcast],
         now: Callable[[], float],
         compose: Composer,
+        directory: Directory,
     ) -> None:
         self._api = api
         self._channel = channel
         self._broadcast = frozenset(broadcast)
         self._now = now
         self._compose = compose
+        self._directory = directory
 
     # --------------------------------------------------------------------------------------------- sending
 
@@ -130,8 +137,9 @@ class Thread:
             if found is not None:
                 return found
         where = {"channel": self._channel, "metadata": _mark("event", event.id)}
+        message, unnotified = await self._directory.resolved(message, self._api)
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
-        return _noted(answer, note)
+        return _noted(answer, note, unnotified)
 
     async def tell(
         self,
@@ -249,7 +257,8 @@ class Thread:
     ) -> tuple[Outcome, bool]:
         """Answers to the job's message; and whether there is none to answer to any more.
 
-        Whoever is reminded has not looked into the thread, so a reminder is for all.
+        Whoever is reminded has not looked into the thread, so a reminder is for all; and so is what mentions
+        all, whom nothing in a thread would notify.
         """
         name = f"{event.id} {reminder}" if reminder else event.id
         if again and root.ts is not None:
@@ -258,14 +267,16 @@ class Thread:
                 return _THERE, False
             if found is not None:
                 return found, False
+        message, unnotified = await self._directory.resolved(message, self._api)
+        is_for_all = aloud and (bool(reminder) or self._is_for_all(event))
         where = {
             "channel": root.channel,
             "thread_ts": root.ts,
-            "reply_broadcast": aloud and (bool(reminder) or self._is_for_all(event)),
+            "reply_broadcast": is_for_all or to_all(message),
             "metadata": _mark("event", name),
         }
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
-        return _noted(answer, note), answer.word in GONE
+        return _noted(answer, note, unnotified), answer.word in GONE
 
     # ------------------------------------------------------------------------------------------ the picture
 
@@ -388,8 +399,8 @@ def _files(message: Mapping[str, Any]) -> set[Any]:
     return {one.get("name") for one in found if isinstance(one, dict)} if isinstance(found, list) else set()
 
 
-def _noted(answer: Answer, note: str) -> Outcome:
-    return Sent(note or "HTTP 200") if answer.ok else answer.outcome
+def _noted(answer: Answer, *notes: str) -> Outcome:
+    return Sent("; ".join(filter(None, notes)) or "HTTP 200") if answer.ok else answer.outcome
 
 
 def _cannot_wait(event: Event) -> bool:
@@ -398,11 +409,8 @@ def _cannot_wait(event: Event) -> bool:
     return is_end or event.severity.rank >= Severity.WARNING.rank or event.type.startswith(events.ALERT)
 
 
-def shown(
-    event: Event, job: Snapshot, channel: str, compose: Composer, picture: Picture | None = None
-) -> str:
+def shown(event: Event, job: Snapshot, channel: str, message: Message, picture: Picture | None = None) -> str:
     """The two messages as they would be posted, and what is said of the picture, for `ftwatch render`."""
-    message = compose(event)
     root = Root(asked=channel).after(event, message.title)
     posted = [root_payload(job, root.message(job)), payload(message)]
     if picture is not None:
