@@ -182,14 +182,20 @@ class Slack:
         event, *more = events
         message = self._directory.known(self._spec.compose(*events, most=self.folds))
         if self._options.bot_token is not None and event.job is not None and not more:
-            return shown(event, event.job, self._options.where, message, picture)
+            return shown(event, event.job, self._options.where, message, picture, self._spec.page)
         return json.dumps(payload(message), indent=2, ensure_ascii=False)
 
     def _thread(self) -> Thread:
         chosen = self._options.broadcast
         words: Sequence[Broadcast] = ("failed", "alert") if chosen is None else chosen
         return Thread(
-            self._api(), self._options.where, words, self._clock, self._spec.compose, self._directory
+            self._api(),
+            self._options.where,
+            words,
+            self._clock,
+            self._spec.compose,
+            self._directory,
+            self._spec.page,
         )
 
     def _api(self) -> Api:

@@ -68,12 +68,13 @@ def root_message(
     figures: str = "",
     cause: str | None = None,
     open: Mapping[str, str] | None = None,
+    page: str = "",
 ) -> Message:
     """What the one message about a job says: how it is now, whatever happened before.
 
     `figures` are the last ones known, `cause` is why it ended badly, both in words; `open` are the problems
-    that nobody has seen the end of, each with a line that tells of it. It mentions nobody: an edit would not
-    notify them.
+    that nobody has seen the end of, each with a line that tells of it; `page` is where people reach ftwatch's
+    own page, empty where they do not. It mentions nobody: an edit would not notify them.
     """
     still = open or {}
     icon, said, tone = STATUS_WORDS[job.status]
@@ -90,7 +91,7 @@ def root_message(
         quote=clean(bad.message, 1000) if bad and bad.message else None,
         lines=tuple(clean(line, 300) for name, line in still.items() if name != "gone"),
         facts=tuple(_facts(job, figures, cause)),
-        links=tuple(links_of(job)),
+        links=tuple(links_of(job, page)),
         thread=str(job.key),
         footer=f"{clean(job.provider, 64)} · {clean(job.id, 80)}",
     )

@@ -98,9 +98,9 @@ class Root(Struct, frozen=True, kw_only=True):
             cause=result.cause(event) if event.status else self.cause,
         )
 
-    def message(self, job: Snapshot) -> Message:
-        """What the message about the job says now."""
-        return root_message(job, figures=self.figures, cause=self.cause, open=self.open)
+    def message(self, job: Snapshot, page: str = "") -> Message:
+        """What the message about the job says now; `page` is where people reach ftwatch's own, if they do."""
+        return root_message(job, figures=self.figures, cause=self.cause, open=self.open, page=page)
 
 
 class Thread:
@@ -118,6 +118,7 @@ class Thread:
         now: Callable[[], float],
         compose: Composer,
         directory: Directory,
+        page: str = "",
     ) -> None:
         self._api = api
         self._channel = channel
@@ -125,6 +126,7 @@ class Thread:
         self._now = now
         self._compose = compose
         self._directory = directory
+        self._page = page
 
     # --------------------------------------------------------------------------------------------- sending
 
@@ -219,7 +221,7 @@ class Thread:
         self, root: Root, event: Event, job: Snapshot, *, again: bool
     ) -> tuple[Root, Outcome | None]:
         """Posts the one message about a job, or finds it again; and what went wrong, if anything did."""
-        message, name = root.message(job), digest(str(job.key))
+        message, name = root.message(job, self._page), digest(str(job.key))
         made = root_payload(job, message)
         root = replace(root, shows=digest(made), edited_at=self._now(), sequence=event.data.sequence or 0)
         if again:
@@ -237,7 +239,7 @@ class Thread:
 
     async def _edit(self, root: Root, job: Snapshot, *, at_once: bool) -> tuple[Root, Outcome | None]:
         """Edits the message where it shows something else by now; `ts` is None then where it is gone."""
-        message = root.message(job)
+        message = root.message(job, self._page)
         made = root_payload(job, message)
         shows = digest(made)
         since = self._now() - root.edited_at
@@ -409,10 +411,17 @@ def _cannot_wait(event: Event) -> bool:
     return is_end or event.severity.rank >= Severity.WARNING.rank or event.type.startswith(events.ALERT)
 
 
-def shown(event: Event, job: Snapshot, channel: str, message: Message, picture: Picture | None = None) -> str:
+def shown(
+    event: Event,
+    job: Snapshot,
+    channel: str,
+    message: Message,
+    picture: Picture | None = None,
+    page: str = "",
+) -> str:
     """The two messages as they would be posted, and what is said of the picture, for `ftwatch render`."""
     root = Root(asked=channel).after(event, message.title)
-    posted = [root_payload(job, root.message(job)), payload(message)]
+    posted = [root_payload(job, root.message(job, page)), payload(message)]
     if picture is not None:
         posted.append(_named(event, job, picture))
     return json.dumps(posted, indent=2, ensure_ascii=False)
