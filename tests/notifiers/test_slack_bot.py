@@ -20,7 +20,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import JobError, JobKey, Progress, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.message import Wording, compose
-from ftwatch.core.route import Recipient, Routing
+from ftwatch.core.route import Mention, Recipient, Route, Routing
 from ftwatch.core.rule import Stuck
 from ftwatch.core.sample import sample
 from ftwatch.core.span import HOUR
@@ -488,6 +488,7 @@ async def test_it_says_who_it_is_and_where_it_may_post() -> None:
         ("chat:write,channels:read", True, "C0MLCHANNEL", "wrong", "#ml is archived"),
         ("chat:write,channels:read", False, "C0NOWHERE00", "wrong", "/invite @ftwatch"),
         ("chat:write", False, "#ml", "beyond", "whether it may post to #ml"),
+        ("chat:write,channels:read", False, "U0123ABCD", "beyond", "whether it may post to U0123ABCD"),
     ],
 )
 async def test_what_is_missing_is_found_out_before(
@@ -664,6 +665,19 @@ async def test_progress_owes_no_delivery_and_moves_the_bar(store: Store) -> None
     sent = store.history.deliveries(notifier="mine")
     assert len(sent) == 2
     assert {one.state for one in sent} == {"delivered"}
+
+
+async def test_why_a_mention_notified_nobody_is_recorded(store: Store) -> None:
+    routes = (Route(notify=("mine",), mention={"mine": (Mention("@oncall-ml"),)}),)
+    words = Phrasing("mine", Routing(recipients=ROUTING.recipients, routes=routes))
+    async with botting(compose=words) as (_, bot):
+        house = House(store, bot)
+        house.look("a", Status.FAILED, error=JobError(message="no luck"))
+        await house.round()
+    (*_, sent) = store.history.deliveries(notifier="mine")
+    assert sent.state == "delivered"
+    (attempt,) = store.history.attempts(sent.id)
+    assert "@oncall-ml notifies nobody: usergroups.list: missing_scope" in attempt.reason
 
 
 async def test_an_end_that_went_out_in_a_digest_is_shown_all_the_same(store: Store) -> None:

@@ -203,6 +203,9 @@ async def introduced(api: Api, channel: str) -> Introduction:
     unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows"
     if channel.startswith("#"):
         return Introduction(whose=whose, beyond=f"{unasked}; of an id it could be asked", lacks=lacks)
+    if channel.startswith(("U", "W")):
+        # Somebody in person is no conversation before the first message to them.
+        return Introduction(whose=whose, beyond=unasked, lacks=lacks)
     answer = await api.read("conversations.info", channel=channel)
     if answer.word == "missing_scope":
         return Introduction(whose=whose, beyond=f"{unasked}, or the scope channels:read", lacks=lacks)
