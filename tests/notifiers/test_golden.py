@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from slack_sdk.models.attachments import BlockAttachment
 from slack_sdk.models.blocks import Block
 
@@ -100,7 +101,8 @@ def test_console() -> None:
 
 
 def test_slack_by_a_webhook() -> None:
-    found = {name: payload(message) for name, message in messages().items()}
+    called = replace(composed(EVENTS["failed"]), mention=("S0123ABCD", "U0123ABCD", "@here", "@nobody"))
+    found = {name: payload(message) for name, message in {**messages(), "mention": called}.items()}
     for name, what in found.items():
         (attachment,) = what["attachments"]
         check_blocks(name, attachment)

@@ -1,7 +1,8 @@
 """What Slack shows: Block Kit for the eye, plain text for the phone's notification. Pure.
 
 What strangers wrote is shown as text: `&`, `<` and `>` are escaped, so that neither links nor `<!channel>`
-come alive, and Slack is told not to look for names and addresses in it.
+come alive, and Slack is told not to look for names and addresses in it. Whom the config mentions stands
+before it all, in the text: in an attachment not every one of Slack's programs would notify them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from ftwatch.core import result
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.message import STATUS_WORDS, Fact, Message, Row, Tone, clean, links_of
+from ftwatch.notifiers.slack.called import mark
 
 __all__ = ["QUIET", "SECTION", "payload", "plain", "root_message", "root_payload"]
 
@@ -46,7 +48,7 @@ def payload(message: Message) -> dict[str, Any]:
         blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(message.footer, FIELD))]})
     said = f"{message.title}: {message.quote}" if message.quote else message.title
     return {
-        "text": _escaped(said, SECTION),
+        "text": _called(message) + _escaped(said, SECTION),
         "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}],
         **QUIET,
     }
@@ -54,19 +56,25 @@ def payload(message: Message) -> dict[str, Any]:
 
 def plain(message: Message, limit: int = SECTION) -> dict[str, Any]:
     """The same without any blocks, in at most so many characters."""
-    return {"text": _escaped(message.text, limit), **QUIET}
+    return {"text": _called(message) + _escaped(message.text, limit), **QUIET}
 
 
 # -------------------------------------------------------------------------------- one message for each job
 
 
 def root_message(
-    job: Snapshot, *, figures: str = "", cause: str | None = None, open: Mapping[str, str] | None = None
+    job: Snapshot,
+    *,
+    figures: str = "",
+    cause: str | None = None,
+    open: Mapping[str, str] | None = None,
+    page: str = "",
 ) -> Message:
     """What the one message about a job says: how it is now, whatever happened before.
 
     `figures` are the last ones known, `cause` is why it ended badly, both in words; `open` are the problems
-    that nobody has seen the end of, each with a line that tells of it.
+    that nobody has seen the end of, each with a line that tells of it; `page` is where people reach ftwatch's
+    own page, empty where they do not. It mentions nobody: an edit would not notify them.
     """
     still = open or {}
     icon, said, tone = STATUS_WORDS[job.status]
@@ -83,7 +91,7 @@ def root_message(
         quote=clean(bad.message, 1000) if bad and bad.message else None,
         lines=tuple(clean(line, 300) for name, line in still.items() if name != "gone"),
         facts=tuple(_facts(job, figures, cause)),
-        links=tuple(links_of(job)),
+        links=tuple(links_of(job, page)),
         thread=str(job.key),
         footer=f"{clean(job.provider, 64)} · {clean(job.id, 80)}",
     )
@@ -161,6 +169,11 @@ def _sections(lines: Sequence[str]) -> Iterator[str]:
         text += f"\n{line}" if text else line
     if text:
         yield text
+
+
+def _called(message: Message) -> str:
+    """Whom a message mentions, as what goes before its text."""
+    return "".join(f"{mark(word) or _escaped(word, FIELD)} " for word in message.mention)
 
 
 def _row(row: Row) -> str:
