@@ -24,7 +24,6 @@ from typing import Any
 
 BENCH = Path(__file__).parent
 ROOT = BENCH.parent
-BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
 ONLY_ROOT = "not run: it needs root, for a file system of its own"
 NO_APSW = "not run: the package apsw is not installed"
 CORPORA = (
@@ -287,14 +286,15 @@ def table(done: list[Trial], share: float, seed: int, version: str, took: float)
     return "\n".join([*lines, "", f"{size}, of commit {version}; seed {seed}; {work}."])
 
 
-def write(file: Path, text: str) -> None:
-    """Puts the table between a file's marks."""
+def write(file: Path, name: str, text: str) -> None:
+    """Puts a table between the marks of its name that a file has."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     page = file.read_text("utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    before, _, rest = page.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise SystemExit(f"{file} has no place for the table: {BEGIN} … {END}")
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+        raise SystemExit(f"{file} has no place for the table: {begin} … {end}")
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
 
 
 async def main(share: float, seed: int, kept: Kept) -> list[Trial]:
@@ -322,7 +322,7 @@ if __name__ == "__main__":
     text = table(finished, given.share, given.seed, commit, verdicts.seconds)
     print(text)
     if given.write:
-        write(given.write, text)
+        write(given.write, "torture", text)
     for trial in finished:
         for line in trial.failed:
             print(f"{trial.what}: {line}", file=sys.stderr)

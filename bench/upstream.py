@@ -1,13 +1,16 @@
 """A fine-tuning API as plain as can be, so that the client's cost is what a benchmark sees.
 
-Holds N jobs in memory, each rendered once as indented JSON as the real service does; serves the listing (with
-`limit` and `after`) and single jobs; `POST /change?count=N` moves the next N running jobs on. Prints its
-port as its first line. Run in a process of its own, with `gzip` as third argument one that packs its pages.
+Serves N jobs as the real service does: indented JSON, in pages (with `limit` and `after`) and one by one;
+`POST /change?count=N` ends N of those that run. Prints its port as its first line. Run in a process of its
+own:
+
+    python bench/upstream.py JOBS RUNNING [gzip] [spread]
+
+`gzip` packs what it sends; `spread`: those that run stand all over the list, not at its head.
 """
 
 import asyncio
 import gzip
-import hashlib
 import json
 import sys
 from urllib.parse import parse_qs, urlsplit
@@ -23,100 +26,124 @@ HEAD = (
 )
 
 
-def job(number: int, status: str) -> dict[str, object]:
-    done = status == "succeeded"
-    return {
-        "object": "fine_tuning.job",
-        "id": f"ftjob-{number:024d}",
-        "model": "gpt-4.1-mini-2025-04-14",
-        "created_at": CREATED + number,
-        "finished_at": CREATED + number + 3600 if done else None,
-        "fine_tuned_model": f"ft:gpt-4.1-mini-2025-04-14:acme:run-{number}:{number:08x}" if done else None,
-        "organization_id": "org-0123456789abcdefghijklmn",
-        "result_files": [f"file-{number:022x}"] if done else [],
-        "status": status,
-        "validation_file": f"file-{number:022d}",
-        "training_file": f"file-{number + 1:022d}",
-        "hyperparameters": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8},
-        "trained_tokens": 5_768_000 if done else None,
-        "error": {"code": None, "message": None, "param": None},
-        "user_provided_suffix": f"run-{number}",
-        "seed": 42,
-        "estimated_finish": None,
-        "integrations": [],
-        "metadata": {"team": "search", "run": str(number)},
-        "usage_metrics": None,
-        "shared_with_openai": False,
-        "method": {
-            "type": "supervised",
-            "supervised": {
-                "hyperparameters": {"batch_size": 4, "learning_rate_multiplier": 1.8, "n_epochs": 3}
-            },
-        },
-    }
+# What a job says, with `number` in it; what is a number there stands in quotes here.
+SAID = {
+    "object": "fine_tuning.job",
+    "id": "ftjob-%(number)024d",
+    "model": "gpt-4.1-mini-2025-04-14",
+    "created_at": "%(created)d",
+    "finished_at": None,
+    "fine_tuned_model": None,
+    "organization_id": "org-0123456789abcdefghijklmn",
+    "result_files": [],
+    "status": "running",
+    "validation_file": "file-%(number)022d",
+    "training_file": "file-%(next)022d",
+    "hyperparameters": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8},
+    "trained_tokens": None,
+    "error": {"code": None, "message": None, "param": None},
+    "user_provided_suffix": "run-%(number)d",
+    "seed": 42,
+    "estimated_finish": None,
+    "integrations": [],
+    "metadata": {"team": "search", "run": "no %(number)d"},
+    "usage_metrics": None,
+    "shared_with_openai": False,
+    "method": {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"batch_size": 4, "learning_rate_multiplier": 1.8, "n_epochs": 3}},
+    },
+}
+# What it says besides once it has ended.
+ENDED = {
+    "finished_at": "%(finished)d",
+    "fine_tuned_model": "ft:gpt-4.1-mini-2025-04-14:acme:run-%(number)d:%(number)08x",
+    "result_files": ["file-%(number)022x"],
+    "status": "succeeded",
+    "trained_tokens": 5_768_000,
+}
+
+
+def template(said: dict[str, object]) -> str:
+    """Jobs are made from it by `%`, which is fifty times as quick as to render each of a million anew."""
+    text = json.dumps(said, indent=2)
+    for name in ("created", "finished"):
+        text = text.replace(f'"%({name})d"', f"%({name})d")
+    return text
+
+
+TEMPLATES = {False: template(SAID), True: template(SAID | ENDED)}
+
+
+def body(number: int, *, ended: bool) -> bytes:
+    """What the service says of one job, as it stands in a listing."""
+    created = CREATED + number
+    about = {"number": number, "next": number + 1, "created": created, "finished": created + 3600}
+    return (TEMPLATES[ended] % about).encode()
 
 
 class Upstream:
-    """The jobs, newest first, and their rendered bytes."""
+    """Jobs 1 to `count`, newest first; `running` of them run: the newest or (`spread`) some on every page.
 
-    def __init__(self, count: int, running: int, *, packs: bool) -> None:
-        self.ids: list[str] = []
-        self.bodies: dict[str, bytes] = {}
-        self.places: dict[str, int] = {}
-        self.running: list[int] = []
+    What a job says follows from its number and its status, so that a million of them take no room. Pages are
+    made once and kept, until something changes.
+    """
+
+    def __init__(self, count: int, running: int, *, packs: bool, spread: bool) -> None:
+        self.count = count
+        every = count / running if spread and running else 1
+        self.running = [count - int(place * every) for place in range(running)]
+        self.run = set(self.running)
         self.packs = packs
-        self.gzipped: dict[bytes, bytes] = {}
-        for number in range(count, 0, -1):
-            status = "running" if number > count - running else "succeeded"
-            self.put(number, status)
-            if status == "running":
-                self.running.append(number)
+        self.pages: dict[str, tuple[bytes, bytes]] = {}
 
-    def put(self, number: int, status: str) -> None:
-        document = job(number, status)
-        id = str(document["id"])
-        if id not in self.bodies:
-            self.places[id] = len(self.ids)
-            self.ids.append(id)
-        self.bodies[id] = json.dumps(document, indent=2).encode()
+    def body(self, number: int) -> bytes:
+        return body(number, ended=number not in self.run)
+
+    def change(self, count: int) -> None:
+        """Ends so many of the jobs that run, from all over the list."""
+        ended = set(self.running[:: max(1, len(self.running) // count)][:count])
+        self.running = [number for number in self.running if number not in ended]
+        self.run -= ended
+        self.pages.clear()
 
     def answer(self, method: str, target: str) -> bytes:
         url = urlsplit(target)
         query = parse_qs(url.query)
         if method == "POST":
-            for _ in range(int(query["count"][0])):
-                self.put(self.running.pop(), "succeeded")
+            self.change(int(query["count"][0]))
             return b"{}"
         *_, parent, tail = url.path.split("/")
-        if tail in self.bodies:
-            return self.bodies[tail]
-        if parent in self.bodies:
+        if tail.startswith("ftjob-"):
+            return self.body(int(tail.removeprefix("ftjob-")))
+        if parent.startswith("ftjob-"):
             return b'{"object": "list", "data": [], "has_more": false}'
         limit = int(query.get("limit", ["20"])[0])
         after = query.get("after", [None])[0]
-        start = self.places[after] + 1 if after else 0
-        ids = self.ids[start : start + limit]
-        more = b"true" if start + limit < len(self.ids) else b"false"
-        entries = b",\n    ".join(self.bodies[id] for id in ids)
+        first = int(after.removeprefix("ftjob-")) - 1 if after else self.count
+        last = max(first - limit, 0)
+        entries = b",\n    ".join(self.body(number) for number in range(first, last, -1))
+        more = b"true" if last else b"false"
         return (
             b'{\n  "object": "list",\n  "data": [\n    ' + entries + b'\n  ],\n  "has_more": ' + more + b"\n}"
         )
 
-    def packed(self, body: bytes) -> bytes:
-        """The body with gzip; the work is done once for the same bytes."""
-        mark = hashlib.sha256(body).digest()
-        if mark not in self.gzipped:
-            self.gzipped[mark] = gzip.compress(body, 5, mtime=0)
-        return self.gzipped[mark]
+    def made(self, method: str, target: str, *, packed: bool) -> tuple[bytes, bytes]:
+        """The answer's body, and the header that says how it is packed."""
+        if method != "GET":
+            return self.answer(method, target), b""
+        if target not in self.pages:
+            body, coding = self.answer(method, target), b""
+            if packed and len(body) > 1000:
+                body, coding = gzip.compress(body, 5, mtime=0), b"content-encoding: gzip\r\n"
+            self.pages[target] = body, coding
+        return self.pages[target]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-                body = self.answer(method, target)
-                coding = b""
-                if self.packs and len(body) > 1000 and b"gzip" in head:
-                    body, coding = self.packed(body), b"content-encoding: gzip\r\n"
+                body, coding = self.made(method, target, packed=self.packs and b"gzip" in head)
                 writer.write(HEAD + coding + b"content-length: %d\r\n\r\n" % len(body))
                 writer.write(body)
                 await writer.drain()
@@ -124,12 +151,12 @@ class Upstream:
             writer.close()
 
 
-async def main(count: int, running: int, packs: bool) -> None:
-    upstream = Upstream(count, running, packs=packs)
+async def main(count: int, running: int, how: list[str]) -> None:
+    upstream = Upstream(count, running, packs="gzip" in how, spread="spread" in how)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["gzip"]))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

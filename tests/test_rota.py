@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ftwatch.core.hazard import Hazards
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.known import Known
+from ftwatch.core.watched import Watched, watched
 from ftwatch.plugins import Page
 from ftwatch.poller.listing import CIRCLE, Listing, ProviderError
 from ftwatch.poller.rota import DEEP, Rota
@@ -34,9 +35,9 @@ class Clock:
         self.at += seconds
 
 
-def known(clock: Clock, age: float, status: Status = Status.RUNNING) -> Known:
+def known(clock: Clock, age: float, status: Status = Status.RUNNING) -> Watched:
     job = Snapshot(id="j", provider="p", kind="toy", status=status)
-    return Known(snapshot=job, status_since=clock.now() - age, sequence=1)
+    return watched(Known(snapshot=job, status_since=clock.now() - age, sequence=1))
 
 
 class Bench:
@@ -45,7 +46,7 @@ class Bench:
     def __init__(self, *pages: tuple[int, float], poll: float = 1.0, rate: float = 1.0) -> None:
         self.clock = Clock()
         self.listing = Listing(Account())  # type: ignore[arg-type]
-        self.active: dict[str, Known] = {}
+        self.active: dict[str, Watched] = {}
         anchors: list[str | None] = [None, *(f"a{number}" for number in range(1, len(pages)))]
         for anchor, following, (count, age) in zip(anchors, [*anchors[1:], None], pages, strict=True):
             ids = [f"{anchor}-{number}" for number in range(count)]

@@ -8,7 +8,7 @@ from msgspec import Struct
 from ftwatch.core.attention import attention
 from ftwatch.core.clock import Clock
 from ftwatch.core.job import Status
-from ftwatch.core.known import Known
+from ftwatch.core.watched import Watched
 
 __all__ = ["SHARE", "Agenda", "Turn"]
 
@@ -19,7 +19,7 @@ NOW_AND_AGAIN, SHARE = 600.0, 0.03
 RELAXED, RELAXED_AT_MOST = 4.0, 300.0
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, gc=False):
     """When (ticks) a job's next look is due, and why then."""
 
     at: float
@@ -42,7 +42,7 @@ class Agenda:
         self._crowded = False
         self._relaxed = False
 
-    def plan(self, active: Mapping[str, Known], *, crowded: bool, relaxed: bool = False) -> None:
+    def plan(self, active: Mapping[str, Watched], *, crowded: bool, relaxed: bool = False) -> None:
         """Gives every active job its turn, and none to those that are over.
 
         `relaxed`: webhooks tell of the ends of jobs that run.
@@ -87,7 +87,7 @@ class Agenda:
         self,
         begun: Mapping[str, bytes | None],
         failed: Collection[str],
-        active: Mapping[str, Known],
+        active: Mapping[str, Watched],
         *,
         crowded: bool,
         shows: Callable[[str], bool] = lambda id: True,
@@ -102,12 +102,12 @@ class Agenda:
             pause, why = self._poll, "the usual pace"
             if id in failed:
                 why = "it did not answer"
-            elif known is not None and crowded and known.held is None and shows(id):
+            elif known is not None and crowded and not known.is_held and shows(id):
                 pause, why = self._now_and_again(active), "it is watched through the listing"
             elif known is not None:
                 found = attention(known, self._poll, now)
                 pause, why = found.seconds, found.why
-                if self._relaxed and known.held is None and known.snapshot.status is Status.RUNNING:
+                if self._relaxed and not known.is_held and known.status is Status.RUNNING:
                     slow = min(self._poll * RELAXED, max(self._poll, RELAXED_AT_MOST))
                     pause, why = max(pause, slow), "webhooks tell of its end"
             at = ticks + pause * (0.9 + 0.2 * self._clock.luck())
@@ -118,7 +118,7 @@ class Agenda:
                 self._stubborn.pop(id, None)
             self._turns[id] = Turn(at, why)
 
-    def _now_and_again(self, active: Mapping[str, Known]) -> float:
+    def _now_and_again(self, active: Mapping[str, Watched]) -> float:
         return max(NOW_AND_AGAIN, len(active) / (SHARE * self._rate))
 
     def _hasten(self, why: str) -> None:

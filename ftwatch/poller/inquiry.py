@@ -15,7 +15,8 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.decide import is_forward
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Journal
-from ftwatch.core.known import Known, Look
+from ftwatch.core.known import Look
+from ftwatch.core.watched import Watched
 from ftwatch.plugins import Heard, NotFound, Provider, ProviderError, Pushed
 from ftwatch.poller.agenda import Agenda
 from ftwatch.poller.ear import Ear
@@ -60,6 +61,8 @@ class Inquiry:
         self._ear = Ear(clock)
         # Hooks of runs without an API are all that is heard of them, and no word on others.
         self._is_pushed = isinstance(provider, Pushed)
+        # To ask whether it is one takes as long as to read an answer.
+        self._hears = provider if isinstance(provider, Heard) else None
         self._config = config
         self._provider = provider
         self._ledger = ledger
@@ -183,7 +186,7 @@ class Inquiry:
         # After the document, never before: a log that knows more can wait, one that knows less cannot.
         journal = self.logbook.told(raw)
         known = self._ledger.active.get(id)
-        is_news = id in self._unmet or (known is not None and snapshot.status is not known.snapshot.status)
+        is_news = id in self._unmet or (known is not None and snapshot.status is not known.status)
         if self._wants_log(id, known, snapshot, is_news=is_news):
             read = await self._read_log(id, is_news=is_news)
             if read is not None:
@@ -200,11 +203,11 @@ class Inquiry:
         )
 
     def _heard_at(self, raw: bytes) -> float | None:
-        return self._provider.heard_at(raw) if isinstance(self._provider, Heard) else None
+        return self._hears.heard_at(raw) if self._hears is not None else None
 
     # --------------------------------------------------------------------------------------------- logs
 
-    def _wants_log(self, id: str, known: Known | None, snapshot: Snapshot, *, is_news: bool) -> bool:
+    def _wants_log(self, id: str, known: Watched | None, snapshot: Snapshot, *, is_news: bool) -> bool:
         """Whether the job's log may say something new: its state changed, or it runs and was not read lately.
 
         What waits has nothing to say that its state does not.

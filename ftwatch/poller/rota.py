@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from ftwatch.core.attention import QUICK, SLOW, SOONEST
 from ftwatch.core.clock import Clock
-from ftwatch.core.hazard import Hazards, since
-from ftwatch.core.known import Known
+from ftwatch.core.hazard import Hazards
+from ftwatch.core.watched import Watched
 from ftwatch.poller import agenda
 from ftwatch.poller.listing import Listing
 
@@ -86,7 +86,7 @@ class Rota:
         self,
         chain: Sequence[str | None],
         heads: Collection[str | None],
-        active: Mapping[str, Known],
+        active: Mapping[str, Watched],
         hazards: Hazards | None,
     ) -> None:
         """Gives every page its turn. `hazards` None: active jobs are asked for one by one."""
@@ -144,7 +144,7 @@ class Rota:
         return min((turn.at for turn in self._turns.values()), default=0.0)
 
     def _news(
-        self, chain: Sequence[str | None], active: Mapping[str, Known], hazards: Hazards
+        self, chain: Sequence[str | None], active: Mapping[str, Watched], hazards: Hazards
     ) -> dict[str | None, float]:
         """How many changes a second are expected on each page. A job on two of them counts on the first."""
         ticks, now = self._clock.ticks(), self._clock.now()
@@ -152,7 +152,7 @@ class Rota:
             return self._forecast
         self._forecast, self._forecast_of = dict.fromkeys(chain, 0.0), chain
         self._forecast_until = ticks + FORECAST
-        states = {id: (known.latest, now - since(known)) for id, known in active.items()}
+        states = {id: (job.latest, now - job.since) for id, job in active.items()}
         hazards.lasts(states.values())
         for anchor in chain:
             window = self._listing.window(anchor)
