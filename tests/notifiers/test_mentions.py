@@ -160,7 +160,8 @@ async def test_who_was_known_stays_known_while_slack_has_no_time() -> None:
 
 
 async def test_the_map_goes_before_what_slack_says() -> None:
-    bot = Bot("@oncall-ml", "anna", mentions={"@oncall-ml": "S0000MINE1", "anna": "U0000ANNA1"})
+    mine = {"@oncall-ml": "S0000MINE1", "anna": "U0000ANNA1"}
+    bot = Bot("@oncall-ml", "anna", "U0000ANNA1", mentions=mine)
     await bot.tell("failed")
     (answer,) = bot.world.thread(bot.world.roots[0])
     assert calls(answer) == ["!subteam^S0000MINE1", "@U0000ANNA1"]

@@ -173,7 +173,9 @@ def _sections(lines: Sequence[str]) -> Iterator[str]:
 
 def _called(message: Message) -> str:
     """Whom a message mentions, as what goes before its text."""
-    return "".join(f"{mark(word) or _escaped(word, FIELD)} " for word in message.mention)
+    # Two words may lead to one and the same.
+    words = dict.fromkeys(mark(word) or _escaped(word, FIELD) for word in message.mention)
+    return "".join(f"{word} " for word in words)
 
 
 def _row(row: Row) -> str:
