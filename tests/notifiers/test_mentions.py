@@ -59,8 +59,14 @@ class Bot:
 
 
 def calls(message: dict[str, Any]) -> list[str]:
-    """Everything that Slack would obey in a message, wherever it stands."""
-    text = json.dumps(message, ensure_ascii=False)
+    """Everything that Slack would obey in a message: in what it shows, and in what a phone shows of it."""
+    shown = [message.get("blocks", []), message.get("attachments", [])]
+    told, said = _calls(json.dumps(shown, ensure_ascii=False)), _calls(message["text"])
+    assert not message.get("blocks") or told == said
+    return said
+
+
+def _calls(text: str) -> list[str]:
     return [part.partition(">")[0] for part in text.split("<")[1:] if not part.startswith("!date")]
 
 

@@ -230,7 +230,7 @@ async def test_how_far_it_is_stands_on_the_message() -> None:
     async with botting() as (world, bot):
         await bot.tell(at("running", 2))
     blocks = world.roots[0]["attachments"][0]["blocks"]
-    assert blocks[1]["text"]["text"] == (
+    assert blocks[0]["text"]["text"] == (
         "▓▓▓▓░░░░░░░░░░░░░░░░ 20 % · step 120 of 600 · done about "
         "<!date^1795390200^{date_short_pretty} {time}|2026-11-22 23:30 UTC>"
     )

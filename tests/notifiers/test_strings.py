@@ -243,17 +243,17 @@ LIMITS = {"section": 3000, "context": 3000, "field": 2000, "button": 75, "url": 
 def check_slack(payload: dict[str, Any], lines: int = 2) -> None:
     """Nothing that Slack would turn into a link, a mention or a date, and nothing longer than it takes."""
     json.dumps(payload).encode()
-    assert set(payload) == {"text", "attachments", "unfurl_links", "unfurl_media"}
+    assert set(payload) == {"text", "blocks", "attachments", "unfurl_links", "unfurl_media"}
     assert payload["unfurl_links"] is payload["unfurl_media"] is False
     for text in strings(payload):
         assert quiet(text, None)
-        # The one angle bracket is our own: it makes a quote of the second line.
-        assert not set("<>") & set(text.replace("\n> ", "", 1))
+        # The one angle bracket is our own: it makes a quote of a line.
+        assert not set("<>") & set(text.removeprefix("> "))
         assert "&" not in re.sub(r"&(amp|lt|gt);", "", text) or text.startswith("https://")
     assert quiet(payload["text"])
     assert len(payload["text"]) <= LIMITS["text"]
-    (attachment,) = payload["attachments"]
-    for block in attachment["blocks"]:
+    (head,), (attachment,) = payload["blocks"], payload["attachments"]
+    for block in (head, *attachment["blocks"]):
         marked = (
             [block["text"]]
             if "text" in block
@@ -264,7 +264,8 @@ def check_slack(payload: dict[str, Any], lines: int = 2) -> None:
         assert all(0 < len(one["text"]) <= longest for one in marked)
         assert len(marked) <= 10
         assert all(one["text"].count("\n") < lines for one in marked)
-    title = attachment["blocks"][0]["text"]["text"].partition("\n")[0]
+    title = head["text"]["text"]
+    assert "\n" not in title
     assert title.startswith("*")
     assert title.endswith("*")
     assert title.count("*") == 2
@@ -553,8 +554,12 @@ def test_whom_the_config_mentions_is_notified_and_nobody_else(name: str) -> None
             assert made["text"].startswith(before)
             made["text"] = made["text"].removeprefix(before)
             assert not set("<>") & set(made["text"])
+            for head in made.get("blocks", []):
+                assert head["text"]["text"].startswith(before)
+                head["text"]["text"] = head["text"]["text"].removeprefix(before)
             check_never(name, "slack", json.dumps(made, ensure_ascii=False))
-        check_slack({**slack.payload(message), "text": "-"})
+            if "blocks" in made:
+                check_slack(made)
         # Nothing of it goes where nobody can be mentioned.
         assert message.text == compose(event).text
 

@@ -2,7 +2,7 @@
 
 What strangers wrote is shown as text: `&`, `<` and `>` are escaped, so that neither links nor `<!channel>`
 come alive, and Slack is told not to look for names and addresses in it. Whom the config mentions stands
-before it all, in the text: in an attachment not every one of Slack's programs would notify them.
+before the title: in an attachment not every one of Slack's programs would notify them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,15 @@ QUIET = {"unfurl_links": False, "unfurl_media": False}
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest."""
-    title = f"*{_bold(message.title)}*"
+    """The message in Slack's words: its title, and the rest at a bar of its colour.
+
+    `text` is what a phone shows. Slack shows it in the channel, too, where a message has nothing but
+    attachments; so the title is a block of its own, in place of it.
+    """
+    title = f"{_called(message)}*{_bold(message.title)}*"
+    blocks: list[dict[str, Any]] = []
     if message.quote:
-        title += f"\n> {_escaped(message.quote, SECTION // 2)}"
-    blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(title)}]
+        blocks.append({"type": "section", "text": _mrkdwn(f"> {_escaped(message.quote, SECTION // 2)}")})
     lines = [_row(row) for row in message.rows] or [_escaped(line, FIELD) for line in message.lines]
     blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(lines)]
     fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact)}") for fact in message.facts]
@@ -49,7 +53,8 @@ def payload(message: Message) -> dict[str, Any]:
     said = f"{message.title}: {message.quote}" if message.quote else message.title
     return {
         "text": _called(message) + _escaped(said, SECTION),
-        "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}],
+        "blocks": [{"type": "section", "text": _mrkdwn(title)}],
+        "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}] if blocks else [],
         **QUIET,
     }
 
@@ -101,7 +106,7 @@ def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
     """That message in Slack's words, with a bar of how far the job is."""
     made = payload(message)
     if bar := _bar(job):
-        made["attachments"][0]["blocks"].insert(1, {"type": "section", "text": _mrkdwn(bar)})
+        made["attachments"][0]["blocks"].insert(1 if message.quote else 0, {"type": "section", "text": _mrkdwn(bar)})
     return made
 
 
