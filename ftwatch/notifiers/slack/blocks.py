@@ -106,7 +106,9 @@ def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
     """That message in Slack's words, with a bar of how far the job is."""
     made = payload(message)
     if bar := _bar(job):
-        made["attachments"][0]["blocks"].insert(1 if message.quote else 0, {"type": "section", "text": _mrkdwn(bar)})
+        made["attachments"][0]["blocks"].insert(
+            1 if message.quote else 0, {"type": "section", "text": _mrkdwn(bar)}
+        )
     return made
 
 
