@@ -122,8 +122,7 @@ code { font: 12px monospace; color: #e01e5a; background: rgba(29,28,29,.04);
 .called { color: #1264a3; background: #e8f5fa; border-radius: 3px; padding: 0 2px }
 .sent-too { font-size: 12px; color: #616061 }
 @media (prefers-color-scheme: dark) {
-  body { background: #1a1d21; color: #d1d2d3 } .who span, .context, .called { color: #1264a3; background: #e8f5fa; border-radius: 3px; padding: 0 2px }
-.sent-too { color: #ababad }
+  body { background: #1a1d21; color: #d1d2d3 } .who span, .context, .sent-too { color: #ababad }
   .actions a { border-color: #565856 } blockquote { border-color: #4d4d50 }
   code { color: #e8912d; background: #222529; border-color: #3c3e41 }
 }
