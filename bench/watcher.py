@@ -16,7 +16,7 @@ from ftwatch.client import Client
 from ftwatch.config import Config, load
 from ftwatch.daemon import WallClock, threaded
 from ftwatch.plugins import Provider
-from ftwatch.poller import Poller, walk
+from ftwatch.poller import Poller
 from ftwatch.store import Store
 
 __all__ = ["Watcher", "write_config"]
@@ -55,6 +55,8 @@ class Watcher:
         self.store = Store(config.store.path)
         self.clock = WallClock()
         self.provider: Provider = assembly.make_provider(self.config, client)
+        # As those of OpenAI's own listing are: this one stands for it.
+        self.provider.lists_documents = True  # type: ignore[attr-defined]
         self.poller = Poller(
             self.config,
             self.provider,
@@ -71,10 +73,9 @@ class Watcher:
     async def over(cls, base: str, *, folder: Path | None = None, hooks: int = 1) -> AsyncIterator["Watcher"]:
         """A watcher of the API at this address, with its store in a folder of its own or this one.
 
-        What changed is taken from the list, as in a crowd and without logs: nothing is asked for that a loop
-        over the list does not ask for.
+        Logs are not read. So in a crowd what changed is taken from the list, whose entries are whole: nothing
+        is asked for that a loop over the list does not ask for.
         """
-        walk.CROWD = -1
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         with tempfile.TemporaryDirectory() as made:
             config = load(write_config(folder or Path(made), base, hooks, logs=False))

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -828,3 +829,80 @@ def test_an_address_is_shown_without_its_secrets(url: str, safe: str) -> None:
 
 def test_the_beginning_of_an_answer_is_one_printable_line() -> None:
     assert Response(200, {}, b"a\r\n\x1b[31mb\xff  c" + b"d" * 999).text(12) == "a [31mb\ufffd cdd"
+
+
+# --------------------------------------------------------------------------- where the head is enough
+
+
+async def tell(answer: Answer | bytes, **more: Any) -> Response:
+    async with serving(answer) as server, Client() as client:
+        return await client.request("POST", server.url, content=b"{}", head_is_enough=True, **more)
+
+
+async def test_a_connection_is_used_once() -> None:
+    async with serving(http(b"ok")) as server, Client() as client:
+        for _ in range(3):
+            answer = await client.request("POST", server.url, content=b"{}", head_is_enough=True)
+            assert (answer.status, answer.body) == (200, b"ok")
+        assert server.connections == 3, "a second answer cannot pass for the next one's"
+        assert all("connection: close" in head for head in server.heads)
+
+
+async def test_what_is_sent_along_says_each_thing_once() -> None:
+    async with serving(http(b"")) as server, Client() as client:
+        url = server.url.replace("127.0.0.1", "us%40er:p%C3%A4ss@127.0.0.1") + "?a=%20b&c"
+        headers = {"User-Agent": "mine", "X-Team": "search", "Authorization": "Bearer no"}
+        await client.request("POST", url, headers=headers, content=b"{}", head_is_enough=True)
+        line, *lines = server.heads[0].rstrip().split("\r\n")
+        names = [one.partition(":")[0].lower() for one in lines]
+        assert line == f"POST {server.url.partition(str(server.port))[2]}?a=%20b&c HTTP/1.1"
+        assert len(names) == len(set(names))
+        assert {"User-Agent: mine", "X-Team: search", "content-length: 2"} < set(lines)
+        assert f"host: 127.0.0.1:{server.port}" in lines
+        login = base64.b64encode("us@er:päss".encode()).decode()
+        assert f"authorization: Basic {login}" in lines
+
+
+@pytest.mark.parametrize("tail", [b"", b"half", b"HTTP/1.1 500 No\r\n\r\n", b"\x1f\x8b garbage"])
+async def test_after_the_head_nothing_counts(tail: bytes) -> None:
+    async def say(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 201 Made\r\nX-A: 1\r\nContent-Length: 100\r\nx-a: 2\r\n\r\n" + tail)
+        await writer.drain()
+        writer.close()
+
+    answer = await tell(say)
+    assert (answer.status, answer.body) == (201, tail)
+    assert answer.headers["x-a"] == "1, 2"
+
+
+async def test_a_refusals_words_are_read_although_they_are_packed() -> None:
+    packed = gzip.compress(b"no such channel")
+    answer = await tell(http(packed, "Content-Encoding: gzip", status="404 Not Found"))
+    assert answer.text() == "no such channel"
+
+
+async def test_an_answer_may_come_before_all_was_read() -> None:
+    async with serving(http(b"too large", status="413 Too Large")) as server, Client() as client:
+        answer = await client.request("POST", server.url, content=b"x" * 8 * MIB, head_is_enough=True)
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize("headers", [{"x-a": "é"}, {"x-a": "a\r\nx-b: c"}, {"x a": "b"}, {"x-é": "a"}])
+async def test_what_no_header_may_hold_is_not_sent(headers: dict[str, str]) -> None:
+    async with serving(http(b"")) as server, Client() as client:
+        with pytest.raises(Unreachable, match="cannot be sent"):
+            await client.request("POST", server.url, headers=headers, content=b"{}", head_is_enough=True)
+        assert server.heads == []
+
+
+async def test_an_informational_answer_is_none() -> None:
+    answer = await tell(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + http(b"ok"))
+    assert (answer.status, answer.body) == (200, b"ok")
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "127.0.0.1/x", "http://", "http://[::1/SECRET"])
+async def test_an_address_that_is_none_is_out_of_reach(url: str) -> None:
+    async with Client() as client:
+        with pytest.raises(Unreachable) as caught:
+            await client.request("POST", url, content=b"{}", head_is_enough=True)
+    assert "SECRET" not in caught.value.reason

@@ -209,7 +209,7 @@ async def test_the_environments_proxy_is_not_asked(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_unix_socket_is_no_receiver() -> None:
-    transport = module.GuardedTransport(CONTEXT, httpx2.Limits(), strict=False)
+    transport = module.GuardedTransport(CONTEXT, httpx2.Limits(), module.Guard(strict=False))
     with pytest.raises(Refused):
         await transport._pool._network_backend.connect_unix_socket("/run/docker.sock")  # type: ignore[union-attr]
 

@@ -23,8 +23,9 @@ import httpx2
 
 from ftwatch import __version__
 from ftwatch.client.failure import Answered, Paced, Refused, Unreachable
-from ftwatch.client.guard import GuardedTransport
+from ftwatch.client.guard import Guard, GuardedTransport
 from ftwatch.client.meaning import Response, failure_of, outcome_of, retry_after
+from ftwatch.client.single import Answer, Single
 from ftwatch.client.trust import SYSTEM, Trust, context_of
 from ftwatch.core.pace import Budget
 from ftwatch.meter import Allowance, Heard
@@ -104,7 +105,8 @@ class Client:
         mounts: dict[str, httpx2.AsyncBaseTransport | None] = {}
         if proxy and transport is None:
             mounts = {_pattern(host): None for host in no_proxy if host.strip()}
-        direct = transport or GuardedTransport(context, LIMITS, strict=strict)
+        guard = Guard(strict=strict)
+        direct = transport or GuardedTransport(context, LIMITS, guard)
         self._http = httpx2.AsyncClient(
             verify=context,
             trust_env=False,
@@ -120,6 +122,7 @@ class Client:
         # for redirects, cookies and the like would cost a third of every request, for nothing.
         self._direct = direct if not proxy or transport is not None else None
         self._prepared = lru_cache(maxsize=PREPARED)(_prepared)
+        self._single = None if proxy or transport is not None else Single(context, guard, CONNECT_TIMEOUT)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -169,12 +172,11 @@ class Client:
         `packed`: a body that comes with gzip stays as it came (`Api.opened`).
         """
         self._admit(url)
-        if head_is_enough:
-            headers = {**(headers or {}), "connection": "close"}
         body, status, about = bytearray(), 0, {}
         with anyio.move_on_after(deadline) as scope:
             try:
-                async with aclosing(await self._head(method, url, headers, content)) as answer:
+                ask = self._alone if head_is_enough else self._head
+                async with aclosing(await ask(method, url, headers, content)) as answer:
                     status, about = answer.status_code, dict(answer.headers.items())
                     if head_is_enough:
                         scope.deadline = min(scope.deadline, anyio.current_time() + LONGEST_BODY)
@@ -246,6 +248,17 @@ class Client:
         if self._direct is not None:
             return await self._direct.handle_async_request(request)
         return await self._http.send(request, stream=True)
+
+    async def _alone(
+        self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None = None
+    ) -> httpx2.Response | Answer:
+        """As `_head`, over a connection that is not used again."""
+        about = {**(headers or {}), "connection": "close"}
+        if self._single is None:
+            return await self._head(method, url, about, content)
+        if self._http.is_closed:
+            raise RuntimeError("this client is closed")
+        return await self._single.ask(method, url, HEADERS | about, content)
 
     def _admit(self, url: str) -> None:
         """Raises Refused."""

@@ -7,10 +7,10 @@ name that answers differently the second time, a redirect or a clever way of wri
 import select
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,7 +20,7 @@ import httpx2
 from ftwatch.client.failure import Refused
 from ftwatch.core.address import forbidden
 
-__all__ = ["GuardedTransport"]
+__all__ = ["Guard", "GuardedTransport"]
 
 # More answers than this to one question are somebody's game.
 MOST_ADDRESSES = 16
@@ -29,43 +29,18 @@ STAGGER = 0.25
 # Threads that may wait for a resolver at once: one dead name server must not hold up who asks another one.
 RESOLVING = 64
 
+T = TypeVar("T")
 
-class _Guarded(httpcore2.AsyncNetworkBackend):
-    """Opens connections to checked addresses only."""
+
+class Guard:
+    """Says where the bytes may go, and tries several addresses of one host."""
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
-        self._dialler = httpcore2.AnyIOBackend()
         self._resolving = anyio.CapacityLimiter(RESOLVING)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 -- the library's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Raises Refused, and the library's errors."""
-        try:
-            with anyio.fail_after(timeout):
-                addresses = await self._checked(host, port)
-                return _Stream(await self._first(addresses, port))
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout from error
-        except OSError as error:
-            raise httpcore2.ConnectError from error
-
-    async def connect_unix_socket(self, *args: Any, **more: Any) -> httpcore2.AsyncNetworkStream:
-        """Never: no URL of ours names one."""
-        raise Refused("a Unix socket is no receiver")
-
-    async def sleep(self, seconds: float) -> None:
-        """Waits (the library asks for it)."""
-        await anyio.sleep(seconds)
-
-    async def _checked(self, host: str, port: int) -> list[str]:
-        """Every address of a host; refused as a whole if one of them is."""
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Every address of a host; refused as a whole if one of them is. Raises Refused, OSError."""
         addresses = await self._resolved(host, port)
         for address in addresses:
             reason = forbidden(address, strict=self._strict)
@@ -82,18 +57,21 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
             found = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._resolving)
             return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
 
-    async def _first(self, addresses: list[str], port: int) -> httpcore2.AsyncNetworkStream:
-        """Dials one after the other, each a little later, and keeps the first that answers."""
-        if len(addresses) == 1:
-            return await self._dialler.connect_tcp(addresses[0], port)
-        streams: list[httpcore2.AsyncNetworkStream] = []
-        errors: list[httpcore2.ConnectError] = []
+    async def first(self, addresses: list[str], dial: Callable[[str], Awaitable[T]]) -> tuple[T, list[T]]:
+        """Dials one after the other, each a little later; the first that answers, and those to be ended.
 
-        async def dial(address: str, over: anyio.Event) -> None:
+        Raises what `dial` does: OSError, httpcore2.ConnectError.
+        """
+        if len(addresses) == 1:
+            return await dial(addresses[0]), []
+        lines: list[T] = []
+        errors: list[Exception] = []
+
+        async def one(address: str, over: anyio.Event) -> None:
             try:
-                streams.append(await self._dialler.connect_tcp(address, port))
+                lines.append(await dial(address))
                 group.cancel_scope.cancel()
-            except httpcore2.ConnectError as error:
+            except (OSError, httpcore2.ConnectError) as error:
                 errors.append(error)
             finally:
                 over.set()
@@ -101,14 +79,51 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         async with anyio.create_task_group() as group:
             for address in addresses:
                 over = anyio.Event()
-                group.start_soon(dial, address, over)
+                group.start_soon(one, address, over)
                 with anyio.move_on_after(STAGGER):
                     await over.wait()
-        if not streams:
+        if not lines:
             raise errors[0] if errors else httpcore2.ConnectError("the name has no address")
-        for late in streams[1:]:
-            await late.aclose()
-        return streams[0]
+        return lines[0], lines[1:]
+
+
+class _Guarded(httpcore2.AsyncNetworkBackend):
+    """Opens the library's connections, to checked addresses only."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._dialler = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 -- the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Raises Refused, and the library's errors."""
+        try:
+            with anyio.fail_after(timeout):
+                addresses = await self._guard.addresses(host, port)
+                stream, others = await self._guard.first(
+                    addresses, lambda address: self._dialler.connect_tcp(address, port)
+                )
+                for late in others:
+                    await late.aclose()
+                return _Stream(stream)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore2.ConnectError from error
+
+    async def connect_unix_socket(self, *args: Any, **more: Any) -> httpcore2.AsyncNetworkStream:
+        """Never: no URL of ours names one."""
+        raise Refused("a Unix socket is no receiver")
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits (the library asks for it)."""
+        await anyio.sleep(seconds)
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
@@ -124,17 +139,15 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self.read, self.write = stream.read, stream.write  # type: ignore[method-assign]
         self.aclose = stream.aclose  # type: ignore[method-assign]
         self._socket: socket.socket | None = stream.get_extra_info("socket")
+        self._waiting = select.poll()
+        if self._socket is not None:
+            self._waiting.register(self._socket.fileno(), select.POLLIN)
 
     def get_extra_info(self, info: str) -> Any:
         """What the library wants to know of the connection."""
         if info != "is_readable" or self._socket is None:
             return self._stream.get_extra_info(info)
-        number = self._socket.fileno()
-        if number < 0:
-            return True
-        waiting = select.poll()
-        waiting.register(number, select.POLLIN)
-        return bool(waiting.poll(0))
+        return self._socket.fileno() < 0 or bool(self._waiting.poll(0))
 
     async def start_tls(
         self,
@@ -154,7 +167,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
 class GuardedTransport(httpx2.AsyncHTTPTransport):
     """The library's transport over guarded connections."""
 
-    def __init__(self, context: ssl.SSLContext, limits: httpx2.Limits, *, strict: bool) -> None:
+    def __init__(self, context: ssl.SSLContext, limits: httpx2.Limits, guard: Guard) -> None:
         super().__init__(verify=context, trust_env=False)
         # The library has no public way to be given a network of one's own; a test notices when this one ends.
         self._pool = httpcore2.AsyncConnectionPool(
@@ -162,5 +175,5 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Guarded(strict=strict),
+            network_backend=_Guarded(guard),
         )
