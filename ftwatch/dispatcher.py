@@ -179,12 +179,19 @@ class Dispatcher:
 
     async def _nap(self) -> float:
         """How long nothing is due (seconds)."""
-        now = self._clock.now()
-        if await self._run(self._store.outbox.disabled, self.config.name) is not None:
+        name, now = self.config.name, self._clock.now()
+        outbox, duties = self._store.outbox, self._duties
+
+        def times() -> tuple[float | None, float | None] | None:
+            if outbox.disabled(name) is not None:
+                return None
+            return outbox.next_due(name, now), duties.due_at(now) if duties is not None else None
+
+        found = await self._run(times)
+        if found is None:
             return LONGEST_NAP
-        due = await self._run(self._store.outbox.next_due, self.config.name, now)
+        due, duty = found
         longest = LONGEST_NAP
-        duty = await self._run(self._duties.due_at, now) if self._duties is not None else None
         if duty is not None:
             longest = min(max(duty - now, 0.01), LONGEST_NAP)
         if self._upkeep is not None:
@@ -368,7 +375,7 @@ class Dispatcher:
                     body = self._notifier.freeze(event)
                 except Exception:  # a guest: `send` will fail in turn, and say how
                     self._log.exception("freezing failed", event_id=event.id)
-                if body is not None and body == encode(event):
+                if body is not None and (body == claim.event or body == encode(event)):
                     body = claim.event
                 elif body is not None and body != wire(event):
                     new.append((claim, body))

@@ -263,24 +263,25 @@ class Outbox:
                 limit=limit,
                 **more,
             )
-            claims = []
-            for seq, epoch, body, event, *rest in rows:
-                self._db.execute(
-                    "UPDATE deliveries SET claimed_until = ?, epoch = epoch + 1 WHERE seq = ?",
-                    now + lease,
-                    seq,
+            self._db.execute(
+                "UPDATE deliveries SET claimed_until = ?, epoch = epoch + 1"
+                f" WHERE seq IN ({','.join('?' * len(rows))})",
+                now + lease,
+                *(row[0] for row in rows),
+            )
+        claims = []
+        for _, epoch, body, event, *rest in rows:
+            delivery = _delivery(rest)
+            claims.append(
+                Claim(
+                    delivery=delivery,
+                    epoch=epoch + 1,
+                    until=now + lease,
+                    event=event,
+                    body=body,
+                    probe=delivery.due_at > now,
                 )
-                delivery = _delivery(rest)
-                claims.append(
-                    Claim(
-                        delivery=delivery,
-                        epoch=epoch + 1,
-                        until=now + lease,
-                        event=event,
-                        body=body,
-                        probe=delivery.due_at > now,
-                    )
-                )
+            )
         return claims
 
     def next_due(self, notifier: str, now: float, *, news: bool = False) -> float | None:
