@@ -44,10 +44,9 @@ fix: install
 font: install
 	$(BIN)/python tools/font.py ftwatch/plots/font
 
+# What it costs, beside what others cost: a quarter of an hour with the machine to itself.
 bench: install
-	$(BIN)/python bench/compare.py
-	$(BIN)/python bench/idle.py
-	$(BIN)/python bench/kills.py --kills 30
+	$(BIN)/python bench/gates.py --write docs/performance.md
 
 torture: install
 	$(BIN)/python bench/torture.py

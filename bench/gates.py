@@ -45,7 +45,7 @@ def figure(value: float | None, unit: str = "") -> str:
 def line(row: Row) -> list[str]:
     """A row of the table."""
     theirs = f"{figure(row.theirs, row.unit)} ({row.peer})" if row.theirs is not None else row.peer or ""
-    ratio = figure(row.ratio) if row.theirs is not None else ""
+    ratio = figure(row.ratio) if row.ratio != row.ours else ""
     verdict = VERDICTS[row.held] + (f": {row.note}" if row.note else "")
     return [row.gate, figure(row.ours, row.unit), theirs, ratio, row.wanted, verdict]
 

@@ -26,37 +26,60 @@ HEAD = (
 )
 
 
-def job(number: int, status: str) -> dict[str, object]:
-    done = status == "succeeded"
-    return {
-        "object": "fine_tuning.job",
-        "id": f"ftjob-{number:024d}",
-        "model": "gpt-4.1-mini-2025-04-14",
-        "created_at": CREATED + number,
-        "finished_at": CREATED + number + 3600 if done else None,
-        "fine_tuned_model": f"ft:gpt-4.1-mini-2025-04-14:acme:run-{number}:{number:08x}" if done else None,
-        "organization_id": "org-0123456789abcdefghijklmn",
-        "result_files": [f"file-{number:022x}"] if done else [],
-        "status": status,
-        "validation_file": f"file-{number:022d}",
-        "training_file": f"file-{number + 1:022d}",
-        "hyperparameters": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8},
-        "trained_tokens": 5_768_000 if done else None,
-        "error": {"code": None, "message": None, "param": None},
-        "user_provided_suffix": f"run-{number}",
-        "seed": 42,
-        "estimated_finish": None,
-        "integrations": [],
-        "metadata": {"team": "search", "run": str(number)},
-        "usage_metrics": None,
-        "shared_with_openai": False,
-        "method": {
-            "type": "supervised",
-            "supervised": {
-                "hyperparameters": {"batch_size": 4, "learning_rate_multiplier": 1.8, "n_epochs": 3}
-            },
-        },
-    }
+# What a job says, with `number` in it; what is a number there stands in quotes here.
+SAID = {
+    "object": "fine_tuning.job",
+    "id": "ftjob-%(number)024d",
+    "model": "gpt-4.1-mini-2025-04-14",
+    "created_at": "%(created)d",
+    "finished_at": None,
+    "fine_tuned_model": None,
+    "organization_id": "org-0123456789abcdefghijklmn",
+    "result_files": [],
+    "status": "running",
+    "validation_file": "file-%(number)022d",
+    "training_file": "file-%(next)022d",
+    "hyperparameters": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8},
+    "trained_tokens": None,
+    "error": {"code": None, "message": None, "param": None},
+    "user_provided_suffix": "run-%(number)d",
+    "seed": 42,
+    "estimated_finish": None,
+    "integrations": [],
+    "metadata": {"team": "search", "run": "no %(number)d"},
+    "usage_metrics": None,
+    "shared_with_openai": False,
+    "method": {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"batch_size": 4, "learning_rate_multiplier": 1.8, "n_epochs": 3}},
+    },
+}
+# What it says besides once it has ended.
+ENDED = {
+    "finished_at": "%(finished)d",
+    "fine_tuned_model": "ft:gpt-4.1-mini-2025-04-14:acme:run-%(number)d:%(number)08x",
+    "result_files": ["file-%(number)022x"],
+    "status": "succeeded",
+    "trained_tokens": 5_768_000,
+}
+
+
+def template(said: dict[str, object]) -> str:
+    """Jobs are made from it by `%`, which is fifty times as quick as to render each of a million anew."""
+    text = json.dumps(said, indent=2)
+    for name in ("created", "finished"):
+        text = text.replace(f'"%({name})d"', f"%({name})d")
+    return text
+
+
+TEMPLATES = {False: template(SAID), True: template(SAID | ENDED)}
+
+
+def body(number: int, *, ended: bool) -> bytes:
+    """What the service says of one job, as it stands in a listing."""
+    created = CREATED + number
+    about = {"number": number, "next": number + 1, "created": created, "finished": created + 3600}
+    return (TEMPLATES[ended] % about).encode()
 
 
 class Upstream:
@@ -75,7 +98,7 @@ class Upstream:
         self.pages: dict[str, tuple[bytes, bytes]] = {}
 
     def body(self, number: int) -> bytes:
-        return json.dumps(job(number, "running" if number in self.run else "succeeded"), indent=2).encode()
+        return body(number, ended=number not in self.run)
 
     def change(self, count: int) -> None:
         """Ends so many of the jobs that run, from all over the list."""

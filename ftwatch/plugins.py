@@ -235,6 +235,8 @@ class Provider(Protocol):
     Options: ClassVar[type]
     list_is_truth: ClassVar[bool]
     """Whether a list entry counts as much as a retrieve."""
+    lists_documents: ClassVar[bool]
+    """Whether an entry of a listing is a job's whole document, though an old one. May be left out: False."""
     key_variable: ClassVar[str | None]
     """The variable from which the service's own SDK reads a key, where that is enough to get in.
 

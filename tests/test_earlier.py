@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ftwatch.config import ProviderConfig
-from ftwatch.core.compare import LOSSES
+from ftwatch.core.compare import LOSSES, recipe
 from ftwatch.core.event import Event, Summary
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Journal, Line
@@ -92,7 +92,7 @@ async def test_the_end_of_a_run_is_compared_with_the_last_one_of_its_recipe(tmp_
     await watch.see(bad)
     assert summary(await watch.see(ended(bad, 2000, Status.FAILED))).last_run is None
     store.forget("mine", "j7")
-    assert [run.id for run in store.jobs.earlier(running("j9", "bot-v9"))] == ["j6"]
+    assert [run.id for run in store.jobs.earlier("mine", recipe(running("j9", "bot-v9")) or "")] == ["j6"]
     store.close()
 
 

@@ -233,18 +233,21 @@ class Api:
     ) -> None:
         self._client = spec.client
         self.auth = auth
-        self._base = urlsplit(base_url)._replace(fragment="")
+        self._settle_at(base_url)
         self._timeout = timeout.total_seconds()
         self._headers = {"accept": "application/json", **(headers or {})}
         self._advice = advice or {}
 
+    def _settle_at(self, base_url: str) -> None:
+        """This is where the API is; taken apart once, not at every request."""
+        base = urlsplit(base_url)
+        self._base = base._replace(path=base.path.rstrip("/"), query="", fragment="").geturl()
+        self._query = parse_qsl(base.query, keep_blank_values=True)
+
     def url(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """The address of a path below the base, with a query."""
-        pairs = [*parse_qsl(self._base.query, keep_blank_values=True), *(query or {}).items()]
-        whole = self._base._replace(
-            path=self._base.path.rstrip("/") + path, query=urlencode(pairs, quote_via=quote)
-        )
-        return str(whole.geturl())
+        asked = urlencode([*self._query, *(query or {}).items()], quote_via=quote)
+        return f"{self._base}{path}?{asked}" if asked else self._base + path
 
     async def ask(
         self,
@@ -273,7 +276,8 @@ class Api:
             )
         except Unreachable as error:
             raise _unanswered(error) from None
-        return Response(answer.status, answer.headers, self._struck(answer.body))
+        body = self._struck(answer.body)
+        return answer if body is answer.body else Response(answer.status, answer.headers, body)
 
     async def lines(
         self, path: str, query: Mapping[str, str] | None = None, *, idle: float

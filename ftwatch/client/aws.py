@@ -345,7 +345,7 @@ class Operation(Api):
         """Any answer, whole. Raises ProviderError where none came."""
         region = await self._account.region()
         home = self._elsewhere or endpoint(self._host, region)
-        self._base = urlsplit(home.replace("{region}", region))._replace(fragment="")
+        self._settle_at(home.replace("{region}", region))
         try:
             return await super().ask(
                 path, query, method=method, content=content, headers=headers, cap=cap, packed=packed
@@ -353,7 +353,8 @@ class Operation(Api):
         except ProviderError as error:
             if self._elsewhere or not _names_nobody(error):
                 raise
-            reason = f"{error.reason}: there is no {self._base.hostname}; is {region!r} a region with it?"
+            host = urlsplit(self._base).hostname
+            reason = f"{error.reason}: there is no {host}; is {region!r} a region with it?"
             raise ProviderError(reason) from None
 
     async def listing(

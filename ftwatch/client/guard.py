@@ -4,6 +4,7 @@ Host header, SNI and the certificate's name stay the URL's; only where the bytes
 name that answers differently the second time, a redirect or a clever way of writing an address gain nothing.
 """
 
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -126,12 +127,29 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
-    """A connection that is closed when its TLS handshake is given up half way, as the library's is not."""
+    """A connection that is closed when its TLS handshake is given up half way, as the library's is not.
+
+    At every request the pool asks each connection that waits, twice, whether its other end has hung up. The
+    library's own answer looks up a dozen facts about the socket first; with ten connections that is half of
+    what a request costs.
+    """
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self.read, self.write = stream.read, stream.write  # type: ignore[method-assign]
-        self.aclose, self.get_extra_info = stream.aclose, stream.get_extra_info  # type: ignore[method-assign]
+        self.aclose = stream.aclose  # type: ignore[method-assign]
+        self._socket: socket.socket | None = stream.get_extra_info("socket")
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the library wants to know of the connection."""
+        if info != "is_readable" or self._socket is None:
+            return self._stream.get_extra_info(info)
+        number = self._socket.fileno()
+        if number < 0:
+            return True
+        waiting = select.poll()
+        waiting.register(number, select.POLLIN)
+        return bool(waiting.poll(0))
 
     async def start_tls(
         self,
@@ -141,7 +159,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         """The connection from now on."""
         try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()

@@ -48,6 +48,8 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     given, unit = headers.get("retry-after-ms", "").strip(" \t"), 1000
     if not _NUMBER.fullmatch(given):
         given, unit = headers.get("retry-after", "").strip(" \t"), 1
+    if not given:
+        return None
     if _NUMBER.fullmatch(given):
         wait = float(given) / unit
     else:

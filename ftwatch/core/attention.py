@@ -6,8 +6,8 @@ poller's affair.
 
 from msgspec import Struct
 
-from ftwatch.core.known import Known
 from ftwatch.core.span import HOUR, MINUTE, span
+from ftwatch.core.watched import Watched
 
 __all__ = ["Attention", "attention"]
 
@@ -28,17 +28,17 @@ class Attention(Struct, frozen=True):
     why: str
 
 
-def attention(known: Known, poll: float, now: float) -> Attention:
+def attention(job: Watched, poll: float, now: float) -> Attention:
     """When to look at an active job again, if `poll` is the aim between two looks."""
     quick = max(SOONEST, poll * QUICK)
-    if known.held is not None:
+    if job.is_held:
         return Attention(quick, "it succeeded, and its model has not arrived")
-    if known.missing_at is not None:
+    if job.missing_at is not None:
         return Attention(poll, "it was missing at the last look")
-    finish = known.snapshot.estimated_finish
+    finish = job.estimated_finish
     if finish is not None and abs(finish - now) <= AROUND_THE_END:
         return Attention(quick, "it is expected to end about now")
-    age = now - known.status_since
+    age = now - job.status_since
     if 0 <= age <= JUST_CHANGED:
         return Attention(quick, f"it changed {span(age)} ago")
     if age >= STILL and not (finish is not None and finish <= now):

@@ -50,7 +50,9 @@ def recipe(job: Snapshot) -> str | None:
         return f"recipe:{said[:200]}"
     name = (job.name or "")[:200].strip()
     for _ in range(PARTS):
-        name = _VERSION.sub("", name)
+        whole, name = name, _VERSION.sub("", name)
+        if name == whole:
+            break
     name = name.strip(" -_.").lower()
     return f"{(job.model or '')[:200]}|{name}" if name else None
 

@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import astuple
 
 from ftwatch.core.job import Snapshot, Status
 
 __all__ = ["Change", "diff", "is_volatile"]
 
+FIELDS = Snapshot.__struct_fields__
 # Where an answer came from, not what it said: never a change.
 IDENTITY = frozenset({"id", "object", "provider", "kind"})
+# Nor is the provider's word for a status a change beside that of the status.
+WITH_STATUS = IDENTITY | {"status", "raw_status"}
+
+# What is a leaf by itself, as most fields are.
+SIMPLE = (str, int, float, type(None))
 
 VOLATILE = ("estimated_finish", "progress", "started_at")
 
@@ -35,15 +42,17 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     """
     if before == after:
         return ()
-    same = IDENTITY if before.status is after.status else IDENTITY | {"raw_status"}
-    old, new = to_builtins(before), to_builtins(after)
-    changes = [
-        change
-        for name in new
-        if name not in same and old[name] != new[name]
-        for change in _leaves(name, old[name], new[name])
-    ]
-    return tuple(sorted(changes, key=lambda change: change.field != "status"))
+    changes, passed = [], IDENTITY
+    if before.status is not after.status:
+        changes, passed = [Change("status", before.status.value, after.status.value)], WITH_STATUS
+    for name, old, new in zip(FIELDS, astuple(before), astuple(after), strict=True):
+        if old == new or name in passed:
+            continue
+        if isinstance(old, SIMPLE) and isinstance(new, SIMPLE):
+            changes.append(Change(name, old, new))
+        else:
+            changes += _leaves(name, to_builtins(old), to_builtins(new))
+    return tuple(changes)
 
 
 def is_volatile(change: Change, status: Status) -> bool:

@@ -211,11 +211,7 @@ class Poller:
     async def _wake(self) -> bool:
         """Decides about jobs that wanted it by now although nothing came. True: there may be more."""
         now, ledger, jobs = self._clock.now(), self._ledger, self._ledger.store.jobs
-        awake = [
-            known.snapshot.id
-            for known in ledger.active.values()
-            if known.wake_at is not None and known.wake_at <= now
-        ]
+        awake = [id for id, job in ledger.active.items() if job.wake_at is not None and job.wake_at <= now]
         if self._wake_at is not None and self._wake_at <= now:
             # Of those that have ended only the store knows; a model of theirs may end, too.
             awake += await ledger.run(jobs.waking, self.config.name, now, WOKEN)

@@ -1,24 +1,25 @@
 """Which single jobs are asked for next, and why. Times are ticks of the monotonic clock; asks nobody."""
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec import Struct
 
 from ftwatch.core.attention import attention
 from ftwatch.core.clock import Clock
 from ftwatch.core.job import Status
-from ftwatch.core.known import Known
+from ftwatch.core.watched import Watched
 
-__all__ = ["Agenda", "Turn"]
+__all__ = ["SHARE", "Agenda", "Turn"]
 
 # Jobs that are watched through the listing are still asked for themselves this often (seconds), because a
-# listing may lag behind.
-NOW_AND_AGAIN = 600.0
+# listing may lag behind; where they are many, as often as this share of the account's rate allows.
+NOW_AND_AGAIN, SHARE = 600.0, 0.03
 # While webhooks tell of ends, a running job is asked about so much less often, but at least this often.
 RELAXED, RELAXED_AT_MOST = 4.0, 300.0
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, gc=False):
     """When (ticks) a job's next look is due, and why then."""
 
     at: float
@@ -28,8 +29,10 @@ class Turn(Struct, frozen=True):
 class Agenda:
     """The looks to come: every active job has its turn, and some are wanted before it."""
 
-    def __init__(self, poll: float, clock: Clock) -> None:
+    def __init__(self, poll: float, clock: Clock, *, rate: float = math.inf) -> None:
+        """`poll` is the aim between two looks (seconds), `rate` the requests per second that there are."""
         self._poll = poll
+        self._rate = rate
         self._clock = clock
         self._turns: dict[str, Turn] = {}
         # What is wanted, with the fingerprint of the listed bytes that a look would settle, and until when
@@ -39,7 +42,7 @@ class Agenda:
         self._crowded = False
         self._relaxed = False
 
-    def plan(self, active: Mapping[str, Known], *, crowded: bool, relaxed: bool = False) -> None:
+    def plan(self, active: Mapping[str, Watched], *, crowded: bool, relaxed: bool = False) -> None:
         """Gives every active job its turn, and none to those that are over.
 
         `relaxed`: webhooks tell of the ends of jobs that run.
@@ -56,7 +59,7 @@ class Agenda:
         self._crowded = crowded
         for id in active.keys() - self._turns.keys():
             # Many at once would all be due together again and again.
-            at = ticks + (self._clock.luck() * NOW_AND_AGAIN if crowded else 0.0)
+            at = ticks + (self._clock.luck() * self._now_and_again(active) if crowded else 0.0)
             self._turns[id] = Turn(at, "it is new on the list")
 
     def due(self, limit: int) -> list[str]:
@@ -84,23 +87,27 @@ class Agenda:
         self,
         begun: Mapping[str, bytes | None],
         failed: Collection[str],
-        active: Mapping[str, Known],
+        active: Mapping[str, Watched],
         *,
         crowded: bool,
+        shows: Callable[[str], bool] = lambda id: True,
     ) -> None:
-        """These were asked for; those of them that did not answer are asked for again before long."""
+        """These were asked for; those of them that did not answer are asked for again before long.
+
+        `shows` says whether the listing shows a job.
+        """
         ticks, now = self._clock.ticks(), self._clock.now()
         for id, mark in begun.items():
             known = active.get(id)
             pause, why = self._poll, "the usual pace"
             if id in failed:
                 why = "it did not answer"
-            elif known is not None and crowded and known.held is None:
-                pause, why = NOW_AND_AGAIN, "it is watched through the listing"
+            elif known is not None and crowded and not known.is_held and shows(id):
+                pause, why = self._now_and_again(active), "it is watched through the listing"
             elif known is not None:
                 found = attention(known, self._poll, now)
                 pause, why = found.seconds, found.why
-                if self._relaxed and known.held is None and known.snapshot.status is Status.RUNNING:
+                if self._relaxed and not known.is_held and known.status is Status.RUNNING:
                     slow = min(self._poll * RELAXED, max(self._poll, RELAXED_AT_MOST))
                     pause, why = max(pause, slow), "webhooks tell of its end"
             at = ticks + pause * (0.9 + 0.2 * self._clock.luck())
@@ -110,6 +117,9 @@ class Agenda:
             else:
                 self._stubborn.pop(id, None)
             self._turns[id] = Turn(at, why)
+
+    def _now_and_again(self, active: Mapping[str, Watched]) -> float:
+        return max(NOW_AND_AGAIN, len(active) / (SHARE * self._rate))
 
     def _hasten(self, why: str) -> None:
         """Brings every turn forward to within the usual pace."""

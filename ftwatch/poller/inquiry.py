@@ -15,7 +15,8 @@ from ftwatch.core.clock import Clock
 from ftwatch.core.decide import is_forward
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.journal import Journal
-from ftwatch.core.known import Known, Look
+from ftwatch.core.known import Look
+from ftwatch.core.watched import Watched
 from ftwatch.plugins import Heard, NotFound, Provider, ProviderError, Pushed
 from ftwatch.poller.agenda import Agenda
 from ftwatch.poller.ear import Ear
@@ -54,12 +55,14 @@ class Inquiry:
         good: Callable[[], None],
     ) -> None:
         """`good` is told of every whole answer."""
-        self.agenda = Agenda(config.poll, clock)
+        self.agenda = Agenda(config.poll, clock, rate=config.rate)
         self.logbook = Logbook(provider, wanted=config.job_log)
         self.contradicted: set[str] = set()
         self._ear = Ear(clock)
         # Hooks of runs without an API are all that is heard of them, and no word on others.
         self._is_pushed = isinstance(provider, Pushed)
+        # To ask whether it is one takes as long as to read an answer.
+        self._hears = provider if isinstance(provider, Heard) else None
         self._config = config
         self._provider = provider
         self._ledger = ledger
@@ -103,7 +106,9 @@ class Inquiry:
         """Asks for every single job that is due. True when more are waiting. Raises ProviderError."""
         active, crowded = self._ledger.active, self.is_crowded
         self.agenda.plan(active, crowded=crowded, relaxed=self._ear.is_relied_on)
-        begun = self.agenda.begin(self.agenda.due(ROUND))
+        # In a crowd the pages of the listing have their turn after a few of them.
+        limit = max(1, min(ROUND, int(self._config.rate))) if crowded else ROUND
+        begun = self.agenda.begin(self.agenda.due(limit))
         if not begun:
             return False
         answers: dict[str, Look] = {}
@@ -123,7 +128,7 @@ class Inquiry:
         await self.integrate([look for id, look in answers.items() if not (implausible and id in missing)])
         # Their own turns stay where they are.
         turned = {id: mark for id, mark in begun.items() if id not in calm or id in errors}
-        self.agenda.done(turned, errors, self._ledger.active, crowded=crowded)
+        self.agenda.done(turned, errors, self._ledger.active, crowded=crowded, shows=self._listing.shows)
         for id in begun:
             if id not in active:
                 self._log_at.pop(id, None)
@@ -181,7 +186,7 @@ class Inquiry:
         # After the document, never before: a log that knows more can wait, one that knows less cannot.
         journal = self.logbook.told(raw)
         known = self._ledger.active.get(id)
-        is_news = id in self._unmet or (known is not None and snapshot.status is not known.snapshot.status)
+        is_news = id in self._unmet or (known is not None and snapshot.status is not known.status)
         if self._wants_log(id, known, snapshot, is_news=is_news):
             read = await self._read_log(id, is_news=is_news)
             if read is not None:
@@ -198,11 +203,11 @@ class Inquiry:
         )
 
     def _heard_at(self, raw: bytes) -> float | None:
-        return self._provider.heard_at(raw) if isinstance(self._provider, Heard) else None
+        return self._hears.heard_at(raw) if self._hears is not None else None
 
     # --------------------------------------------------------------------------------------------- logs
 
-    def _wants_log(self, id: str, known: Known | None, snapshot: Snapshot, *, is_news: bool) -> bool:
+    def _wants_log(self, id: str, known: Watched | None, snapshot: Snapshot, *, is_news: bool) -> bool:
         """Whether the job's log may say something new: its state changed, or it runs and was not read lately.
 
         What waits has nothing to say that its state does not.

@@ -11,14 +11,16 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
-from ftwatch.core.compare import LOSSES, Background
+from ftwatch.core.compare import LOSSES, MOST, Background, Run, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
+from ftwatch.core.hazard import Hazards
 from ftwatch.core.job import Status
 from ftwatch.core.known import Decision, Known, Look, Policy
 from ftwatch.core.route import Routing
 from ftwatch.core.rule import Rule
+from ftwatch.core.watched import Watched, watched
 from ftwatch.store import Batch, Runner, Store, StoreError
 
 __all__ = ["Ledger"]
@@ -55,13 +57,15 @@ class Ledger:
         self.store = store
         self.run = run
         self._routing = routing
-        self.active: dict[str, Known] = {}
+        self.active: dict[str, Watched] = {}
         self.is_open = False
         self.has_moved = False
         self.state = ProviderState(name=config.name)
         self.names_models = names_models
         self.by_checkpoint = by_checkpoint
         self.rules = rules
+        # How long its jobs are what they are before they change; read from the store once it matters.
+        self.hazards: Hazards | None = None
         # When its provider could not be looked at, as long as this process remembers.
         self.gaps: tuple[Gap, ...] = ()
         self._clock = clock
@@ -93,10 +97,19 @@ class Ledger:
         scope = digest(repr(self.config.watch), self.config.since)
         if state.scope != scope:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
-        self.active = await self.run(jobs.active, name)
+        known = await self.run(jobs.active, name)
+        self.active = {id: watched(one) for id, one in known.items()}
         self.state, self.is_open, self.has_moved = state, True, True
         self.was_deaf()
         return await self.run(jobs.last_asked, name)
+
+    async def learn(self) -> Hazards:
+        """How long its jobs are what they are before they change, by all that is known of them."""
+        if self.hazards is None:
+            self.hazards = Hazards()
+            for status, seconds in await self.run(self.store.jobs.lives, self.config.name):
+                self.hazards.lasted(status, seconds)
+        return self.hazards
 
     def was_deaf(self) -> None:
         """Nobody could be heard until now."""
@@ -118,8 +131,12 @@ class Ledger:
             self.active.pop(id, None)
         for decision in decisions:
             known = decision.known
+            if known is not None and self.hazards is not None:
+                before = self.active.get(known.snapshot.id)
+                if before is not None and before.latest is not known.latest:
+                    self.hazards.lasted(before.latest, self._clock.now() - before.since)
             if known is not None and known.is_active:
-                self.active[known.snapshot.id] = known
+                self.active[known.snapshot.id] = watched(known)
             elif known is not None:
                 self.active.pop(known.snapshot.id, None)
             self._say(decision.events)
@@ -218,14 +235,19 @@ class Ledger:
     def _backgrounds(self, looks: dict[str, Look | None], known: dict[str, Known]) -> dict[str, Background]:
         """What the store knows of the jobs that may end now: their first figures, and runs like them."""
         found = {}
+        # Runs that end together are often of one recipe.
+        runs: dict[str | None, tuple[Run, ...]] = {}
         for id, look in looks.items():
             before = known.get(id)
             held = before.held if before is not None else None
             job = look.snapshot if look is not None else held
             was_over = before is not None and held is None and before.snapshot.status.is_terminal
             if job is not None and job.status.is_terminal and not was_over:
-                first = self.store.journals.first(job.key, LOSSES)
-                found[id] = Background(first=first, earlier=self.store.jobs.earlier(job))
+                first, like = self.store.journals.first(job.key, LOSSES), recipe(job)
+                if like is not None and like not in runs:
+                    runs[like] = self.store.jobs.earlier(job.provider, like)
+                earlier = tuple(run for run in runs.get(like, ()) if run.id != id)
+                found[id] = Background(first=first, earlier=earlier[:MOST])
         return found
 
     def _learned(self, policy: Policy) -> list[Announcement]:

@@ -4,14 +4,18 @@ Asks for pages and reads entries; decides nothing and knows nothing of the store
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 
+import anyio
 from msgspec import Struct
 
 from ftwatch.core.job import Snapshot
-from ftwatch.plugins import Page, Provider, Unreadable
+from ftwatch.plugins import Page, Provider, ProviderError, Unreadable
 
-__all__ = ["Listing", "Window", "fingerprint"]
+__all__ = ["CIRCLE", "PAGES", "Listing", "Window", "fingerprint"]
+
+PAGES = 100_000
+CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
 
 class Window(Struct, frozen=True):
@@ -37,11 +41,66 @@ class Listing:
         self._provider = provider
         self._windows: dict[str, Window] = {}
         self._marks: dict[str, bytes] = {}
+        # Where windows lead that nobody has looked at yet.
+        self._beyond: dict[str, str] = {}
+        self._chain: tuple[str | None, ...] | None = None
         self.unreadable: dict[str, str] = {}
 
     def forget(self) -> None:
         """Every page counts as new again."""
         self._windows.clear()
+        self._beyond.clear()
+        self._chain = None
+
+    def chain(self, heads: Sequence[str | None]) -> tuple[str | None, ...]:
+        """The anchors of the listings' windows from the heads on, as far as it is known where they lead.
+
+        Some are not known themselves: where a listing was not followed to its end, and where new jobs have
+        pushed others off a page. Windows beside the chain are forgotten once it is whole. Raises
+        ProviderError for a chain that has no end.
+        """
+        if self._chain is None:
+            found: dict[str | None, None] = {}
+            for head in heads:
+                anchor: str | None = head
+                while anchor not in found:
+                    found[anchor] = None
+                    window = self._windows.get(anchor or "")
+                    following = window.next if window is not None else self._beyond.get(anchor or "")
+                    if following is None:
+                        break
+                    anchor = following
+                else:
+                    self.forget()
+                    raise ProviderError(CIRCLE)
+                if len(found) > PAGES:
+                    self.forget()
+                    raise ProviderError(f"the listing does not end within {PAGES:,} pages")
+            if all((anchor or "") in self._windows for anchor in found):
+                self.keep(found)
+            self._chain = tuple(found)
+        return self._chain
+
+    def window(self, anchor: str | None) -> Window | None:
+        """The window after `anchor`, if one was dealt with."""
+        return self._windows.get(anchor or "")
+
+    async def pages(
+        self, anchors: Sequence[str | None], active: Set[str]
+    ) -> dict[str | None, Window | Page | Exception]:
+        """As `page`, of several at once. In place of what failed stands its error."""
+        found: dict[str | None, Window | Page | Exception] = {}
+
+        async def one(anchor: str | None) -> None:
+            try:
+                found[anchor] = await self.page(anchor, active)
+            except Exception as error:
+                found[anchor] = error
+
+        async with anyio.create_task_group() as group:
+            for anchor in anchors:
+                group.start_soon(one, anchor)
+        return found
 
     async def page(self, anchor: str | None, active: Set[str] = frozenset()) -> Window | Page:
         """The page after `anchor`: its window where these very bytes were dealt with, else split entries.
@@ -71,16 +130,35 @@ class Listing:
             fixed = (id for id in reversed(list(ids)) if id in self._windows and id != anchor)
             following = next(fixed, following)
         window = Window(self._marks.pop(anchor or ""), following, active)
+        before = self._windows.get(anchor or "")
+        if before is None or before.next != following:
+            self._chain = None
+        if before is not None and following is not None and following not in self._windows:
+            # New jobs have pushed others off this page, to where nobody has looked yet. After those comes
+            # what came after it before.
+            then = before.next
+            while then is not None and then not in self._windows:
+                then = self._beyond.get(then)
+            if then is not None:
+                self._beyond[following] = then
         self._windows[anchor or ""] = window
         return window
 
     def keep(self, anchors: Iterable[str | None]) -> None:
         """Forgets every window but these, after a walk that saw the whole listing."""
         self._windows = {key: self._windows[key] for key in (anchor or "" for anchor in anchors)}
+        self._beyond.clear()
+        self._chain = None
 
     def span(self, ids: Collection[str]) -> int:
         """How many of the windows hold one of these jobs; 0 where none is known."""
-        return sum(1 for window in self._windows.values() if not window.active.isdisjoint(ids))
+        return sum(
+            1 for window in self._windows.values() if window.active and not window.active.isdisjoint(ids)
+        )
+
+    def shows(self, id: str) -> bool:
+        """Whether an active job stands on one of the windows."""
+        return any(id in window.active for window in self._windows.values())
 
     def identified(self, entries: Iterable[bytes]) -> dict[str, bytes]:
         """Entries by id, the first of each."""

@@ -1,10 +1,10 @@
-"""Walking the listing: the baseline once, then its head for new jobs, and all of it now and again.
+"""Walking the listing: the baseline once, all of it once more, and then every page at its turn.
 
 What a page shows of a known job only asks for a retrieve, whose answer counts; what is new is taken from the
 page. Asks for pages alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from msgspec.structs import replace
@@ -13,21 +13,22 @@ from ftwatch.config import ProviderConfig
 from ftwatch.core import announce
 from ftwatch.core.announce import Announcement
 from ftwatch.core.clock import Clock
+from ftwatch.core.decide import is_forward
+from ftwatch.core.job import Status
 from ftwatch.plugins import Page, Provider, ProviderError
 from ftwatch.poller.inquiry import Inquiry
 from ftwatch.poller.ledger import Ledger
-from ftwatch.poller.listing import Listing, Window, fingerprint
+from ftwatch.poller.listing import CIRCLE, PAGES, Listing, Window, fingerprint
+from ftwatch.poller.rota import Rota
 
 __all__ = ["Walk"]
 
 log = structlog.get_logger("ftwatch.poller")
 
-# Every so often (seconds) the whole listing is walked, not only its head.
-DEEP = 1800.0
+# So many pages are asked for at once, as far as the account's rate has room for that.
+AT_ONCE = 8
 # When so many listed changes wait for their retrieve, a forward move is taken from the list.
 CROWD = 50
-PAGES = 100_000
-CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
 
 class Walk:
@@ -47,8 +48,9 @@ class Walk:
         self.at = 0.0
         self._heads: tuple[str | None, ...] = getattr(provider, "heads", (None,))
         self._newest_first: bool = getattr(provider, "newest_first", True)
-        self._deep_at = 0.0
+        self._lists_documents: bool = getattr(provider, "lists_documents", False)
         self._hastened = False
+        self._wants_all = False
         self._config = config
         self._provider = provider
         self._ledger = ledger
@@ -58,6 +60,10 @@ class Walk:
         self._good = good
         self._log = log.bind(provider=config.name)
         self._passed: set[str] = set()
+        self._rota = Rota(config.poll, config.discover, config.rate, listing, clock)
+        # Where a page counts as much as a job's own answer, an older one may not come after a newer one.
+        at_once = 1 if provider.list_is_truth else AT_ONCE
+        self._at_once = max(1, min(at_once, int(config.rate)))
 
     def reopen(self) -> None:
         """The store was read anew: every page counts as new."""
@@ -67,22 +73,21 @@ class Walk:
     def hasten(self, *, deep: bool) -> None:
         """Asks for a walk now, and for another one where one is under way."""
         self.at, self._hastened = 0.0, True
-        self._deep_at = 0.0 if deep else self._deep_at
+        self._wants_all = self._wants_all or deep
 
     async def walk(self) -> bool:
         """Looks at the listing where that is due. True: the baseline is not complete yet."""
-        ticks = self._clock.ticks()
         if self._ledger.state.baseline_at is None:
             return await self._baseline()
-        if ticks < self.at:
+        if self._clock.ticks() < self.at:
             return False
-        deep = ticks >= self._deep_at or not self._newest_first
-        self._hastened = False
-        await self._sweep(deep=deep)
-        if deep:
-            self._deep_at = ticks + DEEP
-        pace = self._config.poll if self._inquiry.is_crowded else self._config.discover
-        self._after(min(pace, self._config.discover))
+        hastened, self._hastened = self._hastened, False
+        if self._newest_first:
+            await self._look_around(hastened=hastened)
+        else:
+            await self._sweep()
+            pace = self._config.poll if self._inquiry.is_crowded else self._config.discover
+            self._after(min(pace, self._config.discover))
         return False
 
     def _after(self, seconds: float) -> None:
@@ -130,7 +135,6 @@ class Walk:
         )
         await self._ledger.announce(said)
         self._log.info("watching", active=active, finished=finished)
-        self._deep_at = self._clock.ticks() + DEEP
         self._after(self._config.discover)
         return False
 
@@ -142,50 +146,108 @@ class Walk:
         number = max(begun, default=0) + 1
         return self._heads[number] if number < len(self._heads) else None
 
+    # ------------------------------------------------------------------------------------ every page in turn
+
+    async def _look_around(self, *, hastened: bool) -> None:
+        """Looks at the pages that are due, or at all of them."""
+        wants_all, self._wants_all = self._wants_all, False
+        crowded = self._inquiry.is_crowded
+        hazards = await self._ledger.learn() if crowded else None
+        if hastened:
+            self._rota.hasten(self._heads)
+        planned = self._listing.chain(self._heads)
+        self._rota.plan(planned, self._heads, self._ledger.active, hazards)
+        changed = await (self._look_at_all() if wants_all else self._look_at(self._rota.due(self._at_once)))
+        chain = self._listing.chain(self._heads)
+        if changed and crowded:
+            # Who stands on no page any more is asked for by its id.
+            self._inquiry.agenda.ask_for(self._unplaced(chain))
+        # What the listing leads to now is planned anew, at once.
+        self.at = self._rota.next_due() if chain is planned and not self._hastened else 0.0
+
+    async def _look_at_all(self) -> bool:
+        """Looks at every page to the listing's end. True: something on them was new."""
+        seen: set[str | None] = set()
+        changed = False
+        while some := [anchor for anchor in self._listing.chain(self._heads) if anchor not in seen]:
+            seen.update(some[: self._at_once])
+            changed = await self._look_at(some[: self._at_once]) or changed
+        return changed
+
+    async def _look_at(self, anchors: Sequence[str | None]) -> bool:
+        """Looks at these pages, and at those after them that hold new jobs. True: something was new."""
+        pages = await self._listing.pages(anchors, self._ledger.active.keys())
+        changed = False
+        for anchor in anchors:
+            page: Page | Window | Exception = pages[anchor]
+            while isinstance(page, Page):
+                changed = True
+                self._good()
+                window, leads_on = await self._meet(anchor, page)
+                self._rota.looked(anchor)
+                if not leads_on or window.next is None or self._listing.window(window.next) is not None:
+                    break
+                anchor = window.next
+                page = (await self._listing.pages([anchor], self._ledger.active.keys()))[anchor]
+            if isinstance(page, ProviderError) and page.missing and anchor not in self._heads:
+                # The provider forgot the job that anchored a page: nothing follows but a new walk.
+                self._listing.forget()
+                return True
+            if isinstance(page, Exception):
+                raise page
+            self._good()
+            self._rota.looked(anchor)
+        return changed
+
+    def _unplaced(self, anchors: Iterable[str | None]) -> set[str]:
+        """The active jobs that stand on none of these pages; nobody, if one of them was not looked at."""
+        windows = [self._listing.window(anchor) for anchor in anchors]
+        if None in windows:
+            return set()
+        return set(self._ledger.active).difference(*(window.active for window in windows if window))
+
     # --------------------------------------------------------------------------------------- the sweep
 
-    async def _sweep(self, *, deep: bool) -> None:
-        """Walks every listing; a known job that stands on none of them any more is asked for by its id."""
-        missed = set(self._ledger.active)
-        seen: set[str | None] = set()
-        whole = True
-        for head in self._heads:
-            whole = await self._sweep_one(head, missed, seen, deep=deep) and whole
-        if whole:
-            self._inquiry.agenda.ask_for(missed)
-            self._listing.keep(seen)
+    async def _sweep(self) -> None:
+        """Walks listings whose new jobs may stand anywhere, to their ends.
 
-    async def _sweep_one(
-        self, head: str | None, missed: set[str], seen: set[str | None], *, deep: bool
-    ) -> bool:
-        """Walks one listing until nothing more is to be learned, or to its end (`deep`). True: to its end."""
+        A known job that stands on none of them any more is asked for by its id.
+        """
+        seen: set[str | None] = set()
+        for head in self._heads:
+            if not await self._sweep_one(head, seen):
+                return
+        self._inquiry.agenda.ask_for(self._unplaced(seen))
+        self._listing.keep(seen)
+
+    async def _sweep_one(self, head: str | None, seen: set[str | None]) -> bool:
+        """Walks one listing. True: to its end."""
         anchor = head
         try:
             while anchor not in seen:
                 if len(seen) > PAGES:
                     raise ProviderError(f"the listing does not end within {PAGES:,} pages")
                 seen.add(anchor)
-                page, has_new = await self._listing.page(anchor, self._ledger.active.keys()), False
+                page = await self._listing.page(anchor, self._ledger.active.keys())
                 self._good()
                 if isinstance(page, Page):
-                    page, has_new = await self._meet(anchor, page, missed)
-                missed.difference_update(page.active)
+                    page, _ = await self._meet(anchor, page)
                 if page.next is None:
                     return True
-                if not (deep or has_new or (missed and self._inquiry.is_crowded)):
-                    return False
                 anchor = page.next
         except ProviderError as error:
             if error.missing and anchor != head:
-                # The provider forgot the job that anchored a page: nothing follows but a new walk.
+                # The provider forgot what anchored a page: nothing follows but a new walk.
                 self._listing.forget()
                 self.at = 0.0
                 return False
             raise
         raise ProviderError(CIRCLE)
 
-    async def _meet(self, anchor: str | None, page: Page, missed: set[str]) -> tuple[Window, bool]:
-        """Deals with a page whose bytes are new. Its window, and whether it held a job never seen before."""
+    # --------------------------------------------------------------------------------------------- pages
+
+    async def _meet(self, anchor: str | None, page: Page) -> tuple[Window, bool]:
+        """Deals with a page whose bytes are new. Its window, and whether there may be new jobs after it."""
         ids = self._listing.identified(page.entries)
         known = await self._ledger.run(self._ledger.store.jobs.fingerprints, self._config.name, list(ids))
         fresh = {id: raw for id, raw in ids.items() if id not in known}
@@ -197,10 +259,11 @@ class Walk:
                 if id in known and known[id] != (mark := fingerprint(raw))
             }
         )
-        missed.difference_update(ids)
+        if anchor in self._heads:
+            self._rota.arrived(len(fresh))
         active = frozenset(ids.keys() & self._ledger.active.keys())
         window = self._listing.dealt_with(anchor, page, ids, active, ended=ended)
-        return window, bool(fresh) and not ended
+        return window, not ended and next(reversed(ids), None) in fresh
 
     async def _take(self, page: Page, *, baseline: bool) -> bool:
         """Takes the unknown jobs of a baseline page. True when the watched range ends on it."""
@@ -231,18 +294,24 @@ class Walk:
     async def _changed(self, entries: dict[str, tuple[bytes, bytes]]) -> None:
         """Entries of known jobs whose bytes are new: each asks for a retrieve, whose answer counts.
 
-        Where jobs have logs it does so even for an end: what lay before it is told before it, or never.
+        In a crowd a step forward is taken from the list; where entries are whole, nothing more need be asked.
+        Where jobs have logs it is asked even for an end: what lay before it is told before it, or never.
         """
         inquiry, agenda = self._inquiry, self._inquiry.agenda
-        truth, asks = self._provider.list_is_truth, inquiry.logbook.asks
-        crowd = len(entries) + agenda.waiting > CROWD
+        truth, whole = self._provider.list_is_truth, self._lists_documents
+        crowd = len(entries) + agenda.waiting > CROWD or (whole and inquiry.is_crowded)
         looks = []
         for id, (raw, mark) in entries.items():
-            if (truth or (crowd and id not in inquiry.contradicted)) and not asks:
+            if (truth or (crowd and id not in inquiry.contradicted)) and not inquiry.logbook.asks:
                 snapshot = self._listing.read(raw)
                 if snapshot is not None:
                     looks.append(inquiry.look(snapshot, raw, inquiry.logbook.told(raw)))
-                    if truth or snapshot.status.is_terminal:
+                    if truth or snapshot.status.is_terminal or (whole and self._is_step(id, snapshot.status)):
                         continue
             agenda.listed(id, mark)
         await inquiry.integrate(looks)
+
+    def _is_step(self, id: str, status: Status) -> bool:
+        """Whether a listed status leads a job on from what is known of it, or leaves it there."""
+        known = self._ledger.active.get(id)
+        return known is not None and is_forward(known.latest, status)

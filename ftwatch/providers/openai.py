@@ -66,6 +66,7 @@ class OpenAI(Relative, Registrar):
         at_home = is_home(base, dialect)
         # A service on this machine may be a simulated one; it says itself what it does not have.
         self._has_endpoints = dialect is OPENAI and (at_home or is_near(base))
+        self.lists_documents = dialect is OPENAI and at_home
         advice = {}
         if options.api_key is None and not at_home:
             advice[401] = "no key was sent: set the option api_key"

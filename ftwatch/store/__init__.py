@@ -6,6 +6,7 @@ run this code through a `Runner`: a worker thread in the daemon, inline in a sim
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, Protocol, TypeVar, TypeVarTuple
@@ -308,11 +309,13 @@ class Store:
                 self._new.append(
                     (event.data.provider or "", "relayed" if event.data.received else event.type)
                 )
-        for owed in deliveries:
-            if owed.event_id in lanes:
-                self.outbox.owe(owed, lanes[owed.event_id], now)
-                if owed.remind is not None:
-                    self.reminders.begin(owed, lanes[owed.event_id], now)
+        for id, some in groupby(deliveries, lambda owed: owed.event_id):
+            if id in lanes:
+                owed = list(some)
+                self.outbox.owe(owed, lanes[id], now)
+                for one in owed:
+                    if one.remind is not None:
+                        self.reminders.begin(one, lanes[id], now)
         self.db.execute_many(
             "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
             " ON CONFLICT (event_id, notifier) DO NOTHING",

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.compare import MOST, Run, recipe, run_of
-from ftwatch.core.job import JobKey, Snapshot
+from ftwatch.core.event import decode
+from ftwatch.core.job import JobKey, Status
 from ftwatch.core.known import Known
 from ftwatch.store.acks import rename_acks
 from ftwatch.store.inbound import rename_inbound
@@ -22,6 +23,8 @@ __all__ = ["Jobs"]
 
 # SQLite takes many more, but a statement should stay readable in a trace.
 CHUNK = 200
+# So many events are enough to learn from.
+LIVES = 2000
 
 _encode = msgspec.json.Encoder().encode
 _decode_known = msgspec.json.Decoder(Known).decode
@@ -81,22 +84,36 @@ class Jobs:
         )
         return [id for (id,) in rows]
 
-    def earlier(self, job: Snapshot) -> tuple[Run, ...]:
-        """The last runs of a job's recipe that succeeded, at most `MOST`, without the job itself."""
-        like = recipe(job)
-        if like is None:
-            return ()
+    def earlier(self, provider: str, recipe: str) -> tuple[Run, ...]:
+        """The last runs of a recipe that succeeded, the latest first: `MOST`, and one more, since the
+        job that asks may be among them.
+        """
         rows = self._db.rows(
-            "SELECT known FROM jobs WHERE provider = ? AND recipe = ? AND status = 'succeeded' AND id <> ?"
+            "SELECT known FROM jobs WHERE provider = ? AND recipe = ? AND status = 'succeeded'"
             " AND NOT ignored ORDER BY changed_at DESC LIMIT ?",
-            job.provider,
-            like,
-            job.id,
-            MOST,
+            provider,
+            recipe,
+            MOST + 1,
         )
         return tuple(
             run_of(one.snapshot, one.metrics) for one in map(_decode_known, (row[0] for row in rows))
         )
+
+    def lives(self, provider: str) -> list[tuple[Status, float]]:
+        """How long (seconds) states lasted before jobs left them, by the last events that say so."""
+        bodies = self._db.rows(
+            "SELECT body FROM events WHERE provider = ? ORDER BY seq DESC LIMIT ?", provider, LIVES
+        )
+        begun: dict[str, int] = {}
+        lived = []
+        for event in (decode(body) for (body,) in reversed(bodies)):
+            job, before = event.job, event.data.previous_status
+            if job is None or not event.status or before is event.status:
+                continue
+            if before and job.id in begun:
+                lived.append((before, float(max(0, event.created_at - begun[job.id]))))
+            begun[job.id] = event.created_at
+        return lived
 
     def fingerprints(self, provider: str, ids: Sequence[str]) -> dict[str, bytes | None]:
         """The fingerprint of the listed entry last dealt with, for those of these ids that are known."""
@@ -115,8 +132,8 @@ class Jobs:
 
     def last_asked(self, provider: str) -> int:
         """The highest order number of any look taken at a provider's jobs."""
-        row = self._db.row("SELECT COALESCE(MAX(asked), 0) FROM jobs WHERE provider = ?", provider)
-        return int(row[0]) if row else 0
+        row = self._db.row("SELECT MAX(asked) FROM jobs WHERE provider = ? AND asked > 0", provider)
+        return int(row[0] or 0) if row else 0
 
     def counts(self, provider: str) -> tuple[int, int]:
         """How many of a provider's watched jobs are active, and how many are not."""

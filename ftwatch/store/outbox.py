@@ -71,46 +71,59 @@ class Outbox:
 
     # --------------------------------------------------------------------------------------------- owing
 
-    def owe(self, owed: Assignment, lane: str, now: float) -> None:
-        """Adds a delivery, within the caller's transaction.
+    def owe(self, owed: Sequence[Assignment], lane: str, now: float) -> None:
+        """Adds the deliveries of one event, each to another notifier, within the caller's transaction.
 
         What is held leaves with its bundle, when the first of that does, and not before what is held of its
         lane. What leaves at once takes that along: nobody is told of an end before its beginning. A reminder
         gives way to it.
         """
-        withdraw(self._db, owed.notifier, lane, "something newer is told", now)
-        hold = owed.hold
-        if (
-            hold is not None
-            and hold.is_heralded
-            and herald(self._db, owed.notifier, hold.bundle, owed.event_id)
-        ):
-            hold = hold.otherwise
-        if hold is not None:
-            bundle, due_at = self._bundle(owed.notifier, lane, hold)
-        else:
+        keeping = self._keeping([one.notifier for one in owed], lane)
+        rows = []
+        for one in owed:
+            if one.notifier in keeping:
+                withdraw(self._db, one.notifier, lane, "something newer is told", now)
+            hold = one.hold
+            if (
+                hold is not None
+                and hold.is_heralded
+                and herald(self._db, one.notifier, hold.bundle, one.event_id)
+            ):
+                hold = hold.otherwise
             bundle, due_at = None, now
-            self._db.execute(
-                "UPDATE deliveries SET bundle = NULL, due_at = MIN(due_at, ?)"
-                " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL"
-                f" AND bundle NOT LIKE '{REMINDER}%'",
-                now,
-                owed.notifier,
-                lane,
-            )
-        self._db.execute(
+            if hold is not None:
+                bundle, due_at = self._bundle(one.notifier, lane, hold)
+            elif one.notifier in keeping:
+                self._release_held(one.notifier, lane, now)
+            id, why = message_id(one.notifier, one.event_id), hold.why if hold else ""
+            rows.append((id, one.event_id, one.notifier, lane, one.reason, why, bundle, due_at, now))
+        self._db.execute_many(
             "INSERT INTO deliveries"
             " (id, event_id, notifier, lane, why, state, reason, bundle, due_at, created_at)"
             " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            message_id(owed.notifier, owed.event_id),
-            owed.event_id,
-            owed.notifier,
+            rows,
+        )
+
+    def _keeping(self, notifiers: Sequence[str], lane: str) -> set[str]:
+        """Which of these notifiers have something of this lane waiting in a bundle; mostly none has."""
+        marks = ",".join("?" * len(notifiers))
+        rows = self._db.rows(
+            f"SELECT DISTINCT notifier FROM deliveries WHERE notifier IN ({marks}) AND lane = ?"
+            " AND state = 'pending' AND bundle IS NOT NULL",
+            *notifiers,
             lane,
-            owed.reason,
-            hold.why if hold else "",
-            bundle,
-            due_at,
+        )
+        return {notifier for (notifier,) in rows}
+
+    def _release_held(self, notifier: str, lane: str, now: float) -> None:
+        """What is held of a lane leaves now, and no more in a bundle."""
+        self._db.execute(
+            "UPDATE deliveries SET bundle = NULL, due_at = MIN(due_at, ?)"
+            " WHERE notifier = ? AND lane = ? AND state = 'pending' AND bundle IS NOT NULL"
+            f" AND bundle NOT LIKE '{REMINDER}%'",
             now,
+            notifier,
+            lane,
         )
 
     def _bundle(self, notifier: str, lane: str, hold: Hold) -> tuple[str, float]:

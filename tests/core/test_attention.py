@@ -5,6 +5,7 @@ import pytest
 from ftwatch.core.attention import attention
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.known import Known
+from ftwatch.core.watched import watched
 
 NOW = 1_795_000_000.0
 HOUR = 3600.0
@@ -37,9 +38,9 @@ def known(since: float = HOUR, finish: float | None = None, **more: object) -> K
     ],
 )
 def test_how_long_until_the_next_look_and_why(job: Known, seconds: float, why: str) -> None:
-    found = attention(job, 30.0, NOW)
+    found = attention(watched(job), 30.0, NOW)
     assert (found.seconds, found.why) == (seconds, why)
 
 
 def test_nobody_is_asked_more_than_once_a_second() -> None:
-    assert attention(known(since=1), 1.0, NOW).seconds == 1.0
+    assert attention(watched(known(since=1)), 1.0, NOW).seconds == 1.0

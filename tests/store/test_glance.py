@@ -93,6 +93,7 @@ def test_the_places_of_an_older_database_are_worked_out(tmp_path: Path) -> None:
         "DROP TABLE heralds",
         "DROP TABLE reminders",
         "DROP INDEX jobs_recipe",
+        "DROP INDEX jobs_asked",
         "ALTER TABLE jobs DROP COLUMN moment",
         "ALTER TABLE jobs DROP COLUMN recipe",
         "PRAGMA user_version = 6",

@@ -177,7 +177,10 @@ class Routed(Struct, frozen=True):
 def route(event: Event, routing: Routing, now: float) -> Routed:
     """Who gets `event` at `now` (Unix seconds). Every recipient is selected once or has its verdict."""
     silence = silence_of(event, routing, now)
-    selected, verdicts, holds, reminds = [], [], dict[str, Hold](), dict[str, float]()
+    selected: list[tuple[str, str]] = []
+    verdicts: list[Verdict] = []
+    holds: dict[str, Hold] = {}
+    reminds: dict[str, float] = {}
     lasts = lasting(event) is not None
     for recipient in routing.recipients:
         if event.data.notifier and event.data.notifier == recipient.name:

@@ -1,0 +1,98 @@
+"""How likely is news? Learned from how long states have lasted before, by status and age. Pure.
+
+Spans are seconds; a rate is changes per second. What is done with it is the poller's affair.
+"""
+
+from collections.abc import Iterable
+
+from ftwatch.core.job import Status
+from ftwatch.core.known import Known
+from ftwatch.core.span import HOUR, MINUTE
+
+__all__ = ["Hazards", "since"]
+
+# Ages are told apart by doubling: below 15 s, below 30 s, … and all above two days or so.
+YOUNGEST, BANDS = 15.0, 16
+# How long a state lasts as long as nothing is known: one such life counts as seen in every band.
+USUAL = {
+    Status.VALIDATING_FILES: 2 * MINUTE,
+    Status.QUEUED: 10 * MINUTE,
+    Status.RUNNING: HOUR,
+}
+USUALLY = 10 * MINUTE
+# What was learned long ago counts half as much after so many lives more.
+MEMORY = 1000
+
+
+class Hazards:
+    """The chance, by the second, that a job leaves its state, given how old the state is.
+
+    It is the number of lives that ended at that age over the time that lives spent there, also those that go
+    on: else whoever lives long would not count before its end.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[Status, list[float]] = {}
+        self._spent: dict[Status, list[float]] = {}
+        self._living: dict[Status, list[float]] = {}
+        self._lives = 0
+
+    def lasted(self, status: Status, seconds: float) -> None:
+        """A state was left after so long."""
+        seconds = max(seconds, 0.0)
+        self._ends.setdefault(status, [0.0] * BANDS)[_band(seconds)] += 1
+        _spend(self._spent.setdefault(status, [0.0] * BANDS), seconds)
+        self._lives += 1
+        if self._lives >= MEMORY:
+            self._fade()
+
+    def lasts(self, ages: Iterable[tuple[Status, float]]) -> None:
+        """These are the states that last, and how old they are, in place of what was said before."""
+        self._living = {}
+        for status, age in ages:
+            _spend(self._living.setdefault(status, [0.0] * BANDS), max(age, 0.0))
+
+    def rate(self, status: Status, age: float) -> float:
+        """How likely a job that has been in a state for `age` leaves it, per second."""
+        band, usual = _band(max(age, 0.0)), USUAL.get(status, USUALLY)
+        ends, spent, living = (table.get(status, _NONE)[band] for table in self._tables)
+        return (ends + 1) / (spent + living + usual)
+
+    @property
+    def _tables(self) -> tuple[dict[Status, list[float]], ...]:
+        return self._ends, self._spent, self._living
+
+    def _fade(self) -> None:
+        self._lives //= 2
+        for table in (self._ends, self._spent):
+            for status, bands in table.items():
+                table[status] = [value / 2 for value in bands]
+
+
+def since(known: Known) -> float:
+    """When (Unix seconds) a job came to be what it is, as far as is known.
+
+    Of what was so before anybody looked, when it began is nearer to that than the first look.
+    """
+    job = known.snapshot
+    begun = job.started_at if job.status is Status.RUNNING and job.started_at else job.created_at
+    return min(known.status_since, begun) if begun and not known.sequence else known.status_since
+
+
+_NONE = [0.0] * BANDS
+
+
+def _spend(bands: list[float], seconds: float) -> None:
+    """Adds a life of so many seconds to the time spent at each age."""
+    for band in range(_band(seconds) + 1):
+        begins, over = _bounds(band)
+        bands[band] += min(seconds, over) - begins
+
+
+def _band(age: float) -> int:
+    return min(int(age / YOUNGEST).bit_length(), BANDS - 1)
+
+
+def _bounds(band: int) -> tuple[float, float]:
+    begins = YOUNGEST * 2.0 ** (band - 1) if band else 0.0
+    return begins, YOUNGEST * 2.0**band if band < BANDS - 1 else float("inf")
