@@ -119,6 +119,7 @@ code { font: 12px monospace; color: #e01e5a; background: rgba(29,28,29,.04);
 .actions a { border: 1px solid rgba(29,28,29,.3); border-radius: 4px; padding: 0 10px 1px; line-height: 28px;
   font-size: 13px; font-weight: 700; color: inherit; text-decoration: none }
 .context { font-size: 12px; color: #616061; margin: 4px 0 }
+.called { color: #1264a3; background: #e8f5fa; border-radius: 3px; padding: 0 2px }
 .sent-too { font-size: 12px; color: #616061 }
 @media (prefers-color-scheme: dark) {
   body { background: #1a1d21; color: #d1d2d3 } .who span, .context, .sent-too { color: #ababad }
@@ -136,8 +137,9 @@ def slack(*calls: dict[str, Any]) -> str:
 
 def _message(call: dict[str, Any], is_answer: bool) -> str:
     attachments = "".join(map(_attachment, call.get("attachments", ())))
-    # With attachments Slack shows `text` above them only where it is no mere notification.
-    text = "" if attachments else f'<div class="section">{mrkdwn(call.get("text", ""))}</div>'
+    # Beside blocks `text` is a mere notification; without any, Slack shows it above the attachments.
+    blocks = "".join(map(_block, call.get("blocks", ())))
+    text = blocks or f'<div class="section">{mrkdwn(call.get("text", ""))}</div>'
     too = '<div class="sent-too">also sent to the channel</div>' if call.get("reply_broadcast") else ""
     method = call.get("method", "").partition(".")[2]
     kind = "message answer" if is_answer else "message"
@@ -178,6 +180,7 @@ def _text(text: dict[str, Any]) -> str:
 
 def mrkdwn(text: str) -> str:
     """What Slack makes of its own markup; all else is text, already escaped the way Slack wants it."""
+    text = re.sub(r"<[@!](?:subteam\^)?(\w+)>", r'<span class="called">@\1</span>', text)
     text = re.sub(r"<!date\^\d+\^[^|>]*\|([^>]*)>", r"\1", text)
     text = re.sub(r"<(https?://[^|>]+)\|([^>]*)>", r'<a href="\1">\2</a>', text)
     text = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", text)

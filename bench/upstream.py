@@ -4,9 +4,10 @@ Serves N jobs as the real service does: indented JSON, in pages (with `limit` an
 `POST /change?count=N` ends N of those that run. Prints its port as its first line. Run in a process of its
 own:
 
-    python bench/upstream.py JOBS RUNNING [gzip] [spread]
+    python bench/upstream.py JOBS RUNNING [gzip] [spread] [slow]
 
-`gzip` packs what it sends; `spread`: those that run stand all over the list, not at its head.
+`gzip` packs what it sends; `spread`: those that run stand all over the list, not at its head; `slow`: every
+answer takes 100 ms, as one from far away does.
 """
 
 import asyncio
@@ -89,12 +90,13 @@ class Upstream:
     made once and kept, until something changes.
     """
 
-    def __init__(self, count: int, running: int, *, packs: bool, spread: bool) -> None:
+    def __init__(self, count: int, running: int, *, packs: bool, spread: bool, slow: bool) -> None:
         self.count = count
         every = count / running if spread and running else 1
         self.running = [count - int(place * every) for place in range(running)]
         self.run = set(self.running)
         self.packs = packs
+        self.delay = 0.1 if slow else 0.0
         self.pages: dict[str, tuple[bytes, bytes]] = {}
 
     def body(self, number: int) -> bytes:
@@ -143,6 +145,8 @@ class Upstream:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+                if self.delay and method == "GET":
+                    await asyncio.sleep(self.delay)
                 body, coding = self.made(method, target, packed=self.packs and b"gzip" in head)
                 writer.write(HEAD + coding + b"content-length: %d\r\n\r\n" % len(body))
                 writer.write(body)
@@ -152,7 +156,7 @@ class Upstream:
 
 
 async def main(count: int, running: int, how: list[str]) -> None:
-    upstream = Upstream(count, running, packs="gzip" in how, spread="spread" in how)
+    upstream = Upstream(count, running, packs="gzip" in how, spread="spread" in how, slow="slow" in how)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

@@ -93,7 +93,7 @@ def make_notifier(
     config: Config, name: str, client: Client, now: Callable[[], float] | None = None
 ) -> Notifier:
     """The notifier of this name in a config; `now` is the wall clock that its messages go by."""
-    one = config.notifiers[name]
+    one, routes = config.notifiers[name], config.routing.routes or ()
     notifier: Notifier = load_kind("notifier", one.kind)(
         NotifierSpec(
             name=name,
@@ -102,6 +102,8 @@ def make_notifier(
             client=client,
             folder=str(config.folder),
             compose=phrasing(config, name, now),
+            page=_page(config),
+            mentions=tuple(dict.fromkeys(one.word for each in routes for one in each.mention.get(name, ()))),
         )
     )
     return notifier
@@ -109,8 +111,12 @@ def make_notifier(
 
 def phrasing(config: Config, name: str, now: Callable[[], float] | None = None) -> Phrasing:
     """How a config wants the messages of a notifier: its words, and links to the page if others reach it."""
-    page = config.web.public_url if config.web is not None else None
-    return Phrasing(name, config.routing, config.notifiers[name].template, page or "", now)
+    return Phrasing(name, config.routing, config.notifiers[name].template, _page(config), now)
+
+
+def _page(config: Config) -> str:
+    """Where others reach the page; empty where they do not."""
+    return (config.web.public_url if config.web is not None else None) or ""
 
 
 def make_loops(

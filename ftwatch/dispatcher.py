@@ -56,10 +56,20 @@ LEASE = 60.0
 CROWD, LARGEST_DIGEST = 20, 10_000
 # How many rounds of one notifier may overlap: a receiver that hangs on one job holds up only its round.
 ROUNDS = 3
+# How long those that have ended wait for others of their round, to be settled with them (seconds).
+GATHER = 0.01
 
 
 # A picture, and why there is none although there should be.
 _Drawn = tuple[Picture | None, str]
+
+
+class _Taken(Struct, frozen=True):
+    """What is to be sent now (`is_digest`: as one), and what the notifier remembers of it, by lane."""
+
+    claims: Sequence[Claim] = ()
+    memories: dict[str, Memory] = {}
+    is_digest: bool = False
 
 
 class _Try(Struct, frozen=True):
@@ -169,12 +179,19 @@ class Dispatcher:
 
     async def _nap(self) -> float:
         """How long nothing is due (seconds)."""
-        now = self._clock.now()
-        if await self._run(self._store.outbox.disabled, self.config.name) is not None:
+        name, now = self.config.name, self._clock.now()
+        outbox, duties = self._store.outbox, self._duties
+
+        def times() -> tuple[float | None, float | None] | None:
+            if outbox.disabled(name) is not None:
+                return None
+            return outbox.next_due(name, now), duties.due_at(now) if duties is not None else None
+
+        found = await self._run(times)
+        if found is None:
             return LONGEST_NAP
-        due = await self._run(self._store.outbox.next_due, self.config.name, now)
+        due, duty = found
         longest = LONGEST_NAP
-        duty = await self._run(self._duties.due_at, now) if self._duties is not None else None
         if duty is not None:
             longest = min(max(duty - now, 0.01), LONGEST_NAP)
         if self._upkeep is not None:
@@ -187,10 +204,10 @@ class Dispatcher:
 
     async def dispatch_once(self) -> bool:
         """One round: takes what is due, sends it, settles it. True: go again at once."""
-        claims, is_digest = await self._claim()
-        if not claims:
+        taken = await self._claim()
+        if not taken.claims:
             return False if self._stopping else await self._idle()
-        await (self._send_digest(claims) if is_digest else self._send_each(claims))
+        await (self._send_digest(taken) if taken.is_digest else self._send_each(taken))
         return not (self._breaker and self._breaker.is_open)
 
     async def _idle(self) -> bool:
@@ -203,21 +220,26 @@ class Dispatcher:
             await self._upkeep.round()
         return False
 
-    async def _send_each(self, claims: Sequence[Claim]) -> None:
-        """Sends each claim on its own, all at once, and settles what has ended as it comes in."""
+    async def _send_each(self, taken: _Taken) -> None:
+        """Sends each claim on its own, all at once, and settles what has ended as it comes in.
+
+        What ends at nearly the same time is settled together.
+        """
+        claims = taken.claims
         events = [decode(claim.event) for claim in claims]
         bodies = await self._freeze(claims, events)
-        memories = await self._memories(claims)
         pairs = zip(claims, events, strict=True)
         pictures = [await self._picture(claim, event) for claim, event in pairs]
 
         done: list[_Try] = []
-        landed = anyio.Event()
+        landed, all_landed = anyio.Event(), anyio.Event()
 
         async def one(claim: Claim, event: Event, body: bytes | None, drawn: _Drawn) -> None:
-            memory = memories.get(claim.delivery.lane, {})
+            memory = taken.memories.get(claim.delivery.lane, {})
             done.append(await self._try(claim, [event], memory, body, claim.delivery.bundle, drawn))
             landed.set()
+            if len(done) == len(claims):
+                all_landed.set()
 
         settled = 0
         async with anyio.create_task_group() as group:
@@ -225,17 +247,18 @@ class Dispatcher:
                 group.start_soon(one, claim, event, body, drawn)
             while settled < len(claims):
                 await landed.wait()
+                with anyio.move_on_after(GATHER):
+                    await all_landed.wait()
                 landed = anyio.Event()
                 some = done[settled:]
                 settled += len(some)
                 with anyio.CancelScope(shield=True):  # what was sent must be known as sent
                     await self._settle(some)
 
-    async def _send_digest(self, claims: Sequence[Claim]) -> None:
+    async def _send_digest(self, taken: _Taken) -> None:
         """Sends all claims as one message. Where it fails, only the first one has been tried."""
-        carrier, *others = claims
-        memories = await self._memories([carrier])
-        memory = memories.get(carrier.delivery.lane, {})
+        carrier, *others = claims = taken.claims
+        memory = taken.memories.get(carrier.delivery.lane, {})
         bodies = [claim.event for claim in claims]
         # After an outage what was held for several reasons leaves together, and none of them is the reason.
         bundles = {claim.delivery.bundle for claim in claims}
@@ -256,24 +279,21 @@ class Dispatcher:
             return None, ""
         return await self._plots.picture(event)
 
-    async def _memories(self, claims: Sequence[Claim]) -> dict[str, Memory]:
-        lanes = list({claim.delivery.lane for claim in claims})
-        return await self._run(self._store.outbox.memory, self.config.name, lanes)
-
     # ------------------------------------------------------------------------------------- taking
 
-    async def _claim(self) -> tuple[list[Claim], bool]:
-        """What to send now, and whether all of it is to be one digest."""
+    async def _claim(self) -> _Taken:
+        """What to send now."""
         name, now = self.config.name, self._clock.now()
         outbox = self._store.outbox
         if self._breaker is None:
             self._breaker = await self._run(outbox.breaker, name)
-        if self._stopping or await self._run(outbox.disabled, name) is not None:
-            return [], False
-        probe, limit = self._breaker.is_open, max(1, self._notifier.concurrency // ROUNDS)
+        if self._stopping:
+            return _Taken()
+        before = self._breaker
+        probe, limit = before.is_open, max(1, self._notifier.concurrency // ROUNDS)
         if probe:
             if now < (self._breaker.probe_at or 0.0) <= now + LONGEST_NAP:
-                return [], False
+                return _Taken()
             self._breaker = msgspec.structs.replace(self._breaker, probe_at=now + LONGEST_NAP)
             limit = 1
         elif self._draining:
@@ -287,7 +307,7 @@ class Dispatcher:
         # Once it answers again, nothing of the backlog waits for the time that it was put off to.
         answers = self._breaker.failing_since is None
 
-        def take() -> tuple[list[Claim], bool]:
+        def choose() -> tuple[list[Claim], bool]:
             room, until, most = self._room(limit, now), self._fold_until, self._folds
             if until is None and folds and outbox.late(name, now, most=CROWD) >= CROWD:
                 # So much that was found out late is wanted in one piece; what a receiver's own outage has
@@ -305,11 +325,23 @@ class Dispatcher:
                 return claims, len(claims) > 1 or bundle.startswith(SWEEP)
             return outbox.due(name, now, limit=room, lease=lease, probe=probe, loose=self._folds > 1), False
 
-        claims, is_digest = await self._run(take)
-        if answers and len(claims) < self._folds:
+        def take() -> _Taken | None:
+            if outbox.disabled(name) is not None:
+                return None
+            claims, is_digest = choose()
+            lanes = {claim.delivery.lane for claim in (claims[:1] if is_digest else claims)}
+            return _Taken(claims, outbox.memory(name, list(lanes)), is_digest)
+
+        breaker = self._breaker
+        taken = await self._run(take)
+        if taken is None:
+            if self._breaker is breaker:
+                self._breaker = before
+            return _Taken()
+        if answers and len(taken.claims) < self._folds:
             self._fold_until = None
-        self._draining = self._draining and (is_digest or len(claims) == limit)
-        return claims, is_digest
+        self._draining = self._draining and (taken.is_digest or len(taken.claims) == limit)
+        return taken
 
     def _room(self, limit: int, now: float) -> int:
         """How many messages may leave now, where somebody wants no more than so many: the rest is gathered.
@@ -343,7 +375,7 @@ class Dispatcher:
                     body = self._notifier.freeze(event)
                 except Exception:  # a guest: `send` will fail in turn, and say how
                     self._log.exception("freezing failed", event_id=event.id)
-                if body is not None and body == encode(event):
+                if body is not None and (body == claim.event or body == encode(event)):
                     body = claim.event
                 elif body is not None and body != wire(event):
                     new.append((claim, body))

@@ -18,7 +18,16 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 from urllib.parse import quote, unquote
 
-import structlog
+# structlog takes rich along where it finds it, to show tracebacks with the values of variables, which hold
+# keys. That is never wanted here, and it takes longer to load than structlog itself.
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _rich is None:
+    del sys.modules["rich"]
+else:
+    sys.modules["rich"] = _rich
 
 __all__ = ["HIDDEN", "configure", "hide", "redacted", "shapeless"]
 

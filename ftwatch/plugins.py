@@ -548,6 +548,8 @@ class Notifier(Protocol):
     `Options` may have `problems()`: (option, sentence) of what only shows once secrets are had; and
     `objections(samples)`: the same of what it could not tell of these events, one by name of every sort that
     can reach it. An option's name leads by dots into its block; a tuple of steps leads into a form.
+    `mention_problem(word)`: why nobody can be notified by this word of a route's `mention` (a sentence), None
+    where somebody can; without it a kind mentions nobody.
 
     A notifier may have `client()`, awaited by `check --online`: the HTTP client that reaches its receiver,
     where that is not `spec.client`. Raises ValueError or LookupError with a sentence.
@@ -611,7 +613,8 @@ class Composer(Protocol):
 class NotifierSpec:
     """What a notifier's constructor is given.
 
-    Who shows a Message has it made by `compose`, which knows the config's templates and where the page is.
+    Who shows a Message has it made by `compose`, which knows the config's templates and where the page is;
+    `page` says it, too, for what is shown without any event. `mentions` are all whom messages may mention.
     """
 
     name: str
@@ -621,6 +624,8 @@ class NotifierSpec:
     folder: str = "."
     """The config's folder: relative paths and commands start there."""
     compose: Composer = compose
+    page: str = ""
+    mentions: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------- finding kinds

@@ -667,3 +667,60 @@ async def test_the_lines_of_a_digest_are_deliveries_but_no_tries(store: Store, c
     await bench.round(after=3600)
     assert dict(store.meter.attempts.items()) == {**sent, ("pipe", "sent"): 1}
     assert dict(store.meter.deliveries.items()) == {("pipe", "delivered"): 1, ("pipe", "folded"): 2}
+
+
+def _settlings(store: Store) -> int:
+    """How many transactions have settled deliveries."""
+    return sum(
+        counts[-1] for (what,), counts, _ in store.meter.commit_seconds.items() if what == "deliveries"
+    )
+
+
+async def test_what_ends_together_is_settled_together(store: Store, clock: Any) -> None:
+    bench = Bench(store, clock, Toy())
+    for job in ("a", "b"):
+        bench.happen(job, Status.QUEUED)
+    await bench.round()
+    assert bench.states() == ["delivered"] * 2
+    assert _settlings(store) == 1
+
+
+async def test_who_does_not_end_holds_up_the_settling_of_nobody(store: Store, clock: Any) -> None:
+    toy, over = Toy(), anyio.Event()
+
+    async def hangs() -> Sent:
+        await over.wait()
+        return Sent()
+
+    toy.answer = lambda event: hangs() if event.data.id == "a" else Sent()
+    bench = Bench(store, clock, toy)
+    for job in ("a", "b"):
+        bench.happen(job, Status.QUEUED)
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.dispatcher.dispatch_once)
+        for _ in range(5000):
+            if bench.states() == ["pending", "delivered"]:
+                break
+            await anyio.sleep(0.001)
+        over.set()
+    assert bench.states() == ["delivered"] * 2
+    assert _settlings(store) == 2
+
+
+async def test_a_notifier_that_was_off_is_probed_at_once_when_it_is_on_again(
+    store: Store, clock: Any
+) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Retry("HTTP 500", unreachable=True)
+    bench = Bench(store, clock, toy, waits=(5.0,))
+    bench.happen("a", Status.QUEUED)
+    for _ in range(20):
+        await bench.round(after=30)
+    assert store.outbox.breaker("pipe").is_open
+    store.outbox.disable("pipe", "by hand")
+    await bench.round(after=120)
+    toy.answer = lambda event: Sent()
+    (letter,) = store.history.deliveries(notifier="pipe")
+    store.outbox.retry([letter.id], clock.now())
+    await bench.round()
+    assert bench.states() == ["delivered"], "no time was lost by asking while it was off"

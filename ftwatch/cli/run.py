@@ -24,6 +24,7 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.pass_obj
 def run(config: str | None, wait_lock: float) -> int:
     """Watch and tell, until stopped."""
+    from ftwatch import log  # noqa: F401 -- before all that imports structlog: it is the quicker way
     from ftwatch.config import find
     from ftwatch.daemon import serve
 

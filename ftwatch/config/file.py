@@ -95,7 +95,7 @@ def _config(root: Map, path: Path, raw: bytes, desk: Desk) -> Config:
     notifiers, recipients = guests.notifiers(root.get("notifiers"), desk)
     names = guests.names_of(root.get("notifiers"))
     book = Book(root.get("notifiers"), root.get("people"), desk)
-    routes = sections.routes(root.get("routes"), names, book, desk)
+    routes = sections.routes(root.get("routes"), names, notifiers, book, desk)
     notifiers |= book.notifiers
     desk.routing = routing = Routing(
         recipients=(*recipients, *book.recipients),

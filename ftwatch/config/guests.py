@@ -27,7 +27,7 @@ from ftwatch.core.route.hold import Digest, Holding, Quiet
 from ftwatch.core.signature import BadSecret, signing_key
 from ftwatch.plugins import Audience, HookScheme, Secret
 
-__all__ = ["address_of", "names_of", "notifier", "notifiers", "providers"]
+__all__ = ["address_of", "mention_problem", "mentions", "names_of", "notifier", "notifiers", "providers"]
 
 # Requests per second to an account, where neither the file nor the kind says otherwise.
 USUAL_RATE = 10.0
@@ -263,6 +263,20 @@ class _Kind:
 def address_of(name: str, block: Map, desk: Desk) -> str | None:
     """The option of a notifier that says where it goes, if it has one. Raises Broken."""
     return _kind("notifier", name, block.at, block, desk).address
+
+
+def mentions(one: NotifierConfig) -> bool:
+    """Whether messages of a notifier can notify anybody by name."""
+    return hasattr(one.options, "mention_problem")
+
+
+def mention_problem(one: NotifierConfig, word: str, desk: Desk, at: Place) -> str | None:
+    """Why messages of a notifier cannot notify whom `word` names; None where they can. Raises Broken."""
+    try:
+        problem: str | None = one.options.mention_problem(word)
+    except Exception as error:  # a guest's options may fail in any way
+        raise _guest(one.kind, error, desk, at) from None
+    return problem
 
 
 def _named(section: str, node: Node | None, desk: Desk) -> Iterator[tuple[str, Place, Map]]:

@@ -1,6 +1,7 @@
 """From blocks to the model: one function a section of the file. Each reports what is wrong and goes on."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
@@ -12,7 +13,15 @@ from msgspec.structs import replace
 
 from ftwatch.config import shape, values
 from ftwatch.config.build import build, mapping
-from ftwatch.config.model import ClientConfig, LogConfig, PlotsConfig, StoreConfig, WebConfig
+from ftwatch.config.mentions import mentions
+from ftwatch.config.model import (
+    ClientConfig,
+    LogConfig,
+    NotifierConfig,
+    PlotsConfig,
+    StoreConfig,
+    WebConfig,
+)
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.targets import OWNER, Book
 from ftwatch.config.templates import wording
@@ -33,8 +42,17 @@ SHORTEST_TOKEN = 16
 RULES: tuple[type[Stuck] | type[Retiring] | type[Flapping], ...] = (Stuck, Retiring, Flapping)
 
 
-def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) -> tuple[Route, ...] | None:
-    """The section `routes`; `names` are the notifiers that exist, `book` has all other addresses."""
+def routes(
+    node: Node | None,
+    names: tuple[str, ...],
+    notifiers: Mapping[str, NotifierConfig],
+    book: Book,
+    desk: Desk,
+) -> tuple[Route, ...] | None:
+    """The section `routes`.
+
+    `names` are the notifiers that exist, `notifiers` those that can be read; `book` has all other addresses.
+    """
     if node is None:
         return None
     found = []
@@ -48,13 +66,14 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
             continue
         if named is None:
             continue
-        notify, has_owner = named
+        notify, entries, has_owner = named
         match = said.match or Match()
         if said.min_severity and match.min_severity:
             desk.error(block.place("min_severity"), "min_severity is said twice: in match and beside it")
         floor = Severity(said.min_severity) if said.min_severity else None
         try:
             group = _group(said.group, block, desk)
+            called = mentions(block, entries, notify, {**notifiers, **book.notifiers}, book, desk)
         except Broken:
             continue
         one = Route(
@@ -67,11 +86,13 @@ def routes(node: Node | None, names: tuple[str, ...], book: Book, desk: Desk) ->
             max_age=said.max_age,
             remind=said.remind,
             template=wording(said.template, block, desk, partial(_samples, number, desk)),
+            mention=called,
         )
         found += [one] if notify else []
         for person in book.people if has_owner else ():
             theirs = Match((*match.matchers, *person.match.matchers), match.min_severity)
-            found.append(replace(one, match=theirs, notify=person.notify))
+            # Who is told in person need not be called as well.
+            found.append(replace(one, match=theirs, notify=person.notify, mention={}))
     # Where each stands for itself, its place is its number.
     is_plain = all(one.number == place for place, one in enumerate(found, start=1))
     return tuple(replace(one, number=0) for one in found) if is_plain else tuple(found)
@@ -138,14 +159,19 @@ def _items(section: str, node: Node, desk: Desk) -> list[Node]:
 
 def _named(
     node: Node | None, names: tuple[str, ...], book: Book, desk: Desk
-) -> tuple[tuple[str, ...], bool] | None:
-    """The notifiers that `notify` names, and whether it names the owner; None where one of them is wrong."""
+) -> tuple[tuple[str, ...], dict[str, Map], bool] | None:
+    """The notifiers that `notify` names, the entries that say more of one, and whether it names the owner.
+
+    None where one of them is wrong.
+    """
     found: list[str] = []
+    entries: dict[str, Map] = {}
     fine, has_owner = True, False
     for item in node.items if isinstance(node, List) else []:
         try:
             if isinstance(item, Map):
                 found.append(book.target(item))
+                entries[found[-1]] = item
             elif isinstance(item, Scalar) and not item.broken and isinstance(item.value, str):
                 name = values.text("notify", item, desk)
                 if name == OWNER and name not in names:
@@ -160,7 +186,7 @@ def _named(
                     found.append(name)
         except Broken:
             fine = False
-    return (tuple(dict.fromkeys(found)), has_owner) if fine else None
+    return (tuple(dict.fromkeys(found)), entries, has_owner) if fine else None
 
 
 def rules(node: Node | None, desk: Desk) -> tuple[Rule, ...]:

@@ -27,6 +27,7 @@ from ftwatch.plugins import Duration, Secret
 
 __all__ = [
     "LATER",
+    "NAMES",
     "Client",
     "Digest",
     "Flapping",
@@ -380,6 +381,10 @@ class Route:
         default=None, metadata={"read": _duration(60.0), "type": Duration, "shown": None}
     )
     template: Template | None = None
+    mention: NAMES | None = field(
+        default=None,
+        metadata={"schema": {"type": "array", "minItems": 1, "items": {"type": "string"}}},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

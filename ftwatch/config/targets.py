@@ -15,12 +15,14 @@ from ftwatch.config.routing import read_match
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.route import Match, Recipient, did_you_mean
 
-__all__ = ["OWNER", "Book", "Person"]
+__all__ = ["MENTION", "OWNER", "Book", "Person"]
 
 # What `notify` calls whoever a job belongs to, by `people`.
 OWNER = "owner"
 # What an entry of `notify` calls where its notifier goes.
 ADDRESS = "address"
+# What an entry of `notify` has for its route alone, and no notifier for itself.
+MENTION = "mention"
 # What a person's block has besides the notifiers by which they are reached.
 OF_PEOPLE = ("match", "timezone")
 LONGEST_NAME = 100
@@ -28,11 +30,15 @@ LONGEST_NAME = 100
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """Somebody whose jobs `match`, and the notifiers that reach them."""
+    """Somebody whose jobs `match`, and the notifiers that reach them.
+
+    `addresses` are where they do: by what kind, and what stands there.
+    """
 
     name: str
     match: Match
     notify: tuple[str, ...]
+    addresses: tuple[tuple[str, str], ...]
 
 
 class Book:
@@ -51,13 +57,16 @@ class Book:
         """The notifier that an entry of `notify` stands for: `{to: slack, channel: "#search-ml"}`.
 
         `address` is that of its kind, whatever the option is called. Without another address it would tell
-        the same people twice. Raises Broken.
+        the same people twice; only whom the message notifies is the route's affair. Raises Broken.
         """
         written = item.get("to")
         if written is None:
             raise self._desk.error(item.at, "say which notifier: {to: NAME, …}")
         to = values.text("to", written, self._desk)
-        others = {key: entry for key, entry in item.entries.items() if key != "to"}
+        others = {key: entry for key, entry in item.entries.items() if key not in ("to", MENTION)}
+        if not others and MENTION in item.entries:
+            self._block(to, written.at)
+            return to
         if not others:
             raise self._desk.error(item.at, f"{{to: {to}}} changes nothing: write {to}")
         if "template" in others:
@@ -86,22 +95,26 @@ class Book:
                 if matched is None:
                     raise self._desk.error(written.at, f"{name!r} needs match: which jobs are theirs")
                 match = read_match("match", matched, self._desk)
-                reached = tuple(self._reached(about))
+                reached = dict(self._reached(about))
                 if not reached:
                     raise self._desk.error(written.at, f"{name!r} needs a notifier: slack: U0…, or email: …")
             except Broken:
                 continue
-            yield Person(name, match, reached)
+            made = ((self.notifiers[to], option) for to, option in reached.items())
+            known = tuple((one.kind, getattr(one.options, option)) for one, option in made)
+            addresses = tuple((kind, address) for kind, address in known if isinstance(address, str))
+            yield Person(name, match, tuple(reached), addresses)
 
-    def _reached(self, about: Map) -> Iterator[str]:
-        """The notifiers that reach a person."""
+    def _reached(self, about: Map) -> Iterator[tuple[str, str]]:
+        """The notifiers that reach a person, each with the option that says where."""
         zone = about.entries.get("timezone")
         for to, (written, node) in about.entries.items():
             if to in OF_PEOPLE:
                 continue
             entries = self._addressed(to, written, node)
             option = next(iter(entries))
-            yield self._made(to, written.at, option, entries | ({"timezone": zone} if zone else {}))
+            zoned = entries | ({"timezone": zone} if zone else {})
+            yield self._made(to, written.at, option, zoned), option
 
     def _addressed(self, to: str, key: Scalar, node: Node) -> dict[str, tuple[Scalar, Node]]:
         """An address as the option of the notifier `to` that it is, the only one."""

@@ -4,6 +4,7 @@ A *generation* is what one config builds: a client, pollers, dispatchers. A relo
 next over the same store, which is why it can neither lose nor repeat anything.
 """
 
+import itertools
 import os
 import resource
 import signal
@@ -44,12 +45,15 @@ log = structlog.get_logger("ftwatch.daemon")
 
 # How long deliveries under way may take to end on SIGTERM or a reload (seconds).
 GRACE = 6.0
-# A changed config counts once it has kept still for a look.
-LOOK_AT_FILE = 2.0
+# What is looked after now and again is so at the same moments: each waking costs more than what is done then.
+# A changed config counts once it has kept still for a while.
+LOOK_AT_FILE, STILL = 10.0, 2.0
 PRUNE_EVERY = 3600.0
-WATCHED_EVERY = 5.0
+WATCHED_EVERY = 10.0
 ANCHORED_EVERY = 20.0
-ROOM_EVERY = 1.0
+ROOM_EVERY = 10.0
+# In how many looks at the clock the time is noted once: each note is a write to the disk.
+NOTED_IN = 2
 FILES = 16384
 
 
@@ -150,7 +154,7 @@ class Daemon:
         """Reloads when the config file has changed and then kept still."""
         seen = before = _mark(self.path)
         while True:
-            await anyio.sleep(LOOK_AT_FILE)
+            await anyio.sleep(LOOK_AT_FILE if before == seen else STILL)
             mark = _mark(self.path)
             if mark is not None and mark != seen and mark == before:
                 seen = mark
@@ -233,19 +237,21 @@ class Daemon:
     async def _keep_anchored(self) -> None:
         """Moves what waits along when the machine's time is set: no storm, no stall, no early dead letter."""
         anchor, owed = Anchor(self.clock), 0.0
-        while True:
+        for look in itertools.count(1):
             await anyio.sleep(ANCHORED_EVERY)
             step = anchor.stepped()
             if step:
                 log.warning("the clock was set", by_seconds=round(step))
                 owed += step
             try:
+                is_due = owed != 0.0 or look % NOTED_IN == 0
                 if owed:
                     await self.work(self.store.outbox.shift, owed)
                     for dispatcher in self.dispatchers.values():
                         dispatcher.shift(owed)
                     owed = 0.0
-                await self.work(self.store.mark, self.clock.now())
+                if is_due:
+                    await self.work(self.store.mark, self.clock.now())
             except Damaged:
                 raise
             except StoreError as error:
@@ -257,6 +263,8 @@ class Daemon:
         since, owed = 0.0, False
         while True:
             await anyio.sleep(ROOM_EVERY)
+            if not (owed or self.store.is_cramped):
+                continue
             try:
                 if await self.work(self.store.heed_room):
                     owed = True

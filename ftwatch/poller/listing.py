@@ -132,7 +132,7 @@ class Listing:
         window = Window(self._marks.pop(anchor or ""), following, active)
         before = self._windows.get(anchor or "")
         if before is None or before.next != following:
-            self._chain = None
+            self._chain = self._extended(anchor, following)
         if before is not None and following is not None and following not in self._windows:
             # New jobs have pushed others off this page, to where nobody has looked yet. After those comes
             # what came after it before.
@@ -143,6 +143,13 @@ class Listing:
                 self._beyond[following] = then
         self._windows[anchor or ""] = window
         return window
+
+    def _extended(self, anchor: str | None, following: str | None) -> tuple[str | None, ...] | None:
+        """The chain, where all that is new is what comes after its last page; else None."""
+        chain = self._chain
+        if chain and chain[-1] == anchor and following is not None and following not in self._windows:
+            return (*chain, following) if len(chain) < PAGES else None
+        return None
 
     def keep(self, anchors: Iterable[str | None]) -> None:
         """Forgets every window but these, after a walk that saw the whole listing."""

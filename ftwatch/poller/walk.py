@@ -168,10 +168,17 @@ class Walk:
     async def _look_at_all(self) -> bool:
         """Looks at every page to the listing's end. True: something on them was new."""
         seen: set[str | None] = set()
-        changed = False
-        while some := [anchor for anchor in self._listing.chain(self._heads) if anchor not in seen]:
-            seen.update(some[: self._at_once])
-            changed = await self._look_at(some[: self._at_once]) or changed
+        changed, place = False, 0
+        chain = self._listing.chain(self._heads)
+        while place < len(chain):
+            some = [anchor for anchor in chain[place : place + self._at_once] if anchor not in seen]
+            place += self._at_once
+            seen.update(some)
+            changed = await self._look_at(some) or changed
+            now = self._listing.chain(self._heads)
+            if now is not chain and now[:place] != chain[:place]:
+                place = 0
+            chain = now
         return changed
 
     async def _look_at(self, anchors: Sequence[str | None]) -> bool:

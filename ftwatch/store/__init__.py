@@ -143,6 +143,11 @@ class Store:
         """Closes the database and gives up its lock."""
         self.db.close()
 
+    @property
+    def is_cramped(self) -> bool:
+        """Whether `heed_room` may have something to do; may be asked for on any thread."""
+        return self.is_full or self.db.was_full or self.room.is_short
+
     def heed_room(self) -> bool:
         """Notices that the disk is full, or has room again (`is_full`); says whether that changed.
 

@@ -140,8 +140,15 @@ class Database:
     # ------------------------------------------------------------------------------------- statements
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing: commits at the end, rolls back on any error."""
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All or nothing: commits at the end, rolls back on any error.
+
+        Only what is not `durable` may be lost by a power cut, up to the next transaction that is.
+        """
+        if not durable:
+            with self._unsynced(), self.transaction():
+                yield
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -155,6 +162,14 @@ class Database:
             explained = _explained(error, self.path)
             self.was_full = self.was_full or isinstance(explained, Full)
             raise explained from error
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous = FULL")
 
     def execute(self, sql: str, *values: Any, **named: Any) -> int:
         """Runs one statement and says how many rows it changed."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ftwatch.core.event import Event
 from ftwatch.core.message import BODY, TITLE, Message, Wording, again, clean, compose
-from ftwatch.core.route import Routing, route_for
+from ftwatch.core.route import Routing, mentioned, route_for
 
 if TYPE_CHECKING:
     from ftwatch.wire.template import Blank
@@ -88,7 +88,7 @@ def _blank(text: str) -> "Blank | None":
 
 
 class Phrasing:
-    """How a config has the messages of one notifier: with links to its page, and its templates.
+    """How a config has the messages of one notifier: with links to its page, its templates and mentions.
 
     `now` is the wall clock (Unix seconds); without it a message counts as sent when its event was seen.
     """
@@ -106,9 +106,17 @@ class Phrasing:
         self._wording = wording
         self._page = page
         self._now = now
+        self._mentions = any(name in one.mention for one in routing.routes or ())
 
     def __call__(self, event: Event, *more: Event, most: int = 1000, bundle: str | None = None) -> Message:
-        """The message; a digest has a form of its own."""
+        """The message; a digest has a form of its own, and notifies whoever one of its events would."""
+        message = self._message(event, *more, most=most, bundle=bundle)
+        if not self._mentions:
+            return message
+        words = (word for one in (event, *more) for word in mentioned(one, self._name, self._routing))
+        return replace(message, mention=tuple(dict.fromkeys(words)))
+
+    def _message(self, event: Event, *more: Event, most: int, bundle: str | None) -> Message:
         wording = self._wording_for(event)
         if more or wording is None:
             told = self._now() if self._now is not None else None

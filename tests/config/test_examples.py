@@ -131,7 +131,7 @@ def test_the_schema_knows_defaults_choices_and_aliases() -> None:
     assert {"required": ["host"]} in [branch for each in email["allOf"] for branch in each["anyOf"]]
     assert schema["properties"]["log"]["properties"]["level"]["default"] == "info"
     assert schema["properties"]["routes"]["items"]["properties"].keys() == {
-        *("match", "except", "min_severity", "notify", "group", "max_age", "remind", "template")
+        *("match", "except", "min_severity", "notify", "group", "max_age", "remind", "template", "mention")
     }
 
 

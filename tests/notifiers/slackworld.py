@@ -45,6 +45,10 @@ class Slack:
         self.moods: list[Any] = []
         self.mood: Callable[[str], Any] = lambda method: None
         self.files: dict[str, dict[str, Any]] = {}
+        self.groups: list[dict[str, Any]] = [
+            {"id": "S0ONCALLML", "handle": "oncall-ml", "name": "On call", "date_delete": 0},
+            {"id": "S0GONEGONE", "handle": "gone", "name": "Gone", "date_delete": 1_700_000_000},
+        ]
         self._now = 1_795_387_800
         routes = [
             Route("/api/{method}", self._take, methods=["POST"]),
@@ -228,6 +232,11 @@ class Slack:
             return self._no("channel_not_found")
         info = {"name": "ml", "is_member": self.is_member, "is_archived": self.archived}
         return {"ok": True, "channel": {"id": what["channel"], **info}}
+
+    def _usergroups_list(self, what: dict[str, Any]) -> dict[str, Any]:
+        if lacking := self._lacks("usergroups:read"):
+            return lacking
+        return {"ok": True, "usergroups": self.groups}
 
     def _files_getUploadURLExternal(self, what: dict[str, Any]) -> dict[str, Any]:
         if lacking := self._lacks("files:write"):

@@ -1,5 +1,6 @@
 """Discord, Telegram and Teams by Apprise, over real sockets: within their limits, and nothing comes alive."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import JobError
 from ftwatch.core.message import Message, compose
 from ftwatch.core.sample import SAMPLES, sample
+from ftwatch.notifiers.apprise import asking
 from ftwatch.plugins import Secret
 from tests.notifiers.chats import (
     DISCORD,
@@ -25,6 +27,7 @@ from tests.notifiers.chats import (
     Refused,
     Teams,
     Telegram,
+    at_once,
     elsewhere,
     telegram_html,
     telegram_v1,
@@ -289,3 +292,108 @@ def test_and_reads_the_rest(reader: Any, text: str, told: str, kinds: set[str]) 
 
 def test_a_character_of_two_halves_counts_twice() -> None:
     assert units("😀a") == 3
+
+
+# --------------------------------------------------------------------------------- several chats in one URL
+
+
+class Rooms(Telegram):
+    """A bot in several chats: some have thrown it out, one of which has no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: set[int] = set()
+        self.hurried: set[int] = set()
+
+    def take(self, url: str, what: dict[str, Any]) -> Any:
+        if what["chat_id"] in self.closed:
+            raise Refused("chat not found")
+        if what["chat_id"] in self.hurried:
+            return self.busy(7)
+        return super().take(url, what)
+
+    @property
+    def told(self) -> list[int]:
+        """The chats that have read it, each as often as it did."""
+        return [what["chat_id"] for what in self.posted]
+
+
+@asynccontextmanager
+async def rooms(kit: Any, url: str = f"{TELEGRAM}/2/3") -> AsyncIterator[tuple[Rooms, Any]]:
+    there = Rooms()
+    async with kit.made("apprise", url=Secret(url)) as apprise:
+        with at_once(there):
+            yield there, apprise
+
+
+async def test_only_the_chats_that_did_not_take_it_get_it_again(kit: Any) -> None:
+    async with rooms(kit) as (there, apprise):
+        there.closed = {2}
+        first = await apprise.send([FAILED], {})
+        assert isinstance(first.outcome, Rejected)
+        assert first.outcome.reason.startswith("1 of 3 addresses: HTTP 400")
+        assert "chat not found" in first.outcome.reason
+        assert there.told == [12315544, 3]
+        second = await apprise.send([FAILED], json.loads(json.dumps(first.memory)))
+        assert isinstance(second.outcome, Rejected)
+        assert (there.told, there.asked) == ([12315544, 3], 4)
+        there.closed = set()
+        assert isinstance((await apprise.send([FAILED], second.memory)).outcome, Sent)
+        assert there.told == [12315544, 3, 2]
+        await apprise.send([sample("succeeded")], second.memory)
+        assert there.told[3:] == [12315544, 2, 3], "another event is for all again"
+
+
+async def test_who_has_no_time_is_not_asked_for_the_next_chat(kit: Any) -> None:
+    async with rooms(kit) as (there, apprise):
+        there.hurried = {2}
+        first = await apprise.send([FAILED], {})
+        assert isinstance(first.outcome, Retry)
+        assert (first.outcome.throttled, first.outcome.after) == (True, 7)
+        assert (there.told, there.asked) == ([12315544], 2)
+        there.hurried = set()
+        assert isinstance((await apprise.send([FAILED], first.memory)).outcome, Sent)
+        assert there.told == [12315544, 2, 3]
+
+
+def parts(url: str) -> list[int]:
+    """To how many addresses each of the plug-ins goes that a URL becomes."""
+    import apprise
+
+    return [len(one) for one in asking._apart(apprise, url, asking._plugins(apprise, url))]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"{TELEGRAM}/2:5/@chan", [1, 1, 1]),
+        (TELEGRAM, [1]),
+        (DISCORD, [1]),
+        ("mailto://me:secret@gmail.com?to=a@x.example,b@y.example", [1, 1]),
+        ("mailto://me:secret@gmail.com?to=a@x.example,Doe, Jane <j@y.example>", [2]),
+        ("slack://xoxb-1234-1234-4ddbc191d40ee098cbaae6f3523ada2d/#ml/#search", [1, 1]),
+        ("ntfy://localhost/one/two", [1, 1]),
+        ("json://localhost/a/b", [1]),
+        ("matrixs://me:secret@localhost/#one/#two", [2]),
+        (f"{TELEGRAM}, {DISCORD}", [1, 1]),
+    ],
+)
+def test_which_urls_come_apart(url: str, expected: list[int]) -> None:
+    assert parts(url) == expected
+
+
+def test_the_parts_behave_and_keep_one_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    import apprise
+
+    url = "ntfy://localhost/one/two?retry=5&optional=yes&overflow=upstream"
+    for part in asking._apart(apprise, url, asking._plugins(apprise, url)):
+        assert (part.retry, part.optional) == (0, False)
+        assert part.overflow_mode == apprise.OverflowMode.SPLIT
+    naps: list[float] = []
+    monkeypatch.setattr("apprise.url.time.sleep", naps.append)
+    one, two = asking._apart(apprise, "ntfy://localhost/one/two", asking._plugins(apprise, url))
+    pace = asking._Pace()
+    for part in (one, two):
+        pace.wait(part.throttle)
+    (nap,) = naps
+    assert 0 < nap <= one.request_rate_per_sec

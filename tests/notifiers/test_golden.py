@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from slack_sdk.models.attachments import BlockAttachment
 from slack_sdk.models.blocks import Block
 
@@ -100,27 +101,28 @@ def test_console() -> None:
 
 
 def test_slack_by_a_webhook() -> None:
-    found = {name: payload(message) for name, message in messages().items()}
+    called = replace(composed(EVENTS["failed"]), mention=("S0123ABCD", "U0123ABCD", "@here", "@nobody"))
+    found = {name: payload(message) for name, message in {**messages(), "mention": called}.items()}
     for name, what in found.items():
-        (attachment,) = what["attachments"]
-        check_blocks(name, attachment)
+        check_blocks(name, what)
     golden("slack-webhook", found)
 
 
 def test_slack_by_a_bot_is_as_valid() -> None:
     for name, calls in json.loads((FOLDER / "slack-bot.json").read_text("utf-8")).items():
         for call in calls:
-            for attachment in call.get("attachments", ()):
-                check_blocks(name, attachment)
+            check_blocks(name, call)
 
 
-def check_blocks(name: str, attachment: dict[str, Any]) -> None:
+def check_blocks(name: str, what: dict[str, Any]) -> None:
     """By Slack's own library: its classes know what a block must be, and give back the very same."""
-    blocks = Block.parse_all(attachment["blocks"])
-    for block, given in zip(blocks, attachment["blocks"], strict=True):
-        block.validate_json()
-        assert block.to_dict() == given, name
-    BlockAttachment(blocks=blocks, color=attachment["color"]).validate_json()
+    for attachment in ({"blocks": what.get("blocks", [])}, *what.get("attachments", [])):
+        blocks = Block.parse_all(attachment["blocks"])
+        for block, given in zip(blocks, attachment["blocks"], strict=True):
+            block.validate_json()
+            assert block.to_dict() == given, name
+        if "color" in attachment:
+            BlockAttachment(blocks=blocks, color=attachment["color"]).validate_json()
 
 
 MAIL = {

@@ -27,8 +27,10 @@ async def test_a_message_has_a_line_for_the_phone_and_blocks_for_the_eye(kit: An
         assert isinstance((await slack.send([EVENT], {})).outcome, Sent)
     payload = json.loads(there.requests[0][2])
     assert payload["text"].startswith("❌ support-bot-v7 failed after 1 h 50 m (queued 9 m): The job failed")
-    (attachment,) = payload["attachments"]
+    (title,), (attachment,) = payload["blocks"], payload["attachments"]
+    assert title["text"]["text"] == "*❌ support-bot-v7 failed after 1 h 50 m (queued 9 m)*"
     assert attachment["color"] == "#e01e5a"
+    assert "❌" not in json.dumps(attachment, ensure_ascii=False), "the title is shown once"
     assert [block["type"] for block in attachment["blocks"]] == ["section", "section", "actions", "context"]
     assert attachment["blocks"][2]["elements"][0]["url"] == sample("failed").job.url  # type: ignore[union-attr]
     assert payload["unfurl_links"] is False
@@ -41,7 +43,8 @@ async def test_what_strangers_wrote_mentions_and_links_nobody(kit: Any, hostile:
     for text in texts(payload):
         assert "<" not in text
         assert "&lt;!channel&gt;" in text or "!channel" not in text
-    marked = [block["text"] for block in payload["attachments"][0]["blocks"] if "text" in block]
+    blocks = [*payload["blocks"], *payload["attachments"][0]["blocks"]]
+    marked = [block["text"] for block in blocks if "text" in block]
     assert all(text["verbatim"] for text in marked)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ftwatch.core.event import Event
 from ftwatch.core.job import JobError, JobKey, Progress, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.message import Wording, compose
-from ftwatch.core.route import Recipient, Routing
+from ftwatch.core.route import Mention, Recipient, Route, Routing
 from ftwatch.core.rule import Stuck
 from ftwatch.core.sample import sample
 from ftwatch.core.span import HOUR
@@ -28,7 +29,7 @@ from ftwatch.notifiers.slack import Slack
 from ftwatch.plugins import Composer, Duration, Introduction, NotifierSpec, ProviderError, Secret
 from ftwatch.store import Batch, Store, inline
 from ftwatch.wire.wording import Phrasing
-from tests.golden import EVENTS, golden
+from tests.golden import EVENTS, PAGE, golden
 from tests.notifiers.slackworld import TOKEN
 from tests.notifiers.slackworld import Slack as World
 
@@ -59,10 +60,17 @@ class Time:
 class Bot:
     """The notifier, told of events one after another with the memory that the one before left."""
 
-    def __init__(self, world: World, client: Any, compose: Composer = compose, **more: Any) -> None:
+    def __init__(
+        self, world: World, client: Any, compose: Composer = compose, page: str = "", **more: Any
+    ) -> None:
         self.clock = Time()
         spec = NotifierSpec(
-            name="mine", kind="slack", options=options(world, **more), client=client, compose=compose
+            name="mine",
+            kind="slack",
+            options=options(world, **more),
+            client=client,
+            compose=compose,
+            page=page,
         )
         self.slack = Slack(spec, clock=self.clock.now)
         self.memory: dict[str, Any] = {}
@@ -187,11 +195,42 @@ async def test_an_open_alert_stays_on_the_message_until_it_is_over() -> None:
         assert "queued for more than 1h" not in json.dumps(world.roots[0]["attachments"])
 
 
+def buttons(message: dict[str, Any]) -> dict[str, str]:
+    """The buttons of a message, by their texts."""
+    (attachment,) = message["attachments"]
+    rows = [block["elements"] for block in attachment["blocks"] if block["type"] == "actions"]
+    return {one["text"]["text"]: one["url"] for row in rows for one in row}
+
+
+async def test_a_button_leads_to_the_page_where_others_reach_it(store: Store) -> None:
+    here = f"{PAGE}/jobs/openai-prod/ftjob-sample4w9Zq2"
+    async with botting(page=PAGE) as (world, bot):
+        await bot.tell(at("created", 1))
+        assert buttons(world.roots[0])["Page"] == here
+        await bot.tell(at("failed", 2))
+        assert world.roots[0]["edits"] == 1
+        assert list(buttons(world.roots[0])) == ["Open job", "Page", "W&B run"]
+        shown = json.loads(bot.slack.render(sample("failed")))
+        assert buttons(shown[0]) == buttons(world.roots[0])
+    async with botting(page=PAGE) as (world, bot):
+        house = House(store, bot)
+        house.look("a/b", Status.RUNNING)
+        await house.round()
+        house.look("a/b", Status.RUNNING, **percent(40))
+        await house.round(after=60)
+        await house.round(after=60)
+        assert world.roots[0]["edits"] == 1
+        assert buttons(world.roots[0]) == {"Page": f"{PAGE}/jobs/p/a%2Fb"}, "also where nothing was told"
+    async with botting() as (world, bot):
+        await bot.tell(at("created", 1))
+        assert "Page" not in buttons(world.roots[0])
+
+
 async def test_how_far_it_is_stands_on_the_message() -> None:
     async with botting() as (world, bot):
         await bot.tell(at("running", 2))
     blocks = world.roots[0]["attachments"][0]["blocks"]
-    assert blocks[1]["text"]["text"] == (
+    assert blocks[0]["text"]["text"] == (
         "▓▓▓▓░░░░░░░░░░░░░░░░ 20 % · step 120 of 600 · done about "
         "<!date^1795390200^{date_short_pretty} {time}|2026-11-22 23:30 UTC>"
     )
@@ -449,6 +488,7 @@ async def test_it_says_who_it_is_and_where_it_may_post() -> None:
         ("chat:write,channels:read", True, "C0MLCHANNEL", "wrong", "#ml is archived"),
         ("chat:write,channels:read", False, "C0NOWHERE00", "wrong", "/invite @ftwatch"),
         ("chat:write", False, "#ml", "beyond", "whether it may post to #ml"),
+        ("chat:write,channels:read", False, "U0123ABCD", "beyond", "whether it may post to U0123ABCD"),
     ],
 )
 async def test_what_is_missing_is_found_out_before(
@@ -480,7 +520,7 @@ async def test_who_is_not_let_in_hears_why() -> None:
 
 async def test_the_messages_for_every_sort_of_event() -> None:
     found: dict[str, Any] = {}
-    async with botting() as (world, bot):
+    async with botting(page=PAGE, compose=partial(compose, page=PAGE)) as (world, bot):
         for name, event in EVENTS.items():
             before = len(world.calls)
             bot.memory = {}
@@ -625,6 +665,19 @@ async def test_progress_owes_no_delivery_and_moves_the_bar(store: Store) -> None
     sent = store.history.deliveries(notifier="mine")
     assert len(sent) == 2
     assert {one.state for one in sent} == {"delivered"}
+
+
+async def test_why_a_mention_notified_nobody_is_recorded(store: Store) -> None:
+    routes = (Route(notify=("mine",), mention={"mine": (Mention("@oncall-ml"),)}),)
+    words = Phrasing("mine", Routing(recipients=ROUTING.recipients, routes=routes))
+    async with botting(compose=words) as (_, bot):
+        house = House(store, bot)
+        house.look("a", Status.FAILED, error=JobError(message="no luck"))
+        await house.round()
+    (*_, sent) = store.history.deliveries(notifier="mine")
+    assert sent.state == "delivered"
+    (attempt,) = store.history.attempts(sent.id)
+    assert "@oncall-ml notifies nobody: usergroups.list: missing_scope" in attempt.reason
 
 
 async def test_an_end_that_went_out_in_a_digest_is_shown_all_the_same(store: Store) -> None:

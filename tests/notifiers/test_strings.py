@@ -28,18 +28,18 @@ from ftwatch.cli.output import plain
 from ftwatch.client import Client
 from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Sent
-from ftwatch.core.event import Event
+from ftwatch.core.event import Event, Severity
 from ftwatch.core.job import JobError, Snapshot
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.message import Message, Wording, clean, compose
-from ftwatch.core.route import Routing
+from ftwatch.core.route import Match, Mention, Recipient, Route, Routing
 from ftwatch.log import shapeless
 from ftwatch.notifiers import slack
 from ftwatch.notifiers.apprise.asking import tell
 from ftwatch.plugins import NotifierSpec, Secret, Unreadable, load_kind
 from ftwatch.wire import openai as wire
 from ftwatch.wire.markup import Form, dressed, units
-from ftwatch.wire.wording import Unworded, worded
+from ftwatch.wire.wording import Phrasing, Unworded, worded
 from tests.notifiers.chats import (
     DISCORD,
     TEAMS,
@@ -243,17 +243,17 @@ LIMITS = {"section": 3000, "context": 3000, "field": 2000, "button": 75, "url": 
 def check_slack(payload: dict[str, Any], lines: int = 2) -> None:
     """Nothing that Slack would turn into a link, a mention or a date, and nothing longer than it takes."""
     json.dumps(payload).encode()
-    assert set(payload) == {"text", "attachments", "unfurl_links", "unfurl_media"}
+    assert set(payload) == {"text", "blocks", "attachments", "unfurl_links", "unfurl_media"}
     assert payload["unfurl_links"] is payload["unfurl_media"] is False
     for text in strings(payload):
         assert quiet(text, None)
-        # The one angle bracket is our own: it makes a quote of the second line.
-        assert not set("<>") & set(text.replace("\n> ", "", 1))
+        # The one angle bracket is our own: it makes a quote of a line.
+        assert not set("<>") & set(text.removeprefix("> "))
         assert "&" not in re.sub(r"&(amp|lt|gt);", "", text) or text.startswith("https://")
     assert quiet(payload["text"])
     assert len(payload["text"]) <= LIMITS["text"]
-    (attachment,) = payload["attachments"]
-    for block in attachment["blocks"]:
+    (head,), (attachment,) = payload["blocks"], payload["attachments"]
+    for block in (head, *attachment["blocks"]):
         marked = (
             [block["text"]]
             if "text" in block
@@ -264,7 +264,8 @@ def check_slack(payload: dict[str, Any], lines: int = 2) -> None:
         assert all(0 < len(one["text"]) <= longest for one in marked)
         assert len(marked) <= 10
         assert all(one["text"].count("\n") < lines for one in marked)
-    title = attachment["blocks"][0]["text"]["text"].partition("\n")[0]
+    title = head["text"]["text"]
+    assert "\n" not in title
     assert title.startswith("*")
     assert title.endswith("*")
     assert title.count("*") == 2
@@ -441,7 +442,7 @@ def test_in_a_chat_it_is_read_as_text(name: str, url: str, kind: type[Chat]) -> 
         message = compose(event)
         chat = kind()
         with at_once(chat):
-            outcome = tell(url, message)
+            outcome = tell(url, message).outcome
         assert isinstance(outcome, Sent), (outcome, chat.refused)
         (read,) = chat.read
         assert read.kinds() <= OURS
@@ -503,7 +504,7 @@ def test_a_template_shows_it_and_does_not_obey_it(name: str) -> None:
         for url, kind in CHATS[:2]:
             chat = kind()
             with at_once(chat):
-                assert isinstance(tell(url, message), Sent), chat.refused
+                assert isinstance(tell(url, message).outcome, Sent), chat.refused
             assert chat.read[0].kinds() <= OURS
 
 
@@ -527,6 +528,40 @@ def test_slack_mentions_nobody_and_links_nothing(name: str) -> None:
         payload = slack.payload(compose(event))
         check_slack(payload)
         check_never(name, "slack", json.dumps(payload, ensure_ascii=False))
+
+
+CALLED = Phrasing(
+    "mine",
+    Routing(
+        recipients=(Recipient(name="mine", kind="slack"),),
+        routes=(
+            Route(
+                match=Match(min_severity=Severity.DETAIL),
+                notify=("mine",),
+                mention={"mine": tuple(map(Mention, ("U0123ABCD", "S0123ABCD", "@here", "@nobody")))},
+            ),
+        ),
+    ),
+)
+
+
+@every_row
+def test_whom_the_config_mentions_is_notified_and_nobody_else(name: str) -> None:
+    before = "<@U0123ABCD> <!subteam^S0123ABCD> <!here> @nobody "
+    for event in all_told(name):
+        message = CALLED(event)
+        for made in (slack.payload(message), slack.plain(message)):
+            assert made["text"].startswith(before)
+            made["text"] = made["text"].removeprefix(before)
+            assert not set("<>") & set(made["text"])
+            for head in made.get("blocks", []):
+                assert head["text"]["text"].startswith(before)
+                head["text"]["text"] = head["text"]["text"].removeprefix(before)
+            check_never(name, "slack", json.dumps(made, ensure_ascii=False))
+            if "blocks" in made:
+                check_slack(made)
+        # Nothing of it goes where nobody can be mentioned.
+        assert message.text == compose(event).text
 
 
 DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+UTC>")

@@ -4,7 +4,7 @@ import pytest
 
 from ftwatch.core.event import Event
 from ftwatch.core.message import BODY, TITLE, Message, Wording, compose
-from ftwatch.core.route import Match, Matcher, Recipient, Route, Routing
+from ftwatch.core.route import Match, Matcher, Mention, Recipient, Route, Routing
 from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.wire.wording import Phrasing, Unworded, worded
 from tests.notifiers.conftest import HOSTILE, hostile_event
@@ -92,6 +92,28 @@ def test_the_words_of_a_route_go_before_the_notifiers() -> None:
     assert phrasing(sample("running")).title == "notifier"
     assert Phrasing("slack", routing)(sample("running")) == compose(sample("running"))
     assert Phrasing("nobody", routing)(FAILED) == compose(FAILED)
+
+
+def test_a_message_mentions_whoever_any_of_its_routes_does() -> None:
+    failed, degraded = sample("failed"), sample("degraded")
+    only = Match((Matcher("type", "=", (failed.type,)),))
+    annas = Match((Matcher("owner", "=", ("anna",)),))
+    routes = (
+        Route(notify=("slack",)),
+        Route(match=only, notify=("slack",), mention={"slack": (Mention("@oncall"), Mention("U1", annas))}),
+        Route(match=only, notify=("slack",), mention={"slack": (Mention("U2", only), Mention("@oncall"))}),
+        Route(notify=("slack",), min_severity=failed.severity, mention={"mail": (Mention("U3"),)}),
+        Route(except_=only, notify=("slack",), mention={"slack": (Mention("U4"),)}),
+    )
+    phrasing = Phrasing("slack", Routing(recipients=TO_ALL.recipients, routes=routes), Wording(title="x"))
+    assert phrasing(failed).mention == ("@oncall", "U1", "U2")
+    assert phrasing(failed).title == "x"
+    assert phrasing(sample("succeeded")).mention == ("U4",)
+    assert phrasing(sample("succeeded"), failed).mention == ("U4", "@oncall", "U1", "U2"), "of a digest: all"
+    assert phrasing(failed, bundle="remind 1795400000").mention == ("@oncall", "U1", "U2")
+    assert phrasing(degraded).mention == ("U4",), "a route that takes it counts, whatever it is about"
+    assert phrasing(sample("report")).mention == (), "a report is nobody's call"
+    assert Phrasing("mail", Routing(routes=routes[:3]))(failed).mention == ()
 
 
 @pytest.mark.parametrize("name", SAMPLES)

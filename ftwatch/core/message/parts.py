@@ -91,7 +91,8 @@ class Message(Struct, frozen=True, kw_only=True):
     `lines` one line for each event of a digest (the same in columns: `rows`), or a text of the config's.
     `links` are texts and URLs, the most useful one first. `thread` names what belongs together (a job),
     `topic` is what people would call that, the same for all of its messages. `picture` is had only where
-    one was drawn and the service can show it.
+    one was drawn and the service can show it. `mention` is who is to be notified of it, in the config's words
+    alone: no part of the text, and left out where a service cannot.
     """
 
     title: str
@@ -105,6 +106,7 @@ class Message(Struct, frozen=True, kw_only=True):
     topic: str = ""
     footer: str = ""
     picture: Picture | None = None
+    mention: tuple[str, ...] = ()
 
     @property
     def icon(self) -> str:

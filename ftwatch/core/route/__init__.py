@@ -33,6 +33,7 @@ __all__ = [
     "KEYS",
     "Match",
     "Matcher",
+    "Mention",
     "Recipient",
     "Route",
     "Routed",
@@ -46,6 +47,7 @@ __all__ = [
     "held_for",
     "literal",
     "matches",
+    "mentioned",
     "parse_match",
     "parse_matcher",
     "route",
@@ -62,13 +64,23 @@ UNNAMED = "no route names it"
 UNMATCHED = "no route matches"
 
 
+class Mention(Struct, frozen=True):
+    """Somebody whom messages notify, as a notifier's service or its options know them.
+
+    Of what does not `match` (None: of nothing) they are not notified.
+    """
+
+    word: str
+    match: Match | None = None
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """Events that match, and are not excepted, go to `notify` from `min_severity` on.
 
     `number` is which one it is in the file (0: its place among all), since one there may stand for several.
     What is older than `max_age` seconds when it is found out is told in one piece with other old news; what
     agrees with others by `group` leaves with them; of what stays broken people are told again every `remind`
-    seconds. `template` has the words for people.
+    seconds. `template` has the words for people, `mention` whom they notify, by the notifiers' names.
     """
 
     match: Match = Match()
@@ -80,6 +92,7 @@ class Route(Struct, frozen=True, kw_only=True):
     max_age: float | None = None
     remind: float | None = None
     template: Wording | None = None
+    mention: Mapping[str, tuple[Mention, ...]] = {}
 
     @property
     def floor(self) -> Severity:
@@ -205,6 +218,18 @@ def route_for(event: Event, name: str, routing: Routing) -> Route | None:
     """The route by which a recipient of this name gets an event, if it gets it by one."""
     recipient = next((one for one in routing.recipients if one.name == name), None)
     return _choose(event, recipient, routing.routes)[2] if recipient is not None else None
+
+
+def mentioned(event: Event, name: str, routing: Routing) -> tuple[str, ...]:
+    """Whom the message about an event notifies at a recipient of this name: by all routes that give it."""
+    words = (
+        mention.word
+        for candidate in routing.routes or ()
+        if name in candidate.mention and _refusal(event, candidate, 0, must_name_type=False) is None
+        for mention in candidate.mention[name]
+        if mention.match is None or matches(mention.match, event)
+    )
+    return tuple(dict.fromkeys(words)) if event.type != REPORT else ()
 
 
 def held_for(event: Event, recipient: Recipient, now: float, by: Route | None = None) -> Hold | None:

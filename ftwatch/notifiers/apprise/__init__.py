@@ -16,7 +16,7 @@ from ftwatch.core.delivery import Outcome, Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, digest
 from ftwatch.core.message import Picture
 from ftwatch.core.span import DAY, MINUTE
-from ftwatch.notifiers.apprise.asking import shown, tell
+from ftwatch.notifiers.apprise.asking import shown, summed, tell
 from ftwatch.plugins import Audience, Duration, Memory, NotifierSpec, Result, Secret
 
 __all__ = ["AppriseNotifier"]
@@ -63,7 +63,7 @@ class AppriseNotifier:
         bundle: str | None = None,
         picture: Picture | None = None,
     ) -> Result:
-        """Sends to every URL that has not taken this event yet; `memory` holds which have.
+        """Sends to whoever has not taken this event yet; `memory` holds which URLs have, and parts of one.
 
         The picture goes along where the service takes files.
         """
@@ -75,23 +75,26 @@ class AppriseNotifier:
             urls = [secret.reveal() for secret in self._urls]
         except LookupError as error:
             return Result(Rejected(str(error)))
-        taken = list(memory.get("taken", ())) if memory.get("event") == name else []
+        is_same = memory.get("event") == name
+        taken = list(memory.get("taken", ())) if is_same else []
+        parts = dict(memory.get("parts", {})) if is_same else {}
         message = self._spec.compose(*events, most=self.folds, bundle=bundle)
-        message, notes = replace(message, picture=picture), []
+        message, outcomes = replace(message, picture=picture), list[Outcome]()
         for place, url in enumerate(urls):
             if place in taken:
                 continue
-            outcome = await anyio.to_thread.run_sync(
-                tell, url, message, limiter=_limiter, abandon_on_cancel=True
+            told = await anyio.to_thread.run_sync(
+                tell, url, message, parts.pop(str(place), ()), limiter=_limiter, abandon_on_cancel=True
             )
-            if not isinstance(outcome, Sent):
-                which = f"URL {place + 1}: " if len(urls) > 1 else ""
-                failed = _with_place(outcome, which)
-                return Result(failed, {"event": name, "taken": taken} if taken else None)
-            taken.append(place)
-            if outcome.note and outcome.note not in notes:
-                notes.append(outcome.note)
-        return Result(Sent("; ".join(notes)))
+            outcomes.append(_with_place(told.outcome, f"URL {place + 1}: " if len(urls) > 1 else ""))
+            if isinstance(told.outcome, Sent):
+                taken.append(place)
+            elif told.taken:
+                parts[str(place)] = list(told.taken)
+        outcome = summed(outcomes)
+        if isinstance(outcome, Sent) or not (taken or parts):
+            return Result(outcome)
+        return Result(outcome, {"event": name, "taken": taken, "parts": parts})
 
     def render(self, *events: Event, picture: Picture | None = None) -> str:
         """What each service would be given, for `ftwatch render`; as text where its URL cannot be had."""

@@ -7,38 +7,91 @@ answered is overheard (`client.overheard`).
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from ftwatch.client.overheard import overhearing
 from ftwatch.core.delivery import Outcome, Rejected, Retry, Sent
 from ftwatch.core.message import Message, Tone, clean
-from ftwatch.notifiers.apprise.services import form_of, has_title
+from ftwatch.notifiers.apprise.services import form_of, has_title, signs_in
 from ftwatch.wire.markup import Form, dressed, heading, units
 
-__all__ = ["shown", "tell"]
+__all__ = ["Told", "shown", "summed", "tell"]
 
 _TYPES = {Tone.GOOD: "success", Tone.BAD: "failure", Tone.WARN: "warning", Tone.NEUTRAL: "info"}
 # The least room that is worth writing for: some services say 0 for "any".
 SMALLEST = 40
 
 
-def tell(url: str, message: Message) -> Outcome:
-    """Sends to one URL; runs in a thread. Of several services in it, all have to take it."""
+class Told(Struct, frozen=True):
+    """What came of sending to one URL, and which of its addresses have taken the message by now."""
+
+    outcome: Outcome
+    taken: tuple[int, ...] = ()
+
+
+def tell(url: str, message: Message, taken: Sequence[int] = ()) -> Told:
+    """Sends to all addresses of one URL but those that have `taken` it; runs in a thread.
+
+    One that fails does not keep it from the others, unless all of the service has no time or is out of reach.
+    """
     library = _library()
-    plugins = _plugins(library, url)
+    plugins = _apart(library, url, _plugins(library, url))
     if not plugins:
-        return Rejected("no URL that Apprise knows, or its service needs a package that is not installed")
-    notes: list[str] = []
-    for plugin in plugins:
-        outcome = _tell(library, plugin, message)
-        if not isinstance(outcome, Sent):
-            return outcome
-        if outcome.note and outcome.note not in notes:
-            notes.append(outcome.note)
-    return Sent("; ".join(notes))
+        said = "no URL that Apprise knows, or its service needs a package that is not installed"
+        return Told(Rejected(said))
+    done, outcomes, pace = list(taken), list[Outcome](), _Pace()
+    for place, plugin in enumerate(plugins):
+        if place in taken:
+            continue
+        plugin.throttle = partial(pace.wait, plugin.throttle)
+        outcomes.append(_tell(library, plugin, message))
+        if isinstance(outcomes[-1], Sent):
+            done.append(place)
+        elif isinstance(outcomes[-1], Retry) and (outcomes[-1].throttled or outcomes[-1].unreachable):
+            break
+    outcome, missing = summed(outcomes), len(plugins) - len(done)
+    if isinstance(outcome, Retry | Rejected) and len(plugins) > 1:
+        outcome = replace(outcome, reason=f"{missing} of {len(plugins)} addresses: {outcome.reason}")
+    return Told(outcome, tuple(done))
+
+
+def summed(outcomes: Sequence[Outcome]) -> Outcome:
+    """What several outcomes come to: all that failed is tried again, as soon as it may be for some of it."""
+    said = "; ".join(dict.fromkeys(filter(None, map(_said, outcomes))))
+    if retries := [one for one in outcomes if isinstance(one, Retry)]:
+        waits = [one.after for one in retries if one.after is not None]
+        return Retry(
+            said,
+            after=max(waits, default=None),
+            throttled=all(one.throttled for one in retries),
+            unreachable=all(one.unreachable for one in retries),
+        )
+    refused = next((one for one in outcomes if isinstance(one, Rejected)), None)
+    return replace(refused, reason=said) if refused is not None else Sent(said)
+
+
+def _said(outcome: Outcome) -> str:
+    return outcome.note if isinstance(outcome, Sent) else outcome.reason
+
+
+class _Pace:
+    """One pace for all addresses of a service; Apprise has one for each of its plug-ins."""
+
+    def __init__(self) -> None:
+        self._last: datetime | None = None
+
+    def wait(self, throttle: Callable[..., None], /, *how: Any, **more: Any) -> None:
+        """Waits as the plug-in would, had it sent to the address before."""
+        throttle(*how, **{"last_io": self._last, **more})
+        # Apprise's own clock knows no zone.
+        self._last = datetime.now()  # noqa: DTZ005
 
 
 def shown(url: str | None, message: Message) -> str:
@@ -65,13 +118,41 @@ def _plugins(library: Any, url: str) -> list[Any]:
     service = library.Apprise(asset=asset)
     if not service.add(url):
         return []
-    for plugin in service:
-        # What did not arrive is tried again by the outbox, which has to know of it.
-        plugin.retry, plugin.optional = 0, False
-        if plugin.overflow_mode == library.OverflowMode.UPSTREAM:
-            # What is too long after all comes in two parts, and is not left to the service to refuse or cut.
-            plugin.overflow_mode = library.OverflowMode.SPLIT
-    return list(service)
+    return [_behaving(library, plugin) for plugin in service]
+
+
+def _apart(library: Any, url: str, plugins: list[Any]) -> list[Any]:
+    """The plug-ins of a URL, one for each address where that can be: Apprise does not say which failed.
+
+    Where they would not be the same addresses, or each would have to sign in, it stays as it is.
+    """
+    whole = plugins[0] if len(plugins) == 1 else None
+    if whole is None or len(whole) < 2 or signs_in(whole):
+        return plugins
+    targets = (library.plugins.url_to_dict(url) or {}).get("targets")
+    if not isinstance(targets, list) or not all(isinstance(one, str) for one in targets):
+        return plugins
+    parts = [
+        library.Apprise.instantiate(
+            {**library.plugins.url_to_dict(url), "targets": [address]}, asset=whole.asset
+        )
+        for one in targets
+        for address in one.split(",")
+        if address.strip()
+    ]
+    if len(parts) != len(whole) or not all(part is not None and len(part) == 1 for part in parts):
+        return plugins
+    return [_behaving(library, part) for part in parts]
+
+
+def _behaving(library: Any, plugin: Any) -> Any:
+    """A plug-in as it is to behave here."""
+    # What did not arrive is tried again by the outbox, which has to know of it.
+    plugin.retry, plugin.optional = 0, False
+    if plugin.overflow_mode == library.OverflowMode.UPSTREAM:
+        # What is too long after all comes in two parts, and is not left to the service to refuse or cut.
+        plugin.overflow_mode = library.OverflowMode.SPLIT
+    return plugin
 
 
 def _words(library: Any, plugin: Any, message: Message) -> tuple[str, str, Any]:

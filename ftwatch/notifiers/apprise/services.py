@@ -7,7 +7,7 @@ from typing import Any
 
 from ftwatch.wire.markup import Form
 
-__all__ = ["form_of", "has_title"]
+__all__ = ["form_of", "has_title", "signs_in"]
 
 # By the names of Apprise's classes, which tell services apart that share a schema.
 #
@@ -37,6 +37,13 @@ _CARDS = frozenset({"NotifyWorkflows"})
 _NEW_MARKDOWN = "MarkdownV2"
 # Their plug-ins put the title before the text, where markup counts.
 _JOINED = frozenset({"NotifyDiscord", "NotifyFluxer", "NotifyGuilded", "NotifyRevolt"})
+# These sign in before they send, which their servers do not let them do once for each of many addresses.
+_SIGNING_IN = frozenset(
+    {
+        *("NotifyBlueSky", "NotifyEmby", "NotifyKakaoTalk", "NotifyMatrix", "NotifyReddit"),
+        *("NotifyRingCentral", "NotifyRocketChat", "NotifySendPulse", "NotifyTwist"),
+    }
+)
 
 
 def form_of(plugin: Any, formats: Any) -> tuple[Form, Any]:
@@ -61,3 +68,8 @@ def form_of(plugin: Any, formats: Any) -> tuple[Form, Any]:
 def has_title(plugin: Any) -> bool:
     """Whether the service shows a title in a place of its own."""
     return int(plugin.title_maxlen) > 0 and type(plugin).__name__ not in _JOINED
+
+
+def signs_in(plugin: Any) -> bool:
+    """Whether a service is signed in to for each message."""
+    return type(plugin).__name__ in _SIGNING_IN

@@ -8,8 +8,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from ftwatch.client import Response, Unreachable, failure_of, outcome_of
 from ftwatch.client.api import url_problem
@@ -20,6 +22,7 @@ from ftwatch.core.message import Picture
 from ftwatch.core.span import DAY, MINUTE
 from ftwatch.notifiers.slack.api import Api, introduced
 from ftwatch.notifiers.slack.blocks import payload, plain
+from ftwatch.notifiers.slack.called import HANDLE, ID, Directory, mark
 from ftwatch.notifiers.slack.thread import APART, Broadcast, Thread, shown
 from ftwatch.plugins import (
     Audience,
@@ -56,13 +59,15 @@ class Options:
     """What `kind: slack` can be told. `webhook_url` is the address that Slack gives for one channel.
 
     A bot has a `bot_token` and a `channel`, by its name or better its id, instead; `broadcast` says which of
-    a job's news the channel hears of, too (None: what failed, and alerts). `api_url` is for tests.
+    a job's news the channel hears of, too (None: what failed, and alerts). `mentions` are the ids of those
+    who are mentioned by another word. `api_url` is for tests.
     """
 
     webhook_url: Secret | None = None
     bot_token: Secret | None = None
     channel: str | None = None
     broadcast: tuple[Broadcast, ...] | None = None
+    mentions: dict[str, str] = field(default_factory=dict)
     api_url: str | None = None
     timeout: Duration = Duration(seconds=15)
 
@@ -86,8 +91,21 @@ class Options:
         given = (self.channel or "").strip()
         return given if _ID.fullmatch(given) or given.startswith("#") else f"#{given}"
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    def mention_problem(self, word: str) -> str | None:
+        """Why nobody can be mentioned by this word, as a sentence; None where somebody can."""
+        if word in self.mentions or mark(word) is not None:
+            return None
+        if not HANDLE.fullmatch(word):
+            return "write an id (U… of a member, S… of a user group), @here, or a group's handle (@oncall)"
+        if self.bot_token is None:
+            return "a webhook cannot look up a handle: write the id (S…), or say it in its `mentions`"
+        return None
+
+    def problems(self) -> Iterator[tuple[str | tuple[str, ...], str]]:
         """What is wrong with values that only show once secrets are had: (option, sentence)."""
+        for word, id in self.mentions.items():
+            if not ID.fullmatch(id):
+                yield ("mentions", word), f"{id!r} is no id: U… of a member, or S… of a user group"
         if self.bot_token is not None and not self.bot_token.reveal().startswith(("xoxb-", "xoxe.xoxb-")):
             yield "bot_token", "begins with xoxb-: the Bot User OAuth Token, under OAuth & Permissions"
 
@@ -111,8 +129,10 @@ class Slack:
         self._options: Options = spec.options
         self._clock = clock
         is_bot = self._options.bot_token is not None
-        # A bot edits, answers, shows a picture, and looks before for what it may have said.
-        self.timeout = (9 if is_bot else 2) * self._options.timeout.total_seconds()
+        self._directory = Directory(self._options.mentions, clock)
+        # A bot edits, looks up whom it mentions, answers, shows a picture, and looks before for what it may
+        # have said.
+        self.timeout = (10 if is_bot else 2) * self._options.timeout.total_seconds()
         self.refresh_every: float | None = APART if is_bot else None
         # A webhook takes none.
         self.shows_pictures = is_bot
@@ -160,15 +180,23 @@ class Slack:
     def render(self, *events: Event, picture: Picture | None = None) -> str:
         """The JSON as it would be posted, for `ftwatch render`."""
         event, *more = events
+        message = self._directory.known(self._spec.compose(*events, most=self.folds))
         if self._options.bot_token is not None and event.job is not None and not more:
-            return shown(event, event.job, self._options.where, self._spec.compose, picture)
-        message = self._spec.compose(*events, most=self.folds)
+            return shown(event, event.job, self._options.where, message, picture, self._spec.page)
         return json.dumps(payload(message), indent=2, ensure_ascii=False)
 
     def _thread(self) -> Thread:
         chosen = self._options.broadcast
         words: Sequence[Broadcast] = ("failed", "alert") if chosen is None else chosen
-        return Thread(self._api(), self._options.where, words, self._clock, self._spec.compose)
+        return Thread(
+            self._api(),
+            self._options.where,
+            words,
+            self._clock,
+            self._spec.compose,
+            self._directory,
+            self._spec.page,
+        )
 
     def _api(self) -> Api:
         options = self._options
@@ -181,18 +209,21 @@ class Slack:
         )
 
     async def introduce(self) -> Introduction:
-        """Whose token it is, and whether the channel can be posted to; of a webhook nothing can be known."""
+        """Whose token it is, whether it can post, and mention all; of a webhook nothing can be known."""
         if self._options.bot_token is None:
             return Introduction()
         try:
-            return await introduced(self._api(), self._options.where)
+            api = self._api()
+            told = await introduced(api, self._options.where)
+            _, lack = await self._directory.look_up(self._spec.mentions, api)
+            return replace(told, lacks="; ".join(filter(None, (told.lacks, lack))))
         except LookupError as error:
             raise ProviderError(str(error)) from None
 
     # ------------------------------------------------------------------------------------------ by a webhook
 
     async def _by_webhook(self, url: str, events: Sequence[Event], bundle: str | None) -> Outcome:
-        message = self._spec.compose(*events, most=self.folds, bundle=bundle)
+        message = self._directory.known(self._spec.compose(*events, most=self.folds, bundle=bundle))
         outcome = await self._post(url, payload(message))
         if isinstance(outcome, Rejected) and any(word in outcome.reason for word in _NO_BLOCKS):
             simple = await self._post(url, plain(message))

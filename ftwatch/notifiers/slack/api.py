@@ -63,6 +63,7 @@ _ADVICE = {
     "restricted_action": "the workspace does not let apps post in {channel}: ask who owns it",
     "restricted_action_read_only_channel": "{channel} is read-only: let the app post there",
     "restricted_action_thread_locked": "the thread is locked: unlock it",
+    "plan_upgrade_required": "the workspace's plan has no user groups: mention people by their ids (U…)",
     "ekm_access_denied": "the workspace's owner has suspended posting",
     "team_access_not_granted": "the app is not approved for this workspace: ask who owns it",
 }
@@ -202,6 +203,9 @@ async def introduced(api: Api, channel: str) -> Introduction:
     unasked = f"whether it may post to {clean(channel, 80)} only `notify test` shows"
     if channel.startswith("#"):
         return Introduction(whose=whose, beyond=f"{unasked}; of an id it could be asked", lacks=lacks)
+    if channel.startswith(("U", "W")):
+        # Somebody in person is no conversation before the first message to them.
+        return Introduction(whose=whose, beyond=unasked, lacks=lacks)
     answer = await api.read("conversations.info", channel=channel)
     if answer.word == "missing_scope":
         return Introduction(whose=whose, beyond=f"{unasked}, or the scope channels:read", lacks=lacks)

@@ -1,7 +1,8 @@
 """What Slack shows: Block Kit for the eye, plain text for the phone's notification. Pure.
 
 What strangers wrote is shown as text: `&`, `<` and `>` are escaped, so that neither links nor `<!channel>`
-come alive, and Slack is told not to look for names and addresses in it.
+come alive, and Slack is told not to look for names and addresses in it. Whom the config mentions stands
+before the title: in an attachment not every one of Slack's programs would notify them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from ftwatch.core import result
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.message import STATUS_WORDS, Fact, Message, Row, Tone, clean, links_of
+from ftwatch.notifiers.slack.called import mark
 
 __all__ = ["QUIET", "SECTION", "payload", "plain", "root_message", "root_payload"]
 
@@ -28,11 +30,15 @@ QUIET = {"unfurl_links": False, "unfurl_media": False}
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """The message in Slack's words. `text` is what a phone shows; the blocks say the rest."""
-    title = f"*{_bold(message.title)}*"
+    """The message in Slack's words: its title, and the rest at a bar of its colour.
+
+    `text` is what a phone shows. Slack shows it in the channel, too, where a message has nothing but
+    attachments; so the title is a block of its own, in place of it.
+    """
+    title = f"{_called(message)}*{_bold(message.title)}*"
+    blocks: list[dict[str, Any]] = []
     if message.quote:
-        title += f"\n> {_escaped(message.quote, SECTION // 2)}"
-    blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(title)}]
+        blocks.append({"type": "section", "text": _mrkdwn(f"> {_escaped(message.quote, SECTION // 2)}")})
     lines = [_row(row) for row in message.rows] or [_escaped(line, FIELD) for line in message.lines]
     blocks += [{"type": "section", "text": _mrkdwn(text)} for text in _sections(lines)]
     fields = [_mrkdwn(f"*{_bold(fact.label)}*\n{_value(fact)}") for fact in message.facts]
@@ -46,27 +52,34 @@ def payload(message: Message) -> dict[str, Any]:
         blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(message.footer, FIELD))]})
     said = f"{message.title}: {message.quote}" if message.quote else message.title
     return {
-        "text": _escaped(said, SECTION),
-        "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}],
+        "text": _called(message) + _escaped(said, SECTION),
+        "blocks": [{"type": "section", "text": _mrkdwn(title)}],
+        "attachments": [{"color": COLOURS[message.tone], "blocks": blocks}] if blocks else [],
         **QUIET,
     }
 
 
 def plain(message: Message, limit: int = SECTION) -> dict[str, Any]:
     """The same without any blocks, in at most so many characters."""
-    return {"text": _escaped(message.text, limit), **QUIET}
+    return {"text": _called(message) + _escaped(message.text, limit), **QUIET}
 
 
 # -------------------------------------------------------------------------------- one message for each job
 
 
 def root_message(
-    job: Snapshot, *, figures: str = "", cause: str | None = None, open: Mapping[str, str] | None = None
+    job: Snapshot,
+    *,
+    figures: str = "",
+    cause: str | None = None,
+    open: Mapping[str, str] | None = None,
+    page: str = "",
 ) -> Message:
     """What the one message about a job says: how it is now, whatever happened before.
 
     `figures` are the last ones known, `cause` is why it ended badly, both in words; `open` are the problems
-    that nobody has seen the end of, each with a line that tells of it.
+    that nobody has seen the end of, each with a line that tells of it; `page` is where people reach ftwatch's
+    own page, empty where they do not. It mentions nobody: an edit would not notify them.
     """
     still = open or {}
     icon, said, tone = STATUS_WORDS[job.status]
@@ -83,7 +96,7 @@ def root_message(
         quote=clean(bad.message, 1000) if bad and bad.message else None,
         lines=tuple(clean(line, 300) for name, line in still.items() if name != "gone"),
         facts=tuple(_facts(job, figures, cause)),
-        links=tuple(links_of(job)),
+        links=tuple(links_of(job, page)),
         thread=str(job.key),
         footer=f"{clean(job.provider, 64)} · {clean(job.id, 80)}",
     )
@@ -93,7 +106,9 @@ def root_payload(job: Snapshot, message: Message) -> dict[str, Any]:
     """That message in Slack's words, with a bar of how far the job is."""
     made = payload(message)
     if bar := _bar(job):
-        made["attachments"][0]["blocks"].insert(1, {"type": "section", "text": _mrkdwn(bar)})
+        made["attachments"][0]["blocks"].insert(
+            1 if message.quote else 0, {"type": "section", "text": _mrkdwn(bar)}
+        )
     return made
 
 
@@ -161,6 +176,13 @@ def _sections(lines: Sequence[str]) -> Iterator[str]:
         text += f"\n{line}" if text else line
     if text:
         yield text
+
+
+def _called(message: Message) -> str:
+    """Whom a message mentions, as what goes before its text."""
+    # Two words may lead to one and the same.
+    words = dict.fromkeys(mark(word) or _escaped(word, FIELD) for word in message.mention)
+    return "".join(f"{word} " for word in words)
 
 
 def _row(row: Row) -> str:

@@ -22,6 +22,7 @@ from ftwatch.core.known import Known
 from ftwatch.core.message import Message, Picture, clean
 from ftwatch.notifiers.slack.api import GONE, PLAINER, Answer, Api
 from ftwatch.notifiers.slack.blocks import payload, plain, root_message, root_payload
+from ftwatch.notifiers.slack.called import Directory, to_all
 from ftwatch.plugins import Composer, Memory, Result
 
 __all__ = ["APART", "Broadcast", "Root", "Thread"]
@@ -97,13 +98,17 @@ class Root(Struct, frozen=True, kw_only=True):
             cause=result.cause(event) if event.status else self.cause,
         )
 
-    def message(self, job: Snapshot) -> Message:
-        """What the message about the job says now."""
-        return root_message(job, figures=self.figures, cause=self.cause, open=self.open)
+    def message(self, job: Snapshot, page: str = "") -> Message:
+        """What the message about the job says now; `page` is where people reach ftwatch's own, if they do."""
+        return root_message(job, figures=self.figures, cause=self.cause, open=self.open, page=page)
 
 
 class Thread:
-    """The messages of one channel. `now` is the wall clock (Unix seconds), `compose` makes what is said."""
+    """The messages of one channel. `now` is the wall clock (Unix seconds), `compose` makes what is said.
+
+    Whom a message mentions is looked up in the `directory`, and notified by what is posted: an ordinary
+    message, or the answer in a job's thread; the one that is edited could not.
+    """
 
     def __init__(
         self,
@@ -112,12 +117,16 @@ class Thread:
         broadcast: Sequence[Broadcast],
         now: Callable[[], float],
         compose: Composer,
+        directory: Directory,
+        page: str = "",
     ) -> None:
         self._api = api
         self._channel = channel
         self._broadcast = frozenset(broadcast)
         self._now = now
         self._compose = compose
+        self._directory = directory
+        self._page = page
 
     # --------------------------------------------------------------------------------------------- sending
 
@@ -130,8 +139,9 @@ class Thread:
             if found is not None:
                 return found
         where = {"channel": self._channel, "metadata": _mark("event", event.id)}
+        message, unnotified = await self._directory.resolved(message, self._api)
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
-        return _noted(answer, note)
+        return _noted(answer, note, unnotified)
 
     async def tell(
         self,
@@ -211,7 +221,7 @@ class Thread:
         self, root: Root, event: Event, job: Snapshot, *, again: bool
     ) -> tuple[Root, Outcome | None]:
         """Posts the one message about a job, or finds it again; and what went wrong, if anything did."""
-        message, name = root.message(job), digest(str(job.key))
+        message, name = root.message(job, self._page), digest(str(job.key))
         made = root_payload(job, message)
         root = replace(root, shows=digest(made), edited_at=self._now(), sequence=event.data.sequence or 0)
         if again:
@@ -229,7 +239,7 @@ class Thread:
 
     async def _edit(self, root: Root, job: Snapshot, *, at_once: bool) -> tuple[Root, Outcome | None]:
         """Edits the message where it shows something else by now; `ts` is None then where it is gone."""
-        message = root.message(job)
+        message = root.message(job, self._page)
         made = root_payload(job, message)
         shows = digest(made)
         since = self._now() - root.edited_at
@@ -249,7 +259,8 @@ class Thread:
     ) -> tuple[Outcome, bool]:
         """Answers to the job's message; and whether there is none to answer to any more.
 
-        Whoever is reminded has not looked into the thread, so a reminder is for all.
+        Whoever is reminded has not looked into the thread, so a reminder is for all; and so is what mentions
+        all, whom nothing in a thread would notify.
         """
         name = f"{event.id} {reminder}" if reminder else event.id
         if again and root.ts is not None:
@@ -258,14 +269,16 @@ class Thread:
                 return _THERE, False
             if found is not None:
                 return found, False
+        message, unnotified = await self._directory.resolved(message, self._api)
+        is_for_all = aloud and (bool(reminder) or self._is_for_all(event))
         where = {
             "channel": root.channel,
             "thread_ts": root.ts,
-            "reply_broadcast": aloud and (bool(reminder) or self._is_for_all(event)),
+            "reply_broadcast": is_for_all or to_all(message),
             "metadata": _mark("event", name),
         }
         answer, note = await self._say("chat.postMessage", where, payload(message), message)
-        return _noted(answer, note), answer.word in GONE
+        return _noted(answer, note, unnotified), answer.word in GONE
 
     # ------------------------------------------------------------------------------------------ the picture
 
@@ -388,8 +401,8 @@ def _files(message: Mapping[str, Any]) -> set[Any]:
     return {one.get("name") for one in found if isinstance(one, dict)} if isinstance(found, list) else set()
 
 
-def _noted(answer: Answer, note: str) -> Outcome:
-    return Sent(note or "HTTP 200") if answer.ok else answer.outcome
+def _noted(answer: Answer, *notes: str) -> Outcome:
+    return Sent("; ".join(filter(None, notes)) or "HTTP 200") if answer.ok else answer.outcome
 
 
 def _cannot_wait(event: Event) -> bool:
@@ -399,12 +412,16 @@ def _cannot_wait(event: Event) -> bool:
 
 
 def shown(
-    event: Event, job: Snapshot, channel: str, compose: Composer, picture: Picture | None = None
+    event: Event,
+    job: Snapshot,
+    channel: str,
+    message: Message,
+    picture: Picture | None = None,
+    page: str = "",
 ) -> str:
     """The two messages as they would be posted, and what is said of the picture, for `ftwatch render`."""
-    message = compose(event)
     root = Root(asked=channel).after(event, message.title)
-    posted = [root_payload(job, root.message(job)), payload(message)]
+    posted = [root_payload(job, root.message(job, page)), payload(message)]
     if picture is not None:
         posted.append(_named(event, job, picture))
     return json.dumps(posted, indent=2, ensure_ascii=False)

@@ -60,9 +60,10 @@ def _of_event(event: Event) -> Told:
 def _of_slack(what: dict[str, Any]) -> Told:
     if "attachments" not in what:
         return Told("slack", ("", ""), what["text"])
-    blocks = what["attachments"][0]["blocks"]
-    title, _, quote = unescape(blocks[0]["text"]["text"]).partition("\n> ")
-    title = title.strip("*")
+    (head,), blocks = what["blocks"], what["attachments"][0]["blocks"]
+    title = unescape(head["text"]["text"]).strip("*")
+    said = unescape(blocks[0].get("text", {}).get("text", ""))
+    quote = said.removeprefix("> ") if said.startswith("> ") else ""
     facts = {}
     for shown in (shown for block in blocks for shown in block.get("fields", ())):
         label, _, value = unescape(shown["text"]).partition("\n")
