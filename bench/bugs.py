@@ -189,7 +189,7 @@ def _commit_without_transaction() -> None:
     from ftwatch.store.sqlite import Database
 
     @contextmanager
-    def nothing(self: Any) -> Iterator[None]:
+    def nothing(self: Any, *, durable: bool = True) -> Iterator[None]:
         yield
 
     Database.transaction = nothing  # type: ignore[method-assign,assignment]

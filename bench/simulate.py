@@ -347,8 +347,8 @@ class Life:
             return execute(sql, *values, **named)
 
         @contextmanager
-        def deadly() -> Iterator[None]:
-            with transaction():
+        def deadly(*, durable: bool = True) -> Iterator[None]:
+            with transaction(durable=durable):
                 yield
             if world.chance(0.002):
                 raise Died
