@@ -11,7 +11,6 @@ counted to the nanosecond over some minutes, and scaled to an hour.
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
@@ -57,15 +56,9 @@ for job in openai.OpenAI(api_key="sk-bench-0000", base_url="{base}").fine_tuning
 
 async def watch() -> None:
     """An API with a few jobs that says, unasked, when it was asked for a page."""
-    from upstream import job
+    from upstream import Upstream
 
-    page = json.dumps(
-        {
-            "object": "list",
-            "data": [job(number, "succeeded") for number in range(5, 0, -1)],
-            "has_more": False,
-        }
-    ).encode()
+    page = Upstream(5, 0, packs=False, spread=False).answer("GET", "/v1/fine_tuning/jobs?limit=100")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
