@@ -1,7 +1,7 @@
 """One request over a connection of its own, as deliveries are made: of the answer the head is enough.
 
-The library's pool and layers are made for connections that are kept: over them a delivery would cost several
-times as much. What HTTP is, h11 knows here as there; where the bytes may go, the guard.
+The library's pool and layers are made for connections that are kept: over them a request would cost
+more than twice as much. What HTTP is, h11 knows here as there; where the bytes may go, the guard.
 """
 
 import asyncio
