@@ -6,7 +6,7 @@ process's ftwatch; nothing here is ever imported by it.
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,6 +167,8 @@ def _synced_sometimes() -> None:
     import ftwatch.store
 
     ftwatch.store.Database.synchronous = "NORMAL"  # type: ignore[attr-defined]
+    # What is made durable again after a claim is not, either.
+    ftwatch.store.Database._unsynced = lambda self: nullcontext()  # type: ignore[method-assign]
 
 
 def _late_lines_told() -> None:

@@ -58,7 +58,9 @@ async def watch() -> None:
     """An API with a few jobs that says, unasked, when it was asked for a page."""
     from upstream import Upstream
 
-    page = Upstream(5, 0, packs=False, spread=False).answer("GET", "/v1/fine_tuning/jobs?limit=100")
+    page = Upstream(5, 0, packs=False, spread=False, slow=False).answer(
+        "GET", "/v1/fine_tuning/jobs?limit=100"
+    )
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.known import Known
+from ftwatch.core.watched import Watched, watched
 from ftwatch.poller.agenda import RELAXED, Agenda
 from ftwatch.poller.ear import MEMORY, PATIENCE, Ear
 
@@ -91,12 +92,12 @@ def test_what_is_remembered_is_bounded() -> None:
 # -------------------------------------------------------------------------------------------- the pace
 
 
-def known(status: Status, **more: Any) -> Known:
+def known(status: Status, **more: Any) -> Watched:
     job = Snapshot(id="j1", provider="p", kind="openai", status=status)
-    return replace(Known(snapshot=job, status_since=0.0), **more)
+    return watched(replace(Known(snapshot=job, status_since=0.0), **more))
 
 
-def wait_after(agenda: Agenda, clock: Clock, job: Known) -> float:
+def wait_after(agenda: Agenda, clock: Clock, job: Watched) -> float:
     active = {"j1": job}
     agenda.done(agenda.begin(["j1"]), (), active, crowded=False)
     return agenda.turns()["j1"].at - clock.ticks()

@@ -147,9 +147,10 @@ class Listing:
     def _extended(self, anchor: str | None, following: str | None) -> tuple[str | None, ...] | None:
         """The chain, where all that is new is what comes after its last page; else None."""
         chain = self._chain
-        if chain and chain[-1] == anchor and following is not None and following not in self._windows:
-            return (*chain, following) if len(chain) < PAGES else None
-        return None
+        known = following is None or following == anchor or following in self._windows
+        if known or not chain or chain[-1] != anchor or self._beyond or len(chain) >= PAGES:
+            return None
+        return (*chain, following)
 
     def keep(self, anchors: Iterable[str | None]) -> None:
         """Forgets every window but these, after a walk that saw the whole listing."""
