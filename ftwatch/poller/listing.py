@@ -86,20 +86,25 @@ class Listing:
         return self._windows.get(anchor or "")
 
     async def pages(
-        self, anchors: Sequence[str | None], active: Set[str]
+        self, anchors: Sequence[str | None], active: Set[str], at_once: int
     ) -> dict[str | None, Window | Page | Exception]:
-        """As `page`, of several at once. In place of what failed stands its error."""
+        """As `page`, of several, so many at once. In place of what failed stands its error."""
         found: dict[str | None, Window | Page | Exception] = {}
+        waiting = iter(anchors)
 
-        async def one(anchor: str | None) -> None:
-            try:
-                found[anchor] = await self.page(anchor, active)
-            except Exception as error:
-                found[anchor] = error
+        async def some() -> None:
+            for anchor in waiting:
+                try:
+                    found[anchor] = await self.page(anchor, active)
+                except Exception as error:
+                    found[anchor] = error
 
+        if min(at_once, len(anchors)) <= 1:
+            await some()
+            return found
         async with anyio.create_task_group() as group:
-            for anchor in anchors:
-                group.start_soon(one, anchor)
+            for _ in range(min(at_once, len(anchors))):
+                group.start_soon(some)
         return found
 
     async def page(self, anchor: str | None, active: Set[str] = frozenset()) -> Window | Page:

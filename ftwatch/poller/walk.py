@@ -27,6 +27,8 @@ log = structlog.get_logger("ftwatch.poller")
 
 # So many pages are asked for at once, as far as the account's rate has room for that.
 AT_ONCE = 8
+# So many pages are read before the first of them is dealt with, where all are looked at.
+BATCH = 32
 # When so many listed changes wait for their retrieve, a forward move is taken from the list.
 CROWD = 50
 
@@ -171,8 +173,8 @@ class Walk:
         changed, place = False, 0
         chain = self._listing.chain(self._heads)
         while place < len(chain):
-            some = [anchor for anchor in chain[place : place + self._at_once] if anchor not in seen]
-            place += self._at_once
+            some = [anchor for anchor in chain[place : place + BATCH] if anchor not in seen]
+            place += BATCH
             seen.update(some)
             changed = await self._look_at(some) or changed
             now = self._listing.chain(self._heads)
@@ -183,7 +185,8 @@ class Walk:
 
     async def _look_at(self, anchors: Sequence[str | None]) -> bool:
         """Looks at these pages, and at those after them that hold new jobs. True: something was new."""
-        pages = await self._listing.pages(anchors, self._ledger.active.keys())
+        active = self._ledger.active.keys()
+        pages = await self._listing.pages(anchors, active, self._at_once)
         changed = False
         for anchor in anchors:
             page: Page | Window | Exception = pages[anchor]
@@ -195,7 +198,7 @@ class Walk:
                 if not leads_on or window.next is None or self._listing.window(window.next) is not None:
                     break
                 anchor = window.next
-                page = (await self._listing.pages([anchor], self._ledger.active.keys()))[anchor]
+                page = (await self._listing.pages([anchor], active, 1))[anchor]
             if isinstance(page, ProviderError) and page.missing and anchor not in self._heads:
                 # The provider forgot the job that anchored a page: nothing follows but a new walk.
                 self._listing.forget()
