@@ -245,7 +245,7 @@ async def test_pages_that_count_as_answers_are_asked_for_one_after_another(store
             self.at_once -= 1
             return await super().page(anchor)
 
-    for truth, most in ((True, 1), (False, 8)):
+    for truth, most in ((True, 1), (False, 10)):
         account = Slow(page_size=10, list_is_truth=truth)
         for number in range(120):
             account.put(f"{truth}{number:03}")

@@ -336,7 +336,7 @@ class Account:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        concurrency: int = 8,
+        concurrency: int = 20,
         heard: Heard = lambda outcome, seconds: None,
     ) -> None:
         self._client = client

@@ -26,9 +26,9 @@ __all__ = ["Walk"]
 log = structlog.get_logger("ftwatch.poller")
 
 # So many pages are asked for at once, as far as the account's rate has room for that.
-AT_ONCE = 8
+AT_ONCE = 20
 # So many pages are read before the first of them is dealt with, where all are looked at.
-BATCH = 32
+BATCH = 40
 # When so many listed changes wait for their retrieve, a forward move is taken from the list.
 CROWD = 50
 
