@@ -290,7 +290,6 @@ def test_a_silence_is_asked_for_by_a_form_that_says_what_is_wrong(look: Open) ->
     page.get_by_label("What", exact=True).fill('labels.team="nobody"')
     page.get_by_label("Why", exact=True).fill("a test")
     page.get_by_label("For", exact=True).select_option("1 day")
-    page.keyboard.press("Enter")
     page.get_by_role("button", name="Silence").click()
     silence = page.locator("#silences tbody > tr", has_text="nobody")
     silence.wait_for()
