@@ -214,6 +214,28 @@ async def test_who_leaves_the_listing_in_a_crowd_is_asked_for(store: Store, cloc
     assert await watch.round(35) + await watch.round(35) == ["job.failed j040"]
 
 
+async def test_a_page_that_is_never_found_is_not_asked_for_without_end(store: Store, clock: Any) -> None:
+    class Broken(Account):
+        is_broken = False
+
+        async def page(self, anchor: str | None) -> bytes:
+            if anchor is not None and self.is_broken:
+                self.asked.append(f"page {anchor}")
+                raise ProviderError("no such anchor", missing=True)
+            return await super().page(anchor)
+
+    account = Broken()
+    for number in range(7):
+        account.put(f"j{number}", Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.is_broken = True
+    account.asked.clear()
+    for _ in range(5):
+        await watch.round(150)
+    assert len(account.asked) <= 15
+
+
 async def test_whole_documents_in_a_listing_are_believed_in_a_crowd(store: Store, clock: Any) -> None:
     account = crowd()
     account.lists_documents = True  # type: ignore[attr-defined]

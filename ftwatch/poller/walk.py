@@ -161,6 +161,10 @@ class Walk:
         self._rota.plan(planned, self._heads, self._ledger.active, hazards)
         changed = await (self._look_at_all() if wants_all else self._look_at(self._rota.due(self._at_once)))
         chain = self._listing.chain(self._heads)
+        if self._listing.window(self._heads[0]) is None:
+            # It forgot what anchored a page, and may go on doing so: the new walk keeps to the usual pace.
+            self._after(min(self._config.poll if crowded else self._config.discover, self._config.discover))
+            return
         if changed and crowded:
             # Who stands on no page any more is asked for by its id.
             self._inquiry.agenda.ask_for(self._unplaced(chain))
