@@ -1,5 +1,6 @@
 """The turns of a listing's pages: which is looked at next, and that nobody is forgotten."""
 
+import json
 from typing import Any
 
 import pytest
@@ -234,6 +235,42 @@ async def test_a_page_that_is_never_found_is_not_asked_for_without_end(store: St
     for _ in range(5):
         await watch.round(150)
     assert len(account.asked) <= 15
+
+
+async def test_cursors_that_change_with_every_answer_lead_to_no_walk_at_every_look(
+    store: Store, clock: Any
+) -> None:
+    class Tokens(Account):
+        """Its cursors are made anew for every answer, and say where they lead."""
+
+        async def page(self, anchor: str | None) -> bytes:
+            self.asked.append(f"page {anchor}")
+            place = int(anchor.partition("-")[0]) if anchor else 0
+            some = list(self.jobs.values())[place : place + 3]
+            more = place + 3 < len(self.jobs)
+            token = f"{place + 3}-{len(self.asked)}" if more else None
+            return json.dumps({"data": some, "next": token}).encode()
+
+        def split(self, body: bytes) -> Page:
+            document = json.loads(body)
+            entries = tuple(json.dumps(entry).encode() for entry in document["data"])
+            return Page(entries=entries, next=document["next"])
+
+    account = Tokens()
+    for number in range(60):
+        account.put(f"j{number:02}", Status.SUCCEEDED)
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    account.asked.clear()
+    for _ in range(6):
+        await watch.round(150)
+    assert len(account.asked) <= 12
+    account.put("j60")
+    assert await watch.round(150) == ["job.created j60"]
+    account.asked.clear()
+    await watch.round(2500)
+    assert len(account.asked) >= 20, "now and again it is walked to its end"
 
 
 async def test_whole_documents_in_a_listing_are_believed_in_a_crowd(store: Store, clock: Any) -> None:

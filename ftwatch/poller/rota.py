@@ -5,6 +5,7 @@ news expected, times how long that would have waited, comes first.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from math import inf
 
 from msgspec import Struct
@@ -107,12 +108,18 @@ class Rota:
         still = len(chain) - len(worth)
         little = min(usual * round_robin / (SLOW * DEEP), SHARE * sum(worth.values()) / max(still, 1))
         arrivals = self._arrivals / ARRIVALS_KEPT
+        behind = dict(pairwise(chain))
         self._turns = {}
         for anchor, rate in news.items():
             if self._listing.window(anchor) is None:
                 # Who stands there nobody knows: it is due, and worth as much as the others.
                 self._looked.setdefault(anchor, waits_since)
-                self._turns[anchor] = _Turn(0.0, 0.0, inf, usual**2 or arrivals**CERTAINTY)
+                at, after = 0.0, behind.get(anchor)
+                if hazards is None and after in self._looked and after not in heads:
+                    # Cursors may change with every answer. Where pages are not how jobs are watched, one that
+                    # came before a known page has time until that one is due.
+                    at = self._looked[after] + DEEP * self._jitter.get(after, 1.0)
+                self._turns[anchor] = _Turn(at, 0.0, inf, usual**2 or arrivals**CERTAINTY)
                 continue
             pause, patience, weight = DEEP, inf, little**2
             if rate:
