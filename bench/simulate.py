@@ -66,8 +66,11 @@ class Died(BaseException):
 class World:
     """The virtual clock, the jobs as they truly are, and the dice."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, away: float = 0.01, gaps: float = 0.0) -> None:
         self.dice = random.Random(seed)
+        self.logging = bool(seed % 2)
+        self.away = away
+        self.gaps = gaps
         self.time = 1_790_000_000.0
         self.step = 0.0
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -225,6 +228,8 @@ class LoggingProvider(Provider):
         lines = list(world.logs[id])
         if lines and world.chance(0.2):
             lines.pop()
+        if lines and world.gaps and world.chance(world.gaps):
+            del lines[world.dice.randrange(len(lines))]
         lines.reverse()
         if anchor is not None and world.chance(0.1):
             raise ProviderError("Given after argument was not found in items.", missing=False)
@@ -270,7 +275,7 @@ class Receiver:
         world = self.world
         await anyio.lowlevel.checkpoint()
         (event,) = events
-        if world.chance(0.01):
+        if world.chance(world.away):
             self.away_until = world.time + world.dice.uniform(60, 2 * 3600)
         if world.time < self.away_until and not world.calm:
             return Result(Retry("connection refused", unreachable=True))
@@ -365,9 +370,8 @@ class Life:
                     break
 
 
-async def simulate(days: float, seed: int) -> dict[str, Any]:
-    world = World(seed)
-    provider = (LoggingProvider if seed % 2 else Provider)(world)
+async def simulate(days: float, world: World) -> dict[str, Any]:
+    provider = (LoggingProvider if world.logging else Provider)(world)
     receivers = {"strict": Receiver(world, grumpy=False), "grumpy": Receiver(world, grumpy=True)}
     Store.receivers = receivers.values()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
@@ -468,6 +472,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--days", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--away", type=float, default=0.01, help="How likely a receiver goes away.")
+    parser.add_argument("--gaps", type=float, default=0.0, help="How likely a log leaves a line out.")
     parser.add_argument("--bug", choices=BUGS, help="Plant this one, which has to be found.")
     given = parser.parse_args()
     if given.bug:
@@ -477,7 +483,8 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     begun = time.monotonic()
-    found = {"seed": given.seed, "days": given.days, **anyio.run(simulate, given.days, given.seed)}
+    world = World(given.seed, away=given.away, gaps=given.gaps)
+    found = {"seed": given.seed, "days": given.days, **anyio.run(simulate, given.days, world)}
     print(json.dumps({**found, "seconds": round(time.monotonic() - begun, 1)}, indent=2))
     sys.exit(1 if any(found[key] for key in WRONG) else 0)
 
