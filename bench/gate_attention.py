@@ -177,7 +177,7 @@ def ours(seed: int, rate: float, hours: float) -> tuple[World, float, dict[tuple
     async def watch(folder: str) -> tuple[World, float, dict[tuple[int, int], float]]:
         store = Store(Path(folder) / "attention.db")
         poller = Poller(
-            config, account, store, inline, routing=Routing(), rules=(), clock=world, bell=lambda: None
+            config, account, store, inline, routing=Routing(), rules=(), clock=world, bell=lambda owed: None
         )  # type: ignore[arg-type]
         # The baseline, and one look at every page, without a limit; then the time counts.
         while await poller.poll_once():

@@ -100,7 +100,7 @@ class Sender:
             self.run,
             routing=self.config.routing,
             clock=self.clock,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
         begun, used = time.perf_counter(), time.process_time()
         await dispatcher.run(beat)

@@ -74,7 +74,7 @@ async def ours(base: str, port: str) -> None:
         async with make_client(config.client) as client:
             loops: list[Any] = []
             dispatchers, pollers = make_loops(
-                config, client, store, threaded(), WallClock(), lambda: [one.ring() for one in loops]
+                config, client, store, threaded(), WallClock(), lambda owed: [one.ring() for one in loops]
             )
             loops += dispatchers.values()
             (poller,) = pollers.values()

@@ -318,7 +318,7 @@ class Life:
             routing=ROUTING,
             rules=(Stuck(),),
             clock=world,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
         self.dispatchers = [
             Dispatcher(
@@ -328,7 +328,7 @@ class Life:
                 inline,
                 routing=ROUTING,
                 clock=world,
-                bell=lambda: None,
+                bell=lambda owed: None,
             )
             for name, receiver in receivers.items()
         ]

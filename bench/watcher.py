@@ -65,7 +65,7 @@ class Watcher:
             routing=self.routing,
             rules=self.rules,
             clock=self.clock,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
 
     @classmethod

@@ -282,7 +282,7 @@ class Keeper:
                 inline,
                 routing=self._routing,
                 clock=Time(),
-                bell=lambda: None,
+                bell=lambda owed: None,
             )
         return self._loop
 

@@ -4,7 +4,7 @@ Kinds are found by name through their entry points; nothing here knows one of th
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ftwatch.client import Account, Client
@@ -120,7 +120,12 @@ def _page(config: Config) -> str:
 
 
 def make_loops(
-    config: Config, client: Client, store: Store, run: Runner, clock: Clock, bell: Callable[[], None]
+    config: Config,
+    client: Client,
+    store: Store,
+    run: Runner,
+    clock: Clock,
+    bell: Callable[[Collection[str]], None],
 ) -> tuple[dict[str, Dispatcher], dict[str, Poller]]:
     """One generation's loops, by the names of what they serve."""
     store.meter.allowances.clear()

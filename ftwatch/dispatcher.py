@@ -4,7 +4,7 @@ Within a round every claim belongs to another job's lane, so that order is kept 
 are settled together as they come in. A notifier is a guest: whatever it raises is an outcome, not a crash.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import anyio
@@ -90,8 +90,13 @@ def _hushed(result: Result) -> Result:
     return Result(told, result.memory)
 
 
+def _owed(told: Iterable[Announcement | None]) -> frozenset[str]:
+    """The names of the notifiers that are to tell these."""
+    return frozenset(one.notifier for said in told if said is not None for one in said.deliveries)
+
+
 class Dispatcher:
-    """Delivers to one notifier. `bell` is rung when a settlement owes another notifier something.
+    """Delivers to one notifier. `bell` is rung with the names of those whom a settlement owes something.
 
     `remark` says of what was sent why it is not in the config's words, if that is so; `plots` draws the
     pictures, where the kind shows any.
@@ -106,7 +111,7 @@ class Dispatcher:
         *,
         routing: Routing,
         clock: Clock,
-        bell: Callable[[], None],
+        bell: Callable[[Collection[str]], None],
         remark: Callable[..., str] | None = None,
         plots: Plots | None = None,
     ) -> None:
@@ -160,6 +165,10 @@ class Dispatcher:
             if nap and not self._stopping:
                 with anyio.move_on_after(nap):
                     await rung.wait()
+
+    def heeds(self, owed: Collection[str]) -> bool:
+        """Whether it concerns this one that these notifiers are owed something new."""
+        return self.config.name in owed or self._duties is not None
 
     def ring(self) -> None:
         """Something new may be due."""
@@ -469,10 +478,12 @@ class Dispatcher:
                     break
                 self._log.error("could not settle; trying again", error=str(error))
                 await self._clock.sleep(2)
+        told = [said, *(done.announcement for done in batch)]
         if disabled is not None:
-            await self._switch_off(disabled, now)
-        if said is not None or disabled is not None or any(done.announcement for done in batch):
-            self._bell()
+            told.append(await self._switch_off(disabled, now))
+        owed = _owed(told)
+        if owed:
+            self._bell(owed)
         return batch
 
     def _count(self, tries: Sequence[Settled], along: Sequence[Settled]) -> None:
@@ -537,7 +548,7 @@ class Dispatcher:
             announcement=said if said and said.events else None,
         )
 
-    async def _switch_off(self, reason: str, now: float) -> None:
+    async def _switch_off(self, reason: str, now: float) -> Announcement:
         """The receiver asked never to be called again: said once, and kept until somebody retries by hand."""
         name = self.config.name
         said = announce.about_notifier(
@@ -549,3 +560,4 @@ class Dispatcher:
             self._store.commit(Batch(announcements=[said]), now)
 
         await self._run(commit)
+        return said

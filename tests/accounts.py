@@ -1,6 +1,7 @@
 """A provider of the barest kind, which is a few lists in memory, and a poller over it."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +86,7 @@ class Watch:
     ) -> None:
         self.store, self.clock, self.account = store, clock, account
         self.seq = store.history.last_seq()
-        self.rings = 0
+        self.rings: list[set[str]] = []
         self.poller = Poller(
             ProviderConfig(name="p", kind="toy", labels={}, options=None, **config),
             account,  # type: ignore[arg-type]
@@ -97,8 +98,8 @@ class Watch:
             bell=self._ring,
         )
 
-    def _ring(self) -> None:
-        self.rings += 1
+    def _ring(self, owed: Collection[str]) -> None:
+        self.rings.append(set(owed))
 
     async def round(self, after: float = 0.0) -> list[str]:
         """Lets time pass, polls until nothing is due, and says what was told: "type job"."""

@@ -16,7 +16,7 @@ from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
 from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
-from ftwatch.core.route import Recipient, Routing, Silence, parse_match
+from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import Memory, Result
 from ftwatch.store import Batch, Store, inline
@@ -76,7 +76,7 @@ class Bench:
         self.asked = 0
         config = NotifierConfig(name="pipe", kind="toy", options=None, retry=RetryPolicy(jitter=0, **retry))
         self.dispatcher = Dispatcher(
-            config, toy, store, inline, routing=ROUTING, clock=clock, bell=lambda: None, remark=remark
+            config, toy, store, inline, routing=ROUTING, clock=clock, bell=lambda owed: None, remark=remark
         )
 
     def happen(self, job: str, *statuses: Status) -> None:
@@ -624,6 +624,29 @@ async def test_the_loop_wakes_when_it_is_rung_and_ends_when_it_is_stopped(store:
             await arrived.wait()
             bench.dispatcher.stop()
     assert bench.states() == ["delivered"]
+
+
+async def test_it_heeds_what_it_is_owed_and_no_more_unless_it_has_duties(store: Store, clock: Any) -> None:
+    bench = Bench(store, clock, Toy())
+    assert bench.dispatcher.heeds({"pipe", "other"})
+    assert not bench.dispatcher.heeds({"other"})
+    reminding = Routing(recipients=ROUTING.recipients, routes=(Route(notify=("pipe",), remind=3600.0),))
+    dutiful = Dispatcher(
+        bench.dispatcher.config, bench.toy, store, inline,
+        routing=reminding, clock=clock, bell=lambda owed: None,
+    )  # fmt: skip
+    assert dutiful.heeds({"other"}), "what somebody else is told may be a reason to remind"
+
+
+async def test_whom_a_dead_letter_is_told_is_woken(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.answer = lambda event: Rejected("no", final=True)
+    bench = Bench(store, clock, toy)
+    rung: list[set[str]] = []
+    bench.dispatcher._bell = lambda owed: rung.append(set(owed))
+    bench.happen("a", Status.RUNNING)
+    await bench.round(after=5)
+    assert rung == [{"boss"}]
 
 
 # -------------------------------------------------------------------------------------- what is counted

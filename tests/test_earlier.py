@@ -42,7 +42,7 @@ class Watch:
             routing=Routing(),
             rules=(),
             clock=Clock(),  # type: ignore[arg-type]
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
 
     async def see(self, job: Snapshot, *losses: float, baseline: bool = False) -> list[Event]:

@@ -44,7 +44,7 @@ def test_an_absence_lasts_from_the_last_sign_of_life_to_the_next_start(tmp_path:
 
 def health_of(store: Store, clock: Any) -> tuple[Health, Ledger]:
     config = ProviderConfig(name="p", kind="toy")
-    ledger = Ledger(config, store, inline, routing=Routing(), rules=(), clock=clock, bell=lambda: None)
+    ledger = Ledger(config, store, inline, routing=Routing(), rules=(), clock=clock, bell=lambda owed: None)
     return Health(config, ledger, clock), ledger
 
 

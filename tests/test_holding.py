@@ -125,7 +125,7 @@ class Desk:
             inline,
             routing=self.routing,
             clock=self.clock,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
 
     def happen(self, job: str, *statuses: Status, labels: dict[str, str] | None = None, age: int = 0) -> None:

@@ -223,7 +223,7 @@ async def test_many_jobs_after_a_day_are_all_told_and_make_one_summary(tmp_path:
             inline,
             routing=Routing(recipients=(Recipient(name="slack", kind="slack"),)),
             clock=watch.clock,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
         while await dispatcher.dispatch_once():
             pass

@@ -53,7 +53,7 @@ async def test_new_jobs_are_told_and_active_ones_followed(store: Store, clock: A
     account.asked.clear()
     await watch.round(150)
     assert account.asked == ["page"], "a finished job is not asked for any more"
-    assert watch.rings == 4, "the summary, and three transitions"
+    assert watch.rings == [{"slack"}] * 4, "the summary, and three transitions, for whom they are meant"
 
 
 async def test_when_it_looks_next_is_known(store: Store, clock: Any) -> None:

@@ -39,7 +39,13 @@ class Office(Desk):
             zone=person().holding.zone,  # type: ignore[union-attr]
         )
         self.dispatcher = Dispatcher(
-            config, self.pigeon, self.store, inline, routing=self.routing, clock=self.clock, bell=lambda: None
+            config,
+            self.pigeon,
+            self.store,
+            inline,
+            routing=self.routing,
+            clock=self.clock,
+            bell=lambda owed: None,
         )
 
     @property

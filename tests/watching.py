@@ -130,7 +130,7 @@ async def watched(
                         routing=routing or Routing(recipients=(Recipient(name="slack", kind="slack"),)),
                         rules=(Stuck(),),
                         clock=watched.clock,
-                        bell=lambda: None,
+                        bell=lambda owed: None,
                     )
 
                 yield Watched(upstream, store, make)

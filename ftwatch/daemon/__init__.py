@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -124,10 +124,14 @@ class Daemon:
         self.pollers.clear()
         self.dispatchers.clear()
 
-    def ring(self) -> None:
-        """Something new may be due."""
+    def ring(self, owed: Collection[str] | None = None) -> None:
+        """Something new may be due, to these notifiers (None: to any). The others sleep on.
+
+        With hundreds of notifiers it would cost more to wake them all than to tell the few.
+        """
         for dispatcher in self.dispatchers.values():
-            dispatcher.ring()
+            if owed is None or dispatcher.heeds(owed):
+                dispatcher.ring()
 
     def late(self) -> list[str]:
         """Which loops have not given the sign of life that they promised."""

@@ -50,7 +50,7 @@ def once(path: Path, *, wait_lock: float = 0.0, dry_run: bool = False) -> Round:
 async def _round(config: Config, store: Store, dry_run: bool) -> Round:
     before = store.history.last_seq()
     async with make_client(config.client) as client:
-        dispatchers, pollers = make_loops(config, client, store, inline, WallClock(), lambda: None)
+        dispatchers, pollers = make_loops(config, client, store, inline, WallClock(), lambda owed: None)
 
         async def repeat(step: Callable[[], Awaitable[bool]]) -> None:
             while await step():

@@ -5,7 +5,7 @@ page and every answer on its own, so that a failure half way loses only what had
 in `Poller.run` adds nothing but waiting.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import anyio
 import structlog
@@ -42,7 +42,7 @@ WOKEN = 200
 
 
 class Poller:
-    """Watches one provider. `bell` is rung after every commit that may owe somebody a delivery."""
+    """Watches one provider. `bell` is rung after a commit, with the names of whom it owes a delivery."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Poller:
         routing: Routing,
         rules: tuple[Rule, ...],
         clock: Clock,
-        bell: Callable[[], None],
+        bell: Callable[[Collection[str]], None],
     ) -> None:
         self.config = config
         self._provider = provider

@@ -3,7 +3,7 @@
 Never asks a provider for anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 from msgspec.structs import replace
@@ -49,7 +49,7 @@ class Ledger:
         routing: Routing,
         rules: tuple[Rule, ...],
         clock: Clock,
-        bell: Callable[[], None],
+        bell: Callable[[Collection[str]], None],
         names_models: bool = True,
         by_checkpoint: bool = False,
     ) -> None:
@@ -142,8 +142,9 @@ class Ledger:
             self._say(decision.events)
         if any(decision.words or decision.successors for decision in decisions):
             self.state = await self.run(self.store.jobs.provider, self.config.name)
-        if any(decision.deliveries for decision in decisions):
-            self._bell()
+        owed = {delivery.notifier for decision in decisions for delivery in decision.deliveries}
+        if owed:
+            self._bell(owed)
         return decisions
 
     async def announce(self, said: Announcement) -> None:
@@ -159,7 +160,7 @@ class Ledger:
         self.state = await self.run(commit)
         self._say(said.events)
         if said.deliveries:
-            self._bell()
+            self._bell({delivery.notifier for delivery in said.deliveries})
 
     def _decide_and_commit(
         self, looks: dict[str, Look | None], baseline: bool

@@ -216,7 +216,7 @@ class Answers:
         self.store, self.clock = store, clock
         config = NotifierConfig(name="pipe", kind="webhook", options=None, retry=RetryPolicy(jitter=0))
         self.dispatcher = Dispatcher(
-            config, notifier, store, inline, routing=self.ROUTING, clock=clock, bell=lambda: None
+            config, notifier, store, inline, routing=self.ROUTING, clock=clock, bell=lambda owed: None
         )
 
     def happen(self, name: str) -> None:

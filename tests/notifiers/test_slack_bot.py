@@ -617,7 +617,13 @@ class House:
         policy = RetryPolicy(jitter=0, span=24 * HOUR, fold=900)
         config = NotifierConfig(name="mine", kind="slack", options=None, retry=policy)
         self.dispatcher = Dispatcher(
-            config, self.bot.slack, self.store, inline, routing=ROUTING, clock=self.clock, bell=lambda: None
+            config,
+            self.bot.slack,
+            self.store,
+            inline,
+            routing=ROUTING,
+            clock=self.clock,
+            bell=lambda owed: None,
         )
 
     def look(self, job: str, status: Status, **more: Any) -> None:

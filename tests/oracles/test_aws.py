@@ -195,7 +195,7 @@ class Watch:
             routing=ROUTING,
             rules=(),
             clock=clock,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
 
     async def round(self, after: float = 0.0) -> list[str]:

@@ -200,7 +200,7 @@ async def told(store: Store, wall: Wall, clock: Any) -> list[str]:
         inline,
         routing=ROUTING,
         clock=clock,
-        bell=lambda: None,
+        bell=lambda owed: None,
         plots=made(store, wanted=True),
     )
     while await dispatcher.dispatch_once():

@@ -229,7 +229,7 @@ class Watch:
             routing=ROUTING,
             rules=(Stuck(),),
             clock=clock,
-            bell=lambda: None,
+            bell=lambda owed: None,
         )
 
     async def round(self, after: float = 0.0) -> list[str]:
