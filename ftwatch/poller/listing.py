@@ -4,7 +4,8 @@ Asks for pages and reads entries; decides nothing and knows nothing of the store
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence, Set
+from array import array
+from collections.abc import Iterable, Sequence, Set
 
 import anyio
 from msgspec import Struct
@@ -12,18 +13,30 @@ from msgspec import Struct
 from ftwatch.core.job import Snapshot
 from ftwatch.plugins import Page, Provider, ProviderError, Unreadable
 
-__all__ = ["CIRCLE", "PAGES", "Listing", "Window", "fingerprint"]
+__all__ = ["CIRCLE", "PAGES", "Listing", "Unsettled", "Window", "fingerprint"]
 
 PAGES = 100_000
 CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
 
 class Window(Struct, frozen=True):
-    """A page already dealt with: its bytes' fingerprint, where it leads, which active jobs stand on it."""
+    """A page already dealt with: its bytes' fingerprint, where it leads, which active jobs stand on it.
+
+    `marks` are its entries' hashes, in their order, as this process makes them (with a key that nobody
+    knows); none where no active job stands, since what is over hardly changes.
+    """
 
     fingerprint: bytes
     next: str | None
-    active: frozenset[str] = frozenset()
+    active: frozenset[str]
+    marks: "array[int]"
+
+
+class Unsettled(Struct, frozen=True):
+    """The entries of a page that must be looked at, by id. `rest`: active jobs beside them, if not all."""
+
+    ids: dict[str, bytes]
+    rest: frozenset[str] | None = None
 
 
 def fingerprint(raw: bytes) -> bytes:
@@ -122,6 +135,27 @@ class Listing:
         self._marks[anchor or ""] = mark
         return page
 
+    def unsettled(self, anchor: str | None, page: Page, active: Set[str]) -> Unsettled:
+        """What must be looked at on a page whose bytes are new: the entries whose own bytes are.
+
+        That can only be said of one that leads to where it led, and on which active jobs alone have changed,
+        each in its place. Of any other every entry counts; also where a job has ended since (`active`), whose
+        old bytes say that it began anew.
+        """
+        window = self._windows.get(anchor or "")
+        if (
+            window is not None
+            and window.next == page.next
+            and window.active <= active
+            and len(window.marks) == len(page.entries)
+        ):
+            pairs = zip(page.entries, window.marks, strict=True)
+            new = [raw for raw, mark in pairs if hash(raw) != mark]
+            ids = self.identified(new)
+            if len(ids) == len(new) and ids.keys() <= window.active:
+                return Unsettled(ids, window.active.difference(ids))
+        return Unsettled(self.identified(page.entries))
+
     def dealt_with(
         self, anchor: str | None, page: Page, ids: Iterable[str], active: frozenset[str], *, ended: bool
     ) -> Window:
@@ -134,7 +168,8 @@ class Listing:
         if following is not None:
             fixed = (id for id in reversed(list(ids)) if id in self._windows and id != anchor)
             following = next(fixed, following)
-        window = Window(self._marks.pop(anchor or ""), following, active)
+        marks = array("q", map(hash, page.entries) if active else ())
+        window = Window(self._marks.pop(anchor or ""), following, active, marks)
         before = self._windows.get(anchor or "")
         if before is None or before.next != following:
             self._chain = self._extended(anchor, following)
@@ -163,11 +198,10 @@ class Listing:
         self._beyond.clear()
         self._chain = None
 
-    def span(self, ids: Collection[str]) -> int:
+    def span(self, ids: Set[str]) -> int:
         """How many of the windows hold one of these jobs; 0 where none is known."""
-        return sum(
-            1 for window in self._windows.values() if window.active and not window.active.isdisjoint(ids)
-        )
+        # Asked this way round it is answered by the first job on a page that is one of them.
+        return sum(1 for window in self._windows.values() if any(id in ids for id in window.active))
 
     def shows(self, id: str) -> bool:
         """Whether an active job stands on one of the windows."""

@@ -4,7 +4,8 @@ What a page shows of a known job only asks for a retrieve, whose answer counts; 
 page. Asks for pages alone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 
 import structlog
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from ftwatch.core.job import Status
 from ftwatch.plugins import Page, Provider, ProviderError
 from ftwatch.poller.inquiry import Inquiry
 from ftwatch.poller.ledger import Ledger
-from ftwatch.poller.listing import CIRCLE, PAGES, Listing, Window, fingerprint
+from ftwatch.poller.listing import CIRCLE, PAGES, Listing, Unsettled, Window, fingerprint
 from ftwatch.poller.rota import Rota
 
 __all__ = ["Walk"]
@@ -29,6 +30,8 @@ log = structlog.get_logger("ftwatch.poller")
 AT_ONCE = 20
 # So many pages are read before the first of them is dealt with, where all are looked at.
 BATCH = 40
+# Pages are dealt with together as long as no more entries than this must be looked at (or one page alone).
+ENTRIES = 200
 # When so many listed changes wait for their retrieve, a forward move is taken from the list.
 CROWD = 50
 
@@ -191,18 +194,21 @@ class Walk:
         """Looks at these pages, and at those after them that hold new jobs. True: something was new."""
         active = self._ledger.active.keys()
         pages = await self._listing.pages(anchors, active, self._at_once)
-        changed = False
+        whole = takewhile(lambda anchor: not isinstance(pages[anchor], Exception), anchors)
+        new = {anchor: found for anchor in whole if isinstance(found := pages[anchor], Page)}
+        changed, met = bool(new), await self._meet(new)
         for anchor in anchors:
             page: Page | Window | Exception = pages[anchor]
             while isinstance(page, Page):
-                changed = True
                 self._good()
-                window, leads_on = await self._meet(anchor, page)
+                window, leads_on = met[anchor]
                 self._rota.looked(anchor)
                 if not leads_on or window.next is None or self._listing.window(window.next) is not None:
                     break
                 anchor = window.next
                 page = (await self._listing.pages([anchor], active, 1))[anchor]
+                if isinstance(page, Page):
+                    met |= await self._meet({anchor: page})
             if isinstance(page, ProviderError) and page.missing and anchor not in self._heads:
                 # The provider forgot the job that anchored a page: nothing follows but a new walk.
                 self._listing.forget()
@@ -245,7 +251,7 @@ class Walk:
                 page = await self._listing.page(anchor, self._ledger.active.keys())
                 self._good()
                 if isinstance(page, Page):
-                    page, _ = await self._meet(anchor, page)
+                    page, _ = (await self._meet({anchor: page}))[anchor]
                 if page.next is None:
                     return True
                 anchor = page.next
@@ -260,24 +266,48 @@ class Walk:
 
     # --------------------------------------------------------------------------------------------- pages
 
-    async def _meet(self, anchor: str | None, page: Page) -> tuple[Window, bool]:
-        """Deals with a page whose bytes are new. Its window, and whether there may be new jobs after it."""
-        ids = self._listing.identified(page.entries)
+    async def _meet(self, pages: Mapping[str | None, Page]) -> dict[str | None, tuple[Window, bool]]:
+        """Deals with pages whose bytes are new: their windows, and whether there may be new jobs after each.
+
+        As many as can be share one commit. What two of them say of one job is dealt with one after the other.
+        """
+        met: dict[str | None, tuple[Window, bool]] = {}
+        some: dict[str | None, Unsettled] = {}
+        ids: set[str] = set()
+        for anchor, page in pages.items():
+            found = self._listing.unsettled(anchor, page, self._ledger.active.keys())
+            if some and (len(ids) + len(found.ids) > ENTRIES or not ids.isdisjoint(found.ids)):
+                met |= await self._meet_some(pages, some)
+                some, ids = {}, set()
+            some[anchor] = found
+            ids.update(found.ids)
+        return met | await self._meet_some(pages, some)
+
+    async def _meet_some(
+        self, pages: Mapping[str | None, Page], some: Mapping[str | None, Unsettled]
+    ) -> dict[str | None, tuple[Window, bool]]:
+        """As `_meet`, of those among the pages of which it is said what must be looked at."""
+        ids = {id: raw for found in some.values() for id, raw in found.ids.items()}
+        if not some:
+            return {}
         known = await self._ledger.run(self._ledger.store.jobs.fingerprints, self._config.name, list(ids))
-        fresh = {id: raw for id, raw in ids.items() if id not in known}
-        ended = await self._take_new(fresh, baseline=False)
-        await self._changed(
-            {
-                id: (raw, mark)
-                for id, raw in ids.items()
-                if id in known and known[id] != (mark := fingerprint(raw))
-            }
-        )
-        if anchor in self._heads:
-            self._rota.arrived(len(fresh))
-        active = frozenset(ids.keys() & self._ledger.active.keys())
-        window = self._listing.dealt_with(anchor, page, ids, active, ended=ended)
-        return window, not ended and next(reversed(ids), None) in fresh
+        ended, leads_on = {}, {}
+        for anchor, found in some.items():
+            fresh = {id: raw for id, raw in found.ids.items() if id not in known}
+            ended[anchor] = await self._take_new(fresh, baseline=False)
+            leads_on[anchor] = not ended[anchor] and next(reversed(found.ids), None) in fresh
+            if anchor in self._heads:
+                self._rota.arrived(len(fresh))
+        marks = {id: fingerprint(raw) for id, raw in ids.items() if id in known}
+        await self._changed({id: (ids[id], mark) for id, mark in marks.items() if known[id] != mark})
+        active, met = self._ledger.active.keys(), {}
+        for anchor, found in some.items():
+            # Who was not looked at, and has ended by another page, has its bytes looked at the next time.
+            stand = frozenset(found.ids.keys() & active).union(found.rest or ())
+            ids_read = found.ids if found.rest is None else ()
+            window = self._listing.dealt_with(anchor, pages[anchor], ids_read, stand, ended=ended[anchor])
+            met[anchor] = window, leads_on[anchor]
+        return met
 
     async def _take(self, page: Page, *, baseline: bool) -> bool:
         """Takes the unknown jobs of a baseline page. True when the watched range ends on it."""

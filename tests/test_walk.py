@@ -1,0 +1,65 @@
+"""Pages whose bytes are new: what of them is looked at, and that many share one commit."""
+
+from typing import Any
+
+import pytest
+
+from ftwatch.core.job import Status
+from ftwatch.plugins import Page
+from ftwatch.poller.listing import Listing
+from ftwatch.store import Batch, Store
+from tests.accounts import Account, Watch
+
+A, B, C = b'{"id": "a", "n": 0}', b'{"id": "b", "n": 0}', b'{"id": "c", "n": 0}'
+B2, C2, D = b'{"id": "b", "n": 1}', b'{"id": "c", "n": 1}', b'{"id": "d", "n": 0}'
+NEXT, ACTIVE = "x", frozenset({"a", "b"})
+
+
+@pytest.mark.parametrize(
+    ("entries", "next", "active", "ids", "rest"),
+    [
+        ((A, B2, C), NEXT, ACTIVE, ["b"], {"a"}),
+        ((A, B, C), NEXT, ACTIVE, [], {"a", "b"}),
+        # Of one that had ended already, of another job, of one that cannot be read, of one that stands twice.
+        ((A, B, C2), NEXT, ACTIVE, ["a", "b", "c"], None),
+        ((A, D, C), NEXT, ACTIVE, ["a", "d", "c"], None),
+        ((A, b"{}", C), NEXT, ACTIVE, ["a", "c"], None),
+        ((B2, B2, C), NEXT, ACTIVE, ["b", "c"], None),
+        # Another page, and one on which a job has ended since.
+        ((B, C), NEXT, ACTIVE, ["b", "c"], None),
+        ((A, B2, C), "y", ACTIVE, ["a", "b", "c"], None),
+        ((A, B2, C), NEXT, frozenset({"b"}), ["a", "b", "c"], None),
+    ],
+)
+def test_of_a_page_with_the_same_jobs_only_new_bytes_are_looked_at(
+    entries: tuple[bytes, ...], next: str, active: frozenset[str], ids: list[str], rest: set[str] | None
+) -> None:
+    listing = Listing(Account())  # type: ignore[arg-type]
+    listing._marks[""] = b"bytes"
+    listing.dealt_with(None, Page(entries=(A, B, C), next=NEXT), ["a", "b", "c"], ACTIVE, ended=False)
+    found = listing.unsettled(None, Page(entries=entries, next=next), active)
+    assert (list(found.ids), found.rest) == (ids, rest)
+
+
+async def test_changes_on_many_pages_share_a_commit(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Account(page_size=10, list_is_truth=True)
+    for number in range(100):
+        account.put(f"j{number:02}")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    for number in range(5, 100, 10):
+        account.put(f"j{number:02}", Status.FAILED)
+    commits = []
+
+    def commit(batch: Batch, now: float, whole: Any = store.commit) -> Any:
+        commits.append(len(batch.decisions))
+        return whole(batch, now)
+
+    monkeypatch.setattr(store, "commit", commit)
+    watch.poller.poke(deep=True)
+    told = await watch.round()
+    assert sorted(told) == [f"job.failed j{number:02}" for number in range(5, 100, 10)]
+    assert [count for count in commits if count] == [10]
