@@ -8,7 +8,7 @@ have taken as the same; nothing here complains.
 
 import math
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -114,7 +114,8 @@ def _one_of(parts: tuple[Any, ...], given: Any) -> Any:
                 continue  # another part may take it, this one never does
             if not possible or all(other in ATOMS for other in possible):
                 return found
-        if part is not types.NoneType and (get_origin(part) not in LISTS or type(given) in (list, dict)):
+        of_many = get_origin(part) in LISTS or is_dataclass(part)
+        if part is not types.NoneType and (not of_many or type(given) in (list, dict)):
             possible.append(part)
     if len(possible) != 1:
         raise Doubtful

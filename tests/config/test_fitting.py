@@ -4,6 +4,7 @@ import contextlib
 import math
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,16 @@ from ftwatch.core.event import Severity
 from ftwatch.plugins import Duration, Form, Secret
 from ftwatch.wire.paths import Paths
 
+
+@dataclass(frozen=True)
+class Block:
+    """A block of its own, which one word may stand for."""
+
+    times: int = 3
+
+
 LEAVES: list[Any] = [
+    Block,
     Any,
     str,
     int,
@@ -113,6 +123,7 @@ def test_what_fits_plainly_is_what_pydantic_takes(hint: Any, values: list[Any]) 
         (Secret | tuple[Secret, ...] | None, ["sesame", "open"]),
         (dict[str, str | Secret], {"a": "b"}),
         (dict[str, str | Secret], {"a": Secret("sesame")}),
+        (Block | bool, False),
         (Duration | Literal[False] | None, "30s"),
         (Duration | Literal[False] | None, False),
         (Annotated[tuple[Duration, ...], Limits(min_length=1)] | None, ["30s"]),
@@ -174,7 +185,7 @@ def test_only_a_config_with_a_mistake_loads_pydantic(tmp_path: Path, addition: s
     path.write_text(
         "providers: {openai: {api_key: '${KEY}', poll: 30s, labels: {team: search}, tolerance: 2m}}\n"
         "notifiers: {hook: {kind: webhook, url: 'https://ci.example.com', retry: {jitter: 0.5}}}\n"
-        f"rules: {{flapping: {{severity: error, times: 4}}}}\n{addition}\n"
+        f"rules: {{retiring: false, flapping: {{severity: error, times: 4}}}}\n{addition}\n"
     )
     code = (
         "import sys\nfrom pathlib import Path\nfrom ftwatch.config import ConfigError, load\n"
