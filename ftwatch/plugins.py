@@ -93,18 +93,20 @@ class Secret:
     __str__ = __repr__
 
     @classmethod
+    def from_config(cls, value: object) -> "Secret":
+        """What stands in the config as a secret. Raises ValueError with a sentence for what cannot be one."""
+        if isinstance(value, Secret):
+            return value
+        if isinstance(value, str) and value:
+            return Secret(value)
+        raise ValueError("a secret is a non-empty string")
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema
 
-        def read(value: object) -> "Secret":
-            if isinstance(value, Secret):
-                return value
-            if isinstance(value, str) and value:
-                return Secret(value)
-            raise ValueError("a secret is a non-empty string")
-
         return core_schema.no_info_plain_validator_function(
-            read, json_schema_input_schema=core_schema.str_schema()
+            cls.from_config, json_schema_input_schema=core_schema.str_schema()
         )
 
 
@@ -128,18 +130,20 @@ class Duration(timedelta):
             raise ValueError(f"{text[:40]!r} is longer than anything lasts") from None
 
     @classmethod
+    def from_config(cls, value: object) -> "Duration":
+        """What stands in the config as a span. Raises ValueError with a sentence for what cannot be one."""
+        if isinstance(value, Duration):
+            return value
+        if isinstance(value, str):
+            return cls.parse(value)
+        raise ValueError("a duration is written 30s, 5m, 2h or 30d")
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema
 
-        def read(value: object) -> "Duration":
-            if isinstance(value, Duration):
-                return value
-            if isinstance(value, str):
-                return cls.parse(value)
-            raise ValueError("a duration is written 30s, 5m, 2h or 30d")
-
         return core_schema.no_info_plain_validator_function(
-            read,
+            cls.from_config,
             json_schema_input_schema=core_schema.str_schema(pattern=r"^(\d+(\.\d+)?(ms|[smhd]))+$"),
         )
 
@@ -157,18 +161,20 @@ class Form:
         self.tree = tree
 
     @classmethod
+    def from_config(cls, value: object) -> "Form":
+        """What stands in the config as a form. Raises ValueError with a sentence for what cannot be one."""
+        if isinstance(value, Form):
+            return value
+        if isinstance(value, dict | list):
+            return cls(value)
+        raise ValueError("a form is a mapping or a list")
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema
 
-        def read(value: object) -> "Form":
-            if isinstance(value, Form):
-                return value
-            if isinstance(value, dict | list):
-                return cls(value)
-            raise ValueError("a form is a mapping or a list")
-
         return core_schema.no_info_plain_validator_function(
-            read,
+            cls.from_config,
             json_schema_input_schema=core_schema.union_schema(
                 [core_schema.dict_schema(), core_schema.list_schema()]
             ),

@@ -2,7 +2,8 @@
 
 `model` says what a config is, `yaml` reads text into nodes that know their place, `interpolate` fills in
 `${VAR}`, `build` checks nodes against dataclasses, `guests`, `sections` and `routing` make the model of
-them, `describe` tells editors. Pydantic and PyYAML are imported by the first `load`, not before.
+them, `describe` tells editors. PyYAML is imported by the first `load`, pydantic by the first value that does
+not plainly fit (`fitting`).
 """
 
 from collections.abc import Mapping

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Field as Limits
-
 from ftwatch.config import values
+from ftwatch.config.fitting import Limits
 from ftwatch.config.report import Desk
 from ftwatch.config.routing import read_match, read_watch
 from ftwatch.config.yaml import List, Map, Node, Scalar

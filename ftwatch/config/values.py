@@ -1,23 +1,26 @@
 """One value: from a node to what a type hint asks for, or a plain sentence at the very place that is wrong.
 
-Pydantic compares; what it finds is said here in words that name the key and not the library.
+What plainly fits is taken (`fitting`); of the rest pydantic judges, which is loaded for it, and what it finds
+is said here in words that name the key and not the library.
 """
 
 import math
 import re
 import types
 from functools import lru_cache
-from typing import Any, Literal, Union, get_args, get_origin
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from ftwatch.config import interpolate
+from ftwatch.config.fitting import Doubtful, fitted
 from ftwatch.config.report import Broken, Desk
 from ftwatch.config.secrets import from_template, literals
 from ftwatch.config.slips import shown_key
 from ftwatch.config.yaml import List, Map, Node, Place, Scalar
 from ftwatch.core.route import did_you_mean
 from ftwatch.plugins import Form, Secret
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
 
 __all__ = ["admits", "choices", "members", "text", "value"]
 
@@ -61,12 +64,9 @@ def value(key: str, hint: Any, node: Node, desk: Desk) -> Any:
     secret = admits(hint, Secret)
     given = _formed(key, node, desk) if Form in members(hint) else _plain(key, node, desk, hint, secret)
     try:
-        result = _adapter(hint).validate_python(given)
-    except ValidationError as error:
-        _explain(key, hint, node, error, desk, secret)
-        raise Broken from None
-    except (OverflowError, RecursionError):
-        raise desk.error(node.at, f"{key} is too large") from None
+        result = fitted(hint, given)
+    except Doubtful:
+        result = _judged(key, hint, given, node, desk, secret)
     _must_be_same(key, node, result, desk)
     if secret and str not in members(hint) and literals(result):
         desk.warning(
@@ -104,8 +104,23 @@ def choices(hint: Any) -> tuple[Any, ...]:
     return tuple(word for part in members(hint) if get_origin(part) is Literal for word in get_args(part))
 
 
+def _judged(key: str, hint: Any, given: Any, node: Node, desk: Desk, secret: bool) -> Any:
+    """What pydantic makes of a value that does not plainly fit."""
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(hint).validate_python(given)
+    except ValidationError as error:
+        _explain(key, hint, node, error, desk, secret)
+        raise Broken from None
+    except (OverflowError, RecursionError):
+        raise desk.error(node.at, f"{key} is too large") from None
+
+
 @lru_cache(maxsize=512)
-def _adapter(hint: Any) -> TypeAdapter[Any]:
+def _adapter(hint: Any) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(hint)
 
 
@@ -181,7 +196,7 @@ def _has_variables(node: Node) -> bool:
 # -------------------------------------------------------------------------------------- what is wrong
 
 
-def _explain(key: str, hint: Any, node: Node, error: ValidationError, desk: Desk, secret: bool) -> None:
+def _explain(key: str, hint: Any, node: Node, error: "ValidationError", desk: Desk, secret: bool) -> None:
     """One sentence for each place; the branches of a union have one between them."""
     places: dict[tuple[str, Place], tuple[Node, list[Any]]] = {}
     for detail in error.errors(include_url=False, include_input=False):

@@ -36,20 +36,22 @@ class Paths(tuple[str, ...]):
         return None
 
     @classmethod
+    def from_config(cls, value: object) -> Self:
+        """What stands in the config as paths. Raises ValueError with a sentence for what cannot be."""
+        if isinstance(value, cls):
+            return value
+        paths = [value] if isinstance(value, str) else value
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+            raise ValueError("this is a path like error.message, or a list of them by preference")
+        return cls.of(*paths)
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema
 
-        def read(value: object) -> "Paths":
-            if isinstance(value, Paths):
-                return value
-            paths = [value] if isinstance(value, str) else value
-            if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
-                raise ValueError("this is a path like error.message, or a list of them by preference")
-            return cls.of(*paths)
-
         one = core_schema.str_schema()
         either = core_schema.union_schema([one, core_schema.list_schema(one, min_length=1)])
-        return core_schema.no_info_plain_validator_function(read, json_schema_input_schema=either)
+        return core_schema.no_info_plain_validator_function(cls.from_config, json_schema_input_schema=either)
 
 
 NOWHERE = Paths()
