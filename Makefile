@@ -28,7 +28,7 @@ test: install
 
 # Writes anew what is sent for every sort of event, and pictures of it into build/gallery; then look at both.
 golden: oracles
-	GOLDEN=write $(BIN)/python -m pytest -q tests/core/test_message.py tests/notifiers -k "golden or sort_of_event or in_markdown"
+	GOLDEN=write $(BIN)/python -m pytest -q tests/cli/test_cli.py tests/core/test_message.py tests/notifiers -k "golden or sort_of_event or in_markdown"
 	$(BIN)/python bench/gallery.py
 
 check: install

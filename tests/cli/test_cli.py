@@ -1,5 +1,6 @@
 """The frame: commands by name, exit codes, sentences instead of tracebacks; and a help that loads nothing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import click
 import pytest
 
+import ftwatch
 from ftwatch import __version__
 from ftwatch.cli import COMMANDS, LATER, Exit, cli, main
 from ftwatch.control import NoDaemon, Refused
@@ -25,6 +27,53 @@ def test_help_loads_no_library(args: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+PAGE = Path(ftwatch.__file__).with_name("help.txt")
+
+
+def _run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What an interpreter says, where nothing tells it how wide the terminal is."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "_FTWATCH_COMPLETE")}
+    return subprocess.run(
+        [sys.executable, *args],
+        capture_output=True, text=True, check=False, env={**kept, **environ},
+    )  # fmt: skip
+
+
+def test_the_golden_help_is_what_click_says(tool: Any) -> None:
+    said = tool("--help").out
+    if os.environ.get("GOLDEN") == "write":
+        PAGE.write_text(said, "ascii")
+    assert PAGE.read_text("ascii") == said, "`make golden` writes it anew"
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_alone_loads_not_even_click(option: str) -> None:
+    done = _run("-m", "ftwatch", option)
+    assert (done.returncode, done.stdout, done.stderr) == (0, PAGE.read_text("ascii"), "")
+    code = (
+        f"import sys\nsys.argv[1:] = [{option!r}]\nfrom ftwatch.__main__ import main\nmain()\n"
+        "print([name for name in ('click', 'ftwatch.cli') if name in sys.modules], file=sys.stderr)"
+    )
+    assert _run("-c", code).stderr == "[]\n"
+
+
+def test_help_for_a_narrow_terminal_is_wrapped_by_click() -> None:
+    narrow = _run("-m", "ftwatch", "--help", COLUMNS="50").stdout
+    assert narrow != PAGE.read_text("ascii")
+    assert max(map(len, narrow.splitlines())) <= 50
+
+
+def test_help_that_nobody_reads_to_its_end_is_no_failure() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "ftwatch", "--help"],
+        stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_every_command_is_there_with_its_own_help(tool: Any) -> None:
