@@ -8,7 +8,8 @@ class is a frozen keyword-only dataclass; `config` checks the YAML against it an
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -60,6 +61,7 @@ __all__ = [
     "Watching",
     "kinds",
     "load_kind",
+    "look_again",
 ]
 
 # --------------------------------------------------------------------------------------- option types
@@ -641,7 +643,18 @@ GROUPS = {"provider": "ftwatch.providers", "notifier": "ftwatch.notifiers"}
 
 def kinds(socket: Literal["provider", "notifier"]) -> dict[str, EntryPoint]:
     """The installed kinds by name, without importing any of them."""
-    return {point.name: point for point in entry_points(group=GROUPS[socket])}
+    return {point.name: point for point in _installed(GROUPS[socket])}
+
+
+def look_again() -> None:
+    """Forgets what is installed: the next question looks anew."""
+    _installed.cache_clear()
+
+
+@cache
+def _installed(group: str) -> EntryPoints:
+    # Every package's metadata is read for it: 10 ms, and a config asks several times.
+    return entry_points(group=group)
 
 
 def load_kind(socket: Literal["provider", "notifier"], kind: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from ftwatch import plugins
 from ftwatch.config import guests, sections, shape, yaml
 from ftwatch.config.build import NOT_YET, no_key
 from ftwatch.config.model import Config, ConfigError, Problem
@@ -59,6 +60,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None, *, secrets: bool)
     """The config in a file. Raises ConfigError with every mistake in it."""
     environ = os.environ if environ is None else environ
     path = find(None, environ) if path is None else path
+    plugins.look_again()
     raw = _read(path)
     document = yaml.parse(raw)
     desk = Desk(str(path), path.absolute().parent, environ)
