@@ -132,10 +132,12 @@ class Dispatcher:
         self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
         self._upkeep = Upkeep.of(config.name, notifier, store, run, clock)
         self._duties = Duties.of(config, store, routing)
+        self._share = max(1, notifier.concurrency // ROUNDS)
         self._draining = False
         self._fold_until: float | None = None
         self._stopping = False
-        self._rung = anyio.Event()
+        self._rings = 0
+        self._resting: list[anyio.Event] = []
 
     @property
     def routing(self) -> Routing:
@@ -152,7 +154,7 @@ class Dispatcher:
 
     async def _loop(self, beat: Callable[[float], None]) -> None:
         while not self._stopping:
-            rung = self._rung
+            heard = self._rings
             try:
                 again = await self.dispatch_once()
                 nap = 0.0 if again else await self._nap()
@@ -162,29 +164,43 @@ class Dispatcher:
                 self._log.error("the store refused; trying again", error=str(error))
                 nap = 5.0
             beat(nap + self._notifier.timeout + LEASE * 5)
-            if nap and not self._stopping:
-                with anyio.move_on_after(nap):
-                    await rung.wait()
+            if nap and not self._stopping and heard == self._rings:
+                await self._rest(nap)
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits so long, or until it is this one that is woken."""
+        woken = anyio.Event()
+        self._resting.append(woken)
+        with anyio.move_on_after(seconds):
+            await woken.wait()
+        if not woken.is_set():
+            self._resting.remove(woken)
 
     def heeds(self, owed: Collection[str]) -> bool:
         """Whether it concerns this one that these notifiers are owed something new."""
         return self.config.name in owed or self._duties is not None
 
     def ring(self) -> None:
-        """Something new may be due."""
-        self._rung.set()
-        self._rung = anyio.Event()
+        """Something new may be due: one of those who rest looks, and wakes the next if there is more."""
+        self._rings += 1
+        if self._resting:
+            self._resting.pop().set()
+
+    def _ring_all(self) -> None:
+        while self._resting:
+            self.ring()
+        self.ring()
 
     def shift(self, seconds: float) -> None:
         """The machine's clock was set by so much; the store knows it already."""
         if self._breaker is not None:
             self._breaker = shifted(self._breaker, seconds)
-        self.ring()
+        self._ring_all()
 
     def stop(self) -> None:
         """Takes nothing more; what is under way is finished and settled."""
         self._stopping = True
-        self.ring()
+        self._ring_all()
 
     async def _nap(self) -> float:
         """How long nothing is due (seconds)."""
@@ -216,6 +232,8 @@ class Dispatcher:
         taken = await self._claim()
         if not taken.claims:
             return False if self._stopping else await self._idle()
+        if len(taken.claims) >= self._share:
+            self.ring()
         await (self._send_digest(taken) if taken.is_digest else self._send_each(taken))
         return not (self._breaker and self._breaker.is_open)
 
@@ -299,7 +317,7 @@ class Dispatcher:
         if self._stopping:
             return _Taken()
         before = self._breaker
-        probe, limit = before.is_open, max(1, self._notifier.concurrency // ROUNDS)
+        probe, limit = before.is_open, self._share
         if probe:
             if now < (self._breaker.probe_at or 0.0) <= now + LONGEST_NAP:
                 return _Taken()

@@ -626,6 +626,41 @@ async def test_the_loop_wakes_when_it_is_rung_and_ends_when_it_is_stopped(store:
     assert bench.states() == ["delivered"]
 
 
+async def test_a_ring_wakes_one_round_and_that_one_the_next_where_there_is_more(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, looks, open_ = Bench(store, clock, Toy()), 0, anyio.Event()
+    true = bench.dispatcher._claim
+
+    async def counted() -> Any:
+        nonlocal looks
+        looks += 1
+        return await true()
+
+    async def hang(*about: Any, **more: Any) -> Result:
+        await open_.wait()
+        return Result(Sent())
+
+    monkeypatch.setattr(bench.dispatcher, "_claim", counted)
+    monkeypatch.setattr(bench.toy, "send", hang)
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.dispatcher.run, lambda seconds: None)
+        await anyio.wait_all_tasks_blocked()
+        assert looks == 3, "each of the rounds looks when it begins"
+        bench.happen("a", Status.QUEUED)
+        bench.dispatcher.ring()
+        await anyio.wait_all_tasks_blocked()
+        assert looks == 4, "what one of them can take wakes one"
+        for job in "bcde":
+            bench.happen(job, Status.QUEUED)
+        bench.dispatcher.ring()
+        await anyio.wait_all_tasks_blocked()
+        assert looks == 6, "two share what is more than that"
+        open_.set()
+        bench.dispatcher.stop()
+    assert bench.states().count("delivered") == 5
+
+
 async def test_it_heeds_what_it_is_owed_and_no_more_unless_it_has_duties(store: Store, clock: Any) -> None:
     bench = Bench(store, clock, Toy())
     assert bench.dispatcher.heeds({"pipe", "other"})
