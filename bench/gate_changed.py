@@ -9,18 +9,18 @@ who keeps them can save. Both count CPU, of which a disk that is slow costs none
 """
 
 import asyncio
-import json
 import statistics
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from gate_poll import change
 from gauge import Child, asked, given, median_ratio, reply, say, upstream, verdict
+from upstream import body
 
 from ftwatch.core.diff import diff
 from ftwatch.core.job import Snapshot
@@ -40,22 +40,17 @@ async def bursts(base: str) -> None:
         folder = Path(made)
         async with Watcher.over(base, folder=folder, hooks=HOOKS) as watcher:
             await watcher.baseline()
-            inquiry, listing, db = watcher.poller._inquiry, watcher.poller._listing, watcher.store.db
-            db.copy_to(folder / "bare.db")
-            with_rows = Bare(db, Database(folder / "bare.db"))
+            bare = Bare.beside(watcher.store.db, folder)
             for question in asked():
-                body = await watcher.provider.page(question["after"])
-                entries = watcher.provider.split(body).entries
+                entries = await watcher.entries(question["after"])
                 begun = time.process_time()
-                looks = []
-                for raw in entries:
-                    snapshot = listing.read(raw)
-                    assert snapshot is not None
-                    looks.append(inquiry.look(snapshot, raw))
-                await inquiry.integrate(looks)
+                await watcher.take(entries)
                 took = time.process_time() - begun
-                reply({"ours": took, **with_rows.write()})
-            with_rows.db.close()
+                rows = bare.rows()
+                begun = time.process_time()
+                bare.write(rows)
+                reply({"ours": took, "bare": time.process_time() - begun})
+            bare.db.close()
 
 
 class Bare:
@@ -68,13 +63,19 @@ class Bare:
         }
         self.seen = {table: self._last(table) for table in TABLES}
 
+    @classmethod
+    def beside(cls, source: Database, folder: Path) -> "Bare":
+        """A writer into a copy of a database as it is now, in this folder."""
+        source.copy_to(folder / "bare.db")
+        return cls(source, Database(folder / "bare.db"))
+
     def _last(self, table: str) -> tuple[object, ...]:
         """How far a table is, by what only grows in it."""
         by = "version" if table == "jobs" else "rowid"
         return self.source.row(f"SELECT COALESCE(MAX({by}), 0) FROM {table}") or (0,)
 
-    def write(self) -> dict[str, float]:
-        """Writes the new rows, in one durable transaction: the CPU seconds, and how many rows there were."""
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The rows that are new since the last time, by table."""
         new = {}
         for table, columns in self.columns.items():
             if table == "jobs":
@@ -86,31 +87,27 @@ class Bare:
         self.seen = {table: self._last(table) for table in TABLES}
         names = self.columns["jobs"]
         keys = [names.index("provider"), names.index("id")]
-        jobs = [(*row, *(row[key] for key in keys)) for row in new["jobs"]]
-        settings = ", ".join(f"{name} = ?" for name in names)
-        begun = time.process_time()
+        return new | {"jobs": [(*row, *(row[key] for key in keys)) for row in new["jobs"]]}
+
+    def write(self, rows: dict[str, list[tuple[Any, ...]]]) -> None:
+        """Writes rows, in one durable transaction."""
+        settings = ", ".join(f"{name} = ?" for name in self.columns["jobs"])
         with self.db.transaction():
-            self.db.execute_many(f"UPDATE jobs SET {settings} WHERE provider = ? AND id = ?", jobs)
+            self.db.execute_many(f"UPDATE jobs SET {settings} WHERE provider = ? AND id = ?", rows["jobs"])
             for table in TABLES[1:]:
                 marks = ", ".join("?" * len(self.columns[table]))
                 into = f"{table} ({', '.join(self.columns[table])})"
-                self.db.execute_many(f"INSERT INTO {into} VALUES ({marks})", new[table])
-        took = time.process_time() - begun
-        return {"bare": took, "rows": sum(map(len, new.values()))}
+                self.db.execute_many(f"INSERT INTO {into} VALUES ({marks})", rows[table])
 
 
-def pair(base: str) -> tuple[Snapshot, Snapshot]:
+def pair() -> tuple[Snapshot, Snapshot]:
     """One job as it ran, and as it ended."""
     from ftwatch.wire.openai import read
 
-    def look() -> Snapshot:
-        page = urllib.request.urlopen(f"{base}/fine_tuning/jobs?limit=1").read()
-        (raw,) = json.loads(page)["data"]
-        return read(msgspec.json.encode(raw), provider="bench", kind="openai", labels={"env": "prod"})
+    def look(*, ended: bool) -> Snapshot:
+        return read(body(1, ended=ended), provider="bench", kind="openai", labels={"env": "prod"})
 
-    before = look()
-    change(base, 1)
-    return before, look()
+    return look(ended=False), look(ended=True)
 
 
 def each(function: Callable[[], object]) -> float:
@@ -123,9 +120,9 @@ def each(function: Callable[[], object]) -> float:
     return (time.process_time() - begun) / calls
 
 
-def diffs(base: str) -> None:
+def diffs() -> None:
     """Our difference of two looks at one job, and DeepDiff's of the same two as plain data."""
-    before, after = pair(base)
+    before, after = pair()
     plain = msgspec.to_builtins(before), msgspec.to_builtins(after)
     if find_spec("deepdiff"):
         from deepdiff import DeepDiff
@@ -142,7 +139,7 @@ def main() -> None:
     if options.who == "bursts":
         return asyncio.run(bursts(*options.rest))
     if options.who == "diffs":
-        return diffs(*options.rest)
+        return diffs()
     rounds = 2 if options.small else ROUNDS
     ours, bare, spans, deep = [], [], [], []
     # One page a burst, of jobs that all run; and some more to begin with.
@@ -159,7 +156,7 @@ def main() -> None:
             if page:
                 ours.append(took["ours"])
                 bare.append(took["bare"])
-    with upstream(1, 1) as base, Child(__file__, "--as", "diffs", base) as child:
+    with Child(__file__, "--as", "diffs") as child:
         for _ in range(rounds):
             spans.append(child.ask(who="ours"))
             if find_spec("deepdiff"):

@@ -5,7 +5,7 @@ Nothing of it is a copy: it is put together by `ftwatch.assembly`, as the daemon
 
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ftwatch.config import Config, load
 from ftwatch.daemon import WallClock, threaded
 from ftwatch.plugins import Provider
 from ftwatch.poller import Poller
-from ftwatch.store import Store
+from ftwatch.store import Runner, Store
 
 __all__ = ["Watcher", "write_config"]
 
@@ -48,7 +48,7 @@ def write_config(folder: Path, base: str, hooks: int = 1, *, logs: bool = True) 
 class Watcher:
     """One provider's poller and what it stands on. Sweeps are counted in seconds of this process's CPU."""
 
-    def __init__(self, config: Config, client: Client) -> None:
+    def __init__(self, config: Config, client: Client, run: Runner) -> None:
         (self.config,) = config.providers.values()
         self.routing, self.rules = config.routing, config.rules
         self.client = client
@@ -61,7 +61,7 @@ class Watcher:
             self.config,
             self.provider,
             self.store,
-            threaded(),
+            run,
             routing=self.routing,
             rules=self.rules,
             clock=self.clock,
@@ -70,8 +70,12 @@ class Watcher:
 
     @classmethod
     @asynccontextmanager
-    async def over(cls, base: str, *, folder: Path | None = None, hooks: int = 1) -> AsyncIterator["Watcher"]:
+    async def over(
+        cls, base: str, *, folder: Path | None = None, hooks: int = 1, run: Runner | None = None
+    ) -> AsyncIterator["Watcher"]:
         """A watcher of the API at this address, with its store in a folder of its own or this one.
+
+        `run` is where the store runs: in a thread of its own, as in the daemon, if nothing else is said.
 
         Logs are not read. So in a crowd what changed is taken from the list, whose entries are whole: nothing
         is asked for that a loop over the list does not ask for.
@@ -80,7 +84,7 @@ class Watcher:
         with tempfile.TemporaryDirectory() as made:
             config = load(write_config(folder or Path(made), base, hooks, logs=False))
             async with assembly.make_client(config.client) as client:
-                watcher = cls(config, client)
+                watcher = cls(config, client, run or threaded())
                 try:
                     yield watcher
                 finally:
@@ -97,3 +101,17 @@ class Watcher:
         self.poller.poke(deep=True)
         while await self.poller.poll_once():
             pass
+
+    async def entries(self, after: str | None) -> Sequence[bytes]:
+        """The entries of one page, asked for past the poller."""
+        return self.provider.split(await self.provider.page(after)).entries
+
+    async def take(self, entries: Sequence[bytes]) -> None:
+        """Reads these entries, decides about their jobs, and commits what follows, all at once."""
+        inquiry, listing = self.poller._inquiry, self.poller._listing
+        looks = []
+        for raw in entries:
+            snapshot = listing.read(raw)
+            assert snapshot is not None
+            looks.append(inquiry.look(snapshot, raw))
+        await inquiry.integrate(looks)
