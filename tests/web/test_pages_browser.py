@@ -185,6 +185,10 @@ def test_a_page_says_when_ftwatch_no_longer_answers(look: Open) -> None:
     page.context.set_offline(True)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.locator("#live.lost", has_text="no answer since").wait_for()
+    with page.expect_event("requestfailed", lambda request: request.resource_type == "eventsource"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(200)
+    assert page.locator("#live.lost").count() == 1, "a stream that fails says less"
     page.context.set_offline(False)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.locator("#live.on").wait_for()

@@ -201,7 +201,8 @@ function listen() {
   stream.addEventListener("event", (message) => heard(message.data));
   stream.addEventListener("gap", refresh);
   stream.addEventListener("error", () => {
-    tell("every 30 s", "");
+    // Whether ftwatch answers at all is what the page was asked for last; a stream that fails says less.
+    if (!one("#live").classList.contains("lost")) tell("every 30 s", "");
     if (stream.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), AGAIN);
   });
 }
