@@ -2,10 +2,12 @@
 
 A fine-tuning API in this process moves jobs on at a steady pace; the receivers live in another one, each at a
 port of its own, ten to a team, and each job is one team's. First all of them answer, then four of each ten
-hang, drip, reset, flood, talk nonsense or refuse; that pair of phases is repeated. What counts is how long a
-good receiver waits: from the moment when the API first showed a new status until the message of it is there.
-The pace keeps the machine far from its limit: where a queue grows, its length would be measured and not what
-a neighbour does. The first pair warms everything up, and does not count.
+hang, drip, reset, flood, talk nonsense or refuse, then all of them answer again; that is repeated. What
+counts is how long a good receiver waits: from the moment when the API first showed a new status until the
+message of it is there. The pace keeps the machine far from its limit: where a queue grows, its length would
+be measured and not what a neighbour does. The API moves as many jobs on at each look at its listing, so that
+one look brings as much to deliver as another. Half of a pair's good time lies before its bad time, and half
+after it, so that what else the machine does is in both. The first pair warms everything up, uncounted.
 
     python bench/isolation.py [--pairs 5] [--endpoints 200] [--bad 80] [--seconds 30]
 """
@@ -176,9 +178,11 @@ async def receive(count: int, bad: int) -> None:
 class Stream(kills.World):
     """Jobs that move on one after the other, so that no state is too short to be seen."""
 
-    def __init__(self, teams: int) -> None:
+    def __init__(self, teams: int, moves: int) -> None:
         super().__init__(random.Random(1))
         self.teams = teams
+        self.moves = moves
+        self.is_moving = False
         self.team: dict[str, int] = {}
         self.calm = True  # its API never fails
         self.served: dict[tuple[str, int], float] = {}
@@ -199,6 +203,10 @@ class Stream(kills.World):
             self.lives[waiting[0]] = self.lives.pop(waiting[0])
 
     def api(self, target: str) -> tuple[int, bytes]:
+        path, _, query = target.partition("?")
+        if self.is_moving and path.endswith("/jobs") and "after=" not in query:
+            for _ in range(self.moves):
+                self.step()
         status, answer = super().api(target)
         found = json.loads(answer)
         now = time.monotonic()
@@ -230,13 +238,26 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def summary(*phases: dict[str, Any]) -> dict[str, Any]:
+    """Phases of one kind, taken together."""
+    waits = sorted(itertools.chain.from_iterable(phase["waits"] for phase in phases))
+    return {
+        "deliveries": len(waits),
+        "in_time": all(phase["in_time"] for phase in phases),
+        "p50": round(statistics.median(waits), 4),
+        "p99": round(waits[int(len(waits) * 0.99)], 4),
+        "cpu": round(sum(phase["cpu"] for phase in phases), 2),
+        "files": max(phase["files"] for phase in phases),
+    }
+
+
 class Bench:
     """One run: the daemon, its receivers, and what was measured."""
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:
         self.given, self.folder = given, folder
         self.bad = frozenset(bad_ones(given.endpoints, given.bad))
-        self.world = Stream(given.endpoints // TEAM)
+        self.world = Stream(given.endpoints // TEAM, given.moves)
         self.database = folder / "ftwatch.db"
         self.arrived: dict[tuple[int, str, int], float] = {}
         self.receivers: asyncio.subprocess.Process
@@ -294,13 +315,13 @@ class Bench:
             if number not in self.bad and key not in self.arrived
         ]
 
-    async def phase(self) -> tuple[list[float], bool]:
-        """Lets things happen for a while; how long the good receivers waited for each, and if all came."""
-        before = set(self.world.served)
-        until = time.monotonic() + self.given.seconds
-        while time.monotonic() < until:
-            self.world.step()
-            await asyncio.sleep(self.given.every)
+    async def phase(self, mood: str, seconds: float) -> dict[str, Any]:
+        """Lets things happen for a while: how long the good receivers waited for each, and what it cost."""
+        await self._ask(mood)
+        before, used = set(self.world.served), cpu(self.daemon.pid)
+        self.world.is_moving = True
+        await asyncio.sleep(seconds)
+        self.world.is_moving = False
         for _ in range(120):
             await self._take()
             if not self._missing():
@@ -311,7 +332,29 @@ class Bench:
             for (number, job, sequence), at in self.arrived.items()
             if number not in self.bad and (job, sequence) not in before
         ]
-        return sorted(waits), not self._missing()
+        return {
+            "waits": waits,
+            "in_time": not self._missing(),
+            "cpu": cpu(self.daemon.pid) - used,
+            "files": open_files(self.daemon.pid),
+        }
+
+    async def pair(self) -> dict[str, Any]:
+        """The good times, in two halves, and the bad time between them."""
+        seconds = self.given.seconds
+        before = await self.phase("good", seconds / 2)
+        bad = await self.phase("bad", seconds)
+        met = await self._ask("met")
+        await self._ask("good")
+        if not self.given.small:
+            await self.settled()
+        after = await self.phase("good", seconds / 2)
+        pair = {"good": summary(before, after), "bad": summary(bad)}
+        pair["bad"]["misbehaved"] = sum(way == "refuse" or count > 0 for way, count in met)
+        ratios = {
+            f"{name}_ratio": round(pair["bad"][name] / pair["good"][name], 3) for name in ("p50", "p99")
+        }
+        return {**pair, **ratios}
 
     async def settled(self) -> None:
         """Waits until nobody is owed anything any more: the next pair is to begin with a clean slate."""
@@ -333,28 +376,9 @@ class Bench:
         costs = {"begin": self.costs()}
         pairs = []
         for number in range(self.given.pairs + 1):
-            pair: dict[str, Any] = {}
-            for mood in ("good", "bad"):
-                await self._ask(mood)
-                used = cpu(self.daemon.pid)
-                waits, in_time = await self.phase()
-                pair[mood] = {
-                    "deliveries": len(waits),
-                    "in_time": in_time,
-                    "p50": round(statistics.median(waits), 4),
-                    "p99": round(waits[int(len(waits) * 0.99)], 4),
-                    "cpu": round(cpu(self.daemon.pid) - used, 2),
-                    "files": open_files(self.daemon.pid),
-                }
-            met = await self._ask("met")
-            pair["bad"]["misbehaved"] = sum(way == "refuse" or count > 0 for way, count in met)
-            await self._ask("good")
-            if not self.given.small:
-                await self.settled()
+            pair = await self.pair()
             costs["end"] = self.costs()
             costs.setdefault("after the first pair", costs["end"])
-            for name in ("p50", "p99"):
-                pair[f"{name}_ratio"] = round(pair["bad"][name] / pair["good"][name], 3)
             print(json.dumps(pair), file=sys.stderr)
             if number or self.given.small:
                 pairs.append(pair)
@@ -404,7 +428,7 @@ if __name__ == "__main__":
     parser.add_argument("--endpoints", type=int, default=200)
     parser.add_argument("--bad", type=int, default=80)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--every", type=float, default=0.25, help="seconds between two transitions")
+    parser.add_argument("--moves", type=int, default=4, help="transitions at each look, one look a second")
     parser.add_argument("--small", action="store_true", help="do not wait for what the bad ones are owed")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

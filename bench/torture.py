@@ -299,8 +299,8 @@ def write(file: Path, name: str, text: str) -> None:
 
 async def main(share: float, seed: int, kept: Kept) -> list[Trial]:
     done = trials(share, seed)
-    # One more than there are cores: each of them waits now and again for a process that starts or dies.
-    gate = asyncio.Semaphore((os.cpu_count() or 1) + 1)
+    # More than there are cores: many of them wait most of the time, for a process that starts or dies.
+    gate = asyncio.Semaphore((os.cpu_count() or 1) + 2)
     await asyncio.gather(*(run(trial, gate, kept) for trial in done if not trial.alone))
     for trial in done:
         if trial.alone:

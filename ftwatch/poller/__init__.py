@@ -58,6 +58,8 @@ class Poller:
     ) -> None:
         self.config = config
         self._provider = provider
+        self._retiring = provider if isinstance(provider, Retiring) else None
+        self._is_heard = isinstance(provider, Heard)
         self._clock = clock
         self._log = log.bind(provider=config.name)
         self._ledger = Ledger(
@@ -81,6 +83,8 @@ class Poller:
         self._wake_at: float | None = None
         self._ends_at = 0.0
         self._mark = self._judged = ""
+        # What finished jobs are judged by, but for what the provider says of its models.
+        self._criteria = repr(self._ledger.rules), repr(TABLE)
 
     @property
     def problem(self) -> str | None:
@@ -215,7 +219,7 @@ class Poller:
         if self._wake_at is not None and self._wake_at <= now:
             # Of those that have ended only the store knows; a model of theirs may end, too.
             awake += await ledger.run(jobs.waking, self.config.name, now, WOKEN)
-        if isinstance(self._provider, Heard):
+        if self._is_heard:
             # What they told since the last look comes first: nobody is silent who was not listened to.
             heard = [id for id in awake if id in ledger.active]
             self._inquiry.agenda.ask_for(heard)
@@ -242,10 +246,10 @@ class Poller:
         True: there are more.
         """
         ledger, state = self._ledger, self._ledger.state
-        mark = digest(repr(ledger.rules), repr(TABLE), state.ends)
+        mark = digest(*self._criteria, state.ends)
         if state.baseline_at is None or state.judged == mark:
             return False
-        if isinstance(self._provider, Retiring) and state.ends is None:
+        if self._retiring is not None and state.ends is None:
             # Judged without, models that are to end would seem not to.
             return False
         if self._mark != mark:
@@ -260,12 +264,12 @@ class Poller:
 
     async def _ask_for_ends(self) -> None:
         """Asks once a day when the provider's models end, where it says so."""
-        if not isinstance(self._provider, Retiring) or self._clock.ticks() < self._ends_at:
+        if self._retiring is None or self._clock.ticks() < self._ends_at:
             return
         self._ends_at = self._clock.ticks() + DAY
         state = self._ledger.state
         try:
-            ends = await self._provider.retirements()
+            ends = await self._retiring.retirements()
         except ProviderError as error:
             self._log.debug("no word on when models end", error=error.reason)
             self._ends_at = self._clock.ticks() + HOUR
