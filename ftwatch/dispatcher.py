@@ -56,6 +56,9 @@ LEASE = 60.0
 CROWD, LARGEST_DIGEST = 20, 10_000
 # How many rounds of one notifier may overlap: a receiver that hangs on one job holds up only its round.
 ROUNDS = 3
+# Where nothing is amiss, a round takes so many at once: they wait here for a place, and one transaction is
+# for many. Who has none after so many seconds is given back: nobody is held up by who is slow.
+AHEAD, PATIENCE = 64, 5.0
 # How long those that have ended wait for others of their round, to be settled with them (seconds).
 GATHER = 0.01
 
@@ -65,11 +68,15 @@ _Drawn = tuple[Picture | None, str]
 
 
 class _Taken(Struct, frozen=True):
-    """What is to be sent now (`is_digest`: as one), and what the notifier remembers of it, by lane."""
+    """What is to be sent now (`is_digest`: as one), and what the notifier remembers of it, by lane.
+
+    `is_full`: no more could be taken at once, so there may be more.
+    """
 
     claims: Sequence[Claim] = ()
     memories: dict[str, Memory] = {}
     is_digest: bool = False
+    is_full: bool = False
 
 
 class _Try(Struct, frozen=True):
@@ -88,6 +95,11 @@ def _hushed(result: Result) -> Result:
     name = "note" if isinstance(outcome, Sent) else "reason"
     told = msgspec.structs.replace(outcome, **{name: redacted(getattr(outcome, name))})
     return Result(told, result.memory)
+
+
+def _blames_receiver(outcome: Outcome) -> bool:
+    """Whether it says something about the next messages as well: the receiver fails, or wants no more."""
+    return isinstance(outcome, Retry) or outcome.disable
 
 
 def _owed(told: Iterable[Announcement | None]) -> frozenset[str]:
@@ -134,6 +146,9 @@ class Dispatcher:
         self._duties = Duties.of(config, store, routing)
         self._share = max(1, notifier.concurrency // ROUNDS)
         self._draining = False
+        self._places = anyio.Semaphore(max(1, notifier.concurrency), fast_acquire=True)
+        # How often the receiver was at fault: what was taken before that is not begun after it.
+        self._faults = 0
         self._fold_until: float | None = None
         self._stopping = False
         self._rings = 0
@@ -232,7 +247,7 @@ class Dispatcher:
         taken = await self._claim()
         if not taken.claims:
             return False if self._stopping else await self._idle()
-        if len(taken.claims) >= self._share:
+        if taken.is_full:
             self.ring()
         await (self._send_digest(taken) if taken.is_digest else self._send_each(taken))
         return not (self._breaker and self._breaker.is_open)
@@ -248,39 +263,53 @@ class Dispatcher:
         return False
 
     async def _send_each(self, taken: _Taken) -> None:
-        """Sends each claim on its own, all at once, and settles what has ended as it comes in.
+        """Sends each claim on its own, as many at once as there are places, and settles what has ended.
 
-        What ends at nearly the same time is settled together.
+        What ends at nearly the same time is settled together. Who waits for a place when the receiver fails,
+        or when all are to stop, is given back untried.
         """
-        claims = taken.claims
+        claims, faults, patience = taken.claims, self._faults, self._clock.ticks() + PATIENCE
         events = [decode(claim.event) for claim in claims]
         bodies = await self._freeze(claims, events)
         pairs = zip(claims, events, strict=True)
         pictures = [await self._picture(claim, event) for claim, event in pairs]
 
         done: list[_Try] = []
+        untried: list[Claim] = []
         landed, all_landed = anyio.Event(), anyio.Event()
 
         async def one(claim: Claim, event: Event, body: bytes | None, drawn: _Drawn) -> None:
             memory = taken.memories.get(claim.delivery.lane, {})
-            done.append(await self._try(claim, [event], memory, body, claim.delivery.bundle, drawn))
+            async with self._places:
+                if self._stopping or self._faults != faults or self._clock.ticks() > patience:
+                    untried.append(claim)
+                else:
+                    tried = await self._try(claim, [event], memory, body, claim.delivery.bundle, drawn)
+                    self._faults += _blames_receiver(tried.result.outcome)
+                    done.append(tried)
             landed.set()
-            if len(done) == len(claims):
+            if len(done) + len(untried) == len(claims):
                 all_landed.set()
 
         settled = 0
         async with anyio.create_task_group() as group:
             for claim, event, body, drawn in zip(claims, events, bodies, pictures, strict=True):
                 group.start_soon(one, claim, event, body, drawn)
-            while settled < len(claims):
+            while settled + len(untried) < len(claims):
                 await landed.wait()
                 with anyio.move_on_after(GATHER):
                     await all_landed.wait()
                 landed = anyio.Event()
                 some = done[settled:]
                 settled += len(some)
-                with anyio.CancelScope(shield=True):  # what was sent must be known as sent
-                    await self._settle(some)
+                if some:
+                    with anyio.CancelScope(shield=True):  # what was sent must be known as sent
+                        await self._settle(some)
+                if settled + len(untried) < len(claims):
+                    self.ring()  # Of the same jobs more may leave now, while others of this round go on.
+        if untried:
+            with anyio.CancelScope(shield=True):
+                await self._run(self._store.outbox.postpone, untried, 0.0)
 
     async def _send_digest(self, taken: _Taken) -> None:
         """Sends all claims as one message. Where it fails, only the first one has been tried."""
@@ -326,6 +355,8 @@ class Dispatcher:
         elif self._draining:
             # A receiver that has just come back is not to be drowned in what it missed.
             await self._clock.sleep(limit / self.config.retry.drain)
+        elif self._folds <= 1 and before.failing_since is None:
+            limit = AHEAD
         lease = self._notifier.timeout + LEASE
         after = self.config.retry.fold
         folds = self._folds > 1 and after is not None
@@ -367,8 +398,9 @@ class Dispatcher:
             return _Taken()
         if answers and len(taken.claims) < self._folds:
             self._fold_until = None
-        self._draining = self._draining and (taken.is_digest or len(taken.claims) == limit)
-        return taken
+        is_full = len(taken.claims) == limit
+        self._draining = self._draining and (taken.is_digest or is_full)
+        return msgspec.structs.replace(taken, is_full=is_full)
 
     def _room(self, limit: int, now: float) -> int:
         """How many messages may leave now, where somebody wants no more than so many: the rest is gathered.

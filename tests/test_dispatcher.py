@@ -9,17 +9,18 @@ import anyio.lowlevel
 import pytest
 from msgspec.structs import replace
 
+from ftwatch import dispatcher
 from ftwatch.config import NotifierConfig
 from ftwatch.core import announce
 from ftwatch.core.decide import decide
-from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
+from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent, settle
 from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import Memory, Result
-from ftwatch.store import Batch, Store, inline
+from ftwatch.store import Batch, Settled, Store, inline
 
 ROUTING = Routing(
     recipients=(Recipient(name="pipe", kind="toy", audience="machines"), Recipient(name="boss", kind="toy"))
@@ -629,6 +630,7 @@ async def test_the_loop_wakes_when_it_is_rung_and_ends_when_it_is_stopped(store:
 async def test_a_ring_wakes_one_round_and_that_one_the_next_where_there_is_more(
     store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dispatcher, "AHEAD", 2)
     bench, looks, open_ = Bench(store, clock, Toy()), 0, anyio.Event()
     true = bench.dispatcher._claim
 
@@ -763,6 +765,113 @@ async def test_who_does_not_end_holds_up_the_settling_of_nobody(store: Store, cl
         over.set()
     assert bench.states() == ["delivered"] * 2
     assert _settlings(store) == 2
+
+
+async def test_a_round_takes_more_than_there_are_places_and_sends_no_more_at_once(
+    store: Store, clock: Any
+) -> None:
+    bench = Bench(store, clock, Toy())
+    for number in range(40):
+        bench.happen(f"job-{number}", Status.QUEUED)
+    await bench.dispatcher.dispatch_once()
+    assert bench.states() == ["delivered"] * 40
+    assert bench.toy.most_at_once == bench.toy.concurrency
+
+
+@pytest.mark.parametrize(
+    "outcome", [Retry("HTTP 500"), Sent(disable=True), Rejected("HTTP 410", disable=True)]
+)
+async def test_what_waits_for_a_place_when_the_receiver_is_at_fault_is_given_back_untried(
+    store: Store, clock: Any, outcome: Any
+) -> None:
+    toy = Toy()
+    toy.concurrency = 2
+    toy.answer = lambda event: outcome
+    bench = Bench(store, clock, toy)
+    for number in range(10):
+        bench.happen(f"job-{number}", Status.QUEUED)
+    await bench.dispatcher.dispatch_once()
+    assert len(toy.seen) <= 2 + 1, "those under way, and no others"
+    untried = [d for d in store.history.deliveries(notifier="pipe") if d.first_attempt_at is None]
+    assert len(untried) == 10 - len(toy.seen)
+    assert {(d.state, d.attempts) for d in untried} == {("pending", 0)}
+    if isinstance(outcome, Retry):
+        toy.answer = lambda event: Sent()
+        await bench.round()
+        assert bench.states().count("delivered") == len(untried), "and free to be taken at once"
+
+
+async def test_a_message_that_is_rejected_says_nothing_of_the_others(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.concurrency = 1
+    toy.answer = lambda event: Rejected("HTTP 422") if event.data.id == "job-0" else Sent()
+    bench = Bench(store, clock, toy)
+    for number in range(10):
+        bench.happen(f"job-{number}", Status.QUEUED)
+    await bench.dispatcher.dispatch_once()
+    assert bench.states().count("delivered") == 9
+
+
+async def test_who_finds_no_place_in_time_is_given_back(store: Store, clock: Any) -> None:
+    toy = Toy()
+    toy.concurrency = 1
+
+    def slow(event: Event) -> Sent:
+        clock.time += 3
+        return Sent()
+
+    toy.answer = slow
+    bench = Bench(store, clock, toy)
+    for number in range(5):
+        bench.happen(f"job-{number}", Status.QUEUED)
+    await bench.dispatcher.dispatch_once()
+    assert len(toy.seen) == 2
+    (claim, *_) = store.outbox.due("pipe", clock.now(), limit=9, lease=60)
+    assert claim.delivery.attempts == 0
+
+
+async def test_a_job_goes_on_while_another_one_of_the_same_round_hangs(store: Store, clock: Any) -> None:
+    toy, over = Toy(), anyio.Event()
+
+    async def hangs() -> Sent:
+        await over.wait()
+        return Sent()
+
+    toy.timeout = 60.0
+    toy.answer = lambda event: hangs() if event.data.id == "a" else Sent()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    bench.happen("b", *LIFE)
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.dispatcher.run, lambda seconds: None)
+        for _ in range(5000):
+            if "b succeeded" in toy.told:
+                break
+            await anyio.sleep(0.001)
+        said = toy.told
+        over.set()
+        bench.dispatcher.stop()
+    assert "b succeeded" in said
+
+
+async def test_a_claim_that_was_taken_over_is_settled_by_its_new_holder_alone(
+    store: Store, clock: Any
+) -> None:
+    bench = Bench(store, clock, Toy())
+    for job in ("a", "b"):
+        bench.happen(job, Status.QUEUED)
+    late, fine = store.outbox.due("pipe", clock.now(), limit=9, lease=60)
+    clock.time += 61
+    (again,) = store.outbox.due("pipe", clock.now(), limit=1, lease=60)
+    assert again.delivery.id == late.delivery.id
+    settlement = settle(late.delivery, Sent("ok"), RetryPolicy(), clock.now(), 0.5)
+    batch = [
+        Settled(claim=claim, settlement=settlement, outcome="sent", at=clock.now(), took=0.1)
+        for claim in (late, fine)
+    ]
+    store.settle(batch, None, clock.now())
+    assert bench.states() == ["pending", "delivered"]
+    assert [len(store.history.attempts(claim.delivery.id)) for claim in (late, fine)] == [0, 1]
 
 
 async def test_a_notifier_that_was_off_is_probed_at_once_when_it_is_on_again(

@@ -10,7 +10,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 import h11
@@ -38,29 +38,57 @@ class _Target(NamedTuple):
     login: str | None
 
 
+class _Wire(Protocol):
+    """A connection: what may be sent over it without waiting, and what comes."""
+
+    async def read(self, most: int) -> bytes:
+        """What has come, at most so many bytes; none at the end. Raises OSError."""
+
+    def abort(self) -> None:
+        """Ends it at once."""
+
+
+class _Socket:
+    """A connection without TLS on which all has been sent: the socket by itself.
+
+    asyncio's streams would cost nearly as much as all the rest of a delivery.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    async def read(self, most: int) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._line, most)
+
+    def abort(self) -> None:
+        self._line.close()
+
+
+class _Stream:
+    """Any other: with TLS, or where something is still being sent while the answer comes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.read = reader.read
+        self._writer = writer  # It closes the connection when nobody has it any more.
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+
 class Answer(httpx2.AsyncByteStream):
     """An answer's head, and its body in pieces as they come; `aclose` ends the connection at any time.
 
     Header names are in lower case.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+    def __init__(self, wire: _Wire, talk: h11.Connection) -> None:
+        self._wire = wire
+        self._talk = talk
         self.status_code = 0
         self.headers: dict[str, str] = {}
 
-    async def open(self, request: h11.Request, content: bytes) -> None:
-        """Sends the request, and reads up to the end of the answer's head.
-
-        Raises OSError, RemoteProtocolError; ValueError where the request cannot be sent.
-        """
-        try:
-            parts = (request, h11.Data(data=content), h11.EndOfMessage())
-            self._writer.write(b"".join(self._talk.send(part) or b"" for part in parts))
-        except h11.LocalProtocolError as error:
-            raise ValueError(str(error)) from None
+    async def open(self) -> None:
+        """Reads up to the end of the answer's head. Raises OSError, RemoteProtocolError."""
         while True:
             event = await self._next()
             if isinstance(event, h11.Response):
@@ -86,12 +114,12 @@ class Answer(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Ends the connection; what may still come concerns nobody."""
-        self._writer.transport.abort()
+        self._wire.abort()
 
     async def _next(self) -> Any:
         try:
             while (event := self._talk.next_event()) is h11.NEED_DATA:
-                self._talk.receive_data(await self._reader.read(PIECE))
+                self._talk.receive_data(await self._wire.read(PIECE))
         except h11.RemoteProtocolError as error:
             raise httpx2.RemoteProtocolError(str(error)) from None
         return event
@@ -121,31 +149,52 @@ class Single:
         if content is not None:
             own["content-length"] = str(len(content))
         about |= {name: (name, value) for name, value in own.items()}
+        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
         try:
             request = h11.Request(method=method, target=target.path, headers=list(about.values()))
+            parts = (request, h11.Data(data=content or b""), h11.EndOfMessage())
+            whole = b"".join(talk.send(part) or b"" for part in parts)
         except h11.LocalProtocolError as error:
             raise ValueError(str(error)) from None
-        answer = Answer(*await self._connected(target))
+        answer = Answer(await self._sent(target, whole), talk)
         try:
-            await answer.open(request, content or b"")
+            await answer.open()
         except BaseException:
             await answer.aclose()
             raise
         return answer
 
-    async def _connected(self, to: _Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _sent(self, to: _Target, whole: bytes) -> _Wire:
+        """A connection to there over which all this goes."""
         try:
             with anyio.fail_after(self._timeout):
                 addresses = await self._guard.addresses(to.host, to.port)
                 line, others = await self._guard.first(addresses, lambda one: _dialled(one, to.port))
                 for late in others:
                     late.close()
+                if not to.is_tls:
+                    whole = whole[_sent_at_once(line, whole) :]
+                    if not whole:
+                        return _Socket(line)
                 name = to.host if to.is_tls else None
-                return await asyncio.open_connection(
+                reader, writer = await asyncio.open_connection(
                     sock=line, ssl=self._context if to.is_tls else None, server_hostname=name
                 )
         except TimeoutError as error:
             raise httpx2.ConnectTimeout("no connection in time") from error
+        writer.write(whole)
+        return _Stream(reader, writer)
+
+
+def _sent_at_once(line: socket.socket, content: bytes) -> int:
+    """How much of this the system takes without waiting (bytes). Raises OSError, and closes the socket."""
+    try:
+        return line.send(content)
+    except BlockingIOError:
+        return 0
+    except BaseException:
+        line.close()
+        raise
 
 
 async def _dialled(address: str, port: int) -> socket.socket:

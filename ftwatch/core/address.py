@@ -5,6 +5,7 @@ that changes its mind all end as an address. The lists are our own: what the sta
 or global differs between its versions and misses several of these.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 __all__ = ["forbidden"]
@@ -65,6 +66,7 @@ _SIX_TO_FOUR = IPv6Network("2002::/16")
 _TEREDO = IPv6Network("2001::/32")
 
 
+@lru_cache(maxsize=256)
 def forbidden(address: str, *, strict: bool = False) -> str | None:
     """Why this address is not dialled, or None where it may be.
 

@@ -256,8 +256,8 @@ class Store:
         `hasten` what waited for the receiver is due now, and the caller paces it.
         """
         with self._committing("deliveries"):
-            for done in batch:
-                if self.outbox.settle(done) and done.announcement is not None:
+            for done in self.outbox.settle(batch):
+                if done.announcement is not None:
                     self._tell(done.announcement, now)
             if breaker is not None and batch:
                 self.outbox.put_breaker(batch[0].claim.delivery.notifier, breaker)

@@ -370,46 +370,55 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------------- settling
 
-    def settle(self, done: Settled) -> bool:
-        """Writes what became of a claim, within the caller's transaction.
+    def settle(self, batch: Sequence[Settled]) -> list[Settled]:
+        """Writes what became of claims, each of another delivery, within the caller's transaction.
 
-        False, and nothing written, when the claim was taken over meanwhile: its new holder answers for it.
+        Returns those of which something was written: for a claim that was taken over meanwhile its new holder
+        answers.
         """
-        new, delivery = done.settlement, done.claim.delivery
-        over = new.state is not State.PENDING
-        if not self._db.execute(
-            "UPDATE deliveries SET state = ?, reason = ?, due_at = ?, attempts = ?, throttles = ?,"
-            " first_attempt_at = ?, rejected_at = ?, settled_at = ?, claimed_until = NULL"
-            " WHERE id = ? AND epoch = ? AND state = 'pending'",
-            new.state,
-            new.reason,
-            new.due_at,
-            new.attempts,
-            new.throttles,
-            new.first_attempt_at,
-            new.rejected_at,
-            done.at + done.took if over else None,
-            delivery.id,
-            done.claim.epoch,
-        ):
-            return False
-        self._db.execute(
-            "INSERT INTO attempts (delivery, at, took, outcome, reason) VALUES (?, ?, ?, ?, ?)",
-            delivery.id,
-            done.at,
-            done.took,
-            done.outcome,
-            new.reason,
+        rows = self._db.rows(
+            "SELECT id, epoch FROM deliveries WHERE state = 'pending'"
+            f" AND id IN ({','.join('?' * len(batch))})",
+            *(done.claim.delivery.id for done in batch),
         )
-        if done.memory is not None:
-            self._db.execute(
-                "INSERT INTO memory (notifier, lane, value) VALUES (?, ?, ?)"
-                " ON CONFLICT (notifier, lane) DO UPDATE SET value = excluded.value",
-                delivery.notifier,
-                delivery.lane,
-                _encode(done.memory),
-            )
-        return True
+        held = set(rows)
+        batch = [done for done in batch if (done.claim.delivery.id, done.claim.epoch) in held]
+        self._db.execute_many(
+            "UPDATE deliveries SET state = ?, reason = ?, due_at = ?, attempts = ?, throttles = ?,"
+            " first_attempt_at = ?, rejected_at = ?, settled_at = ?, claimed_until = NULL WHERE id = ?",
+            [
+                (
+                    new.state,
+                    new.reason,
+                    new.due_at,
+                    new.attempts,
+                    new.throttles,
+                    new.first_attempt_at,
+                    new.rejected_at,
+                    done.at + done.took if new.state is not State.PENDING else None,
+                    done.claim.delivery.id,
+                )
+                for done in batch
+                for new in (done.settlement,)
+            ],
+        )
+        self._db.execute_many(
+            "INSERT INTO attempts (delivery, at, took, outcome, reason) VALUES (?, ?, ?, ?, ?)",
+            [
+                (done.claim.delivery.id, done.at, done.took, done.outcome, done.settlement.reason)
+                for done in batch
+            ],
+        )
+        self._db.execute_many(
+            "INSERT INTO memory (notifier, lane, value) VALUES (?, ?, ?)"
+            " ON CONFLICT (notifier, lane) DO UPDATE SET value = excluded.value",
+            [
+                (done.claim.delivery.notifier, done.claim.delivery.lane, _encode(done.memory))
+                for done in batch
+                if done.memory is not None
+            ],
+        )
+        return batch
 
     # ------------------------------------------------------------------------------------------ notifiers
 

@@ -346,7 +346,7 @@ class Webhook:
 
     def _whole(self, event: Event, kept: bytes) -> bytes:
         """What is sent for frozen bytes. Raises LookupError, _Unmade."""
-        if kept == wire(event):
+        if not frozen.is_parted(kept) or kept == wire(event):
             return kept  # A stranger's, if it is relayed: it may look like anything.
         try:
             return frozen.complete(kept, self._options.body.tree if self._options.body else None)

@@ -11,7 +11,7 @@ import msgspec
 
 from ftwatch.plugins import Secret
 
-__all__ = ["Changed", "Path", "complete", "keep", "leaves", "mask"]
+__all__ = ["Changed", "Path", "complete", "is_parted", "keep", "leaves", "mask"]
 
 # What bytes begin with that are not yet a body, as no JSON does.
 PARTED = b"ftwatch-body:1 "
@@ -49,8 +49,13 @@ def mask(kept: bytes) -> bytes:
     return _filled(kept, lambda path: HIDDEN)
 
 
+def is_parted(kept: bytes) -> bool:
+    """Whether secrets may have been left out of it: nothing else is completed."""
+    return kept.startswith(PARTED)
+
+
 def _filled(kept: bytes, find: Any) -> bytes:
-    if not kept.startswith(PARTED):
+    if not is_parted(kept):
         return kept
     tree, secrets = msgspec.json.decode(kept[len(PARTED) :])
     for steps in secrets:
