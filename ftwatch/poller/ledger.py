@@ -5,6 +5,7 @@ Never asks a provider for anything.
 
 from collections.abc import Callable, Collection
 
+import anyio.lowlevel
 import structlog
 from msgspec.structs import replace
 
@@ -145,6 +146,8 @@ class Ledger:
         owed = {delivery.notifier for decision in decisions for delivery in decision.deliveries}
         if owed:
             self._bell(owed)
+            # Who delivers goes first: the store's one thread is asked next about less.
+            await anyio.lowlevel.checkpoint()
         return decisions
 
     async def announce(self, said: Announcement) -> None:
