@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
-from ftwatch.core.compare import LOSSES, MOST, Background, Run, recipe
+from ftwatch.core.compare import LOSSES, Background, Run, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
@@ -244,11 +244,13 @@ class Ledger:
             job = look.snapshot if look is not None else held
             was_over = before is not None and held is None and before.snapshot.status.is_terminal
             if job is not None and job.status.is_terminal and not was_over:
-                first, like = self.store.journals.first(job.key, LOSSES), recipe(job)
+                # Of a job whose log was never read there are no figures.
+                is_logged = before is not None and before.logged
+                first = self.store.journals.first(job.key, LOSSES) if is_logged else {}
+                like = recipe(job)
                 if like is not None and like not in runs:
                     runs[like] = self.store.jobs.earlier(job.provider, like)
-                earlier = tuple(run for run in runs.get(like, ()) if run.id != id)
-                found[id] = Background(first=first, earlier=earlier[:MOST])
+                found[id] = Background(first=first, earlier=runs.get(like, ()))
         return found
 
     def _learned(self, policy: Policy) -> list[Announcement]:

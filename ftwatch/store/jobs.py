@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.compare import MOST, Run, recipe, run_of
 from ftwatch.core.event import decode
-from ftwatch.core.job import JobKey, Status
+from ftwatch.core.job import Status
 from ftwatch.core.known import Known
 from ftwatch.store.acks import rename_acks
 from ftwatch.store.inbound import rename_inbound
@@ -129,19 +129,19 @@ class Jobs:
 
     def swap(self, jobs: Sequence[Known], now: float) -> list[bool]:
         """Stores each job whose stored version is still its `version`; says of each whether it was."""
-        stored: dict[JobKey, int] = {}
+        stored: dict[tuple[str, str], int] = {}
         for provider in {known.snapshot.provider for known in jobs}:
             ids = [known.snapshot.id for known in jobs if known.snapshot.provider == provider]
             rows = self._db.among(
                 "SELECT id, version FROM jobs WHERE provider = ? AND id IN ({some})", ids, provider
             )
-            stored |= {JobKey(provider, id): version for id, version in rows}
+            stored |= {(provider, id): version for id, version in rows}
         swapped: list[bool] = []
         new: list[tuple[object, ...]] = []
         old: list[tuple[object, ...]] = []
         for known in jobs:
             job = known.snapshot
-            key = job.key
+            key = job.provider, job.id
             swapped.append(stored.get(key, 0) == known.version)
             if not swapped[-1]:
                 continue
