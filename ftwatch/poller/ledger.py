@@ -98,7 +98,7 @@ class Ledger:
         if state.scope != scope:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
         known = await self.run(jobs.active, name)
-        self.active = {id: watched(one) for id, one in known.items()}
+        self.active = {one.id: one for one in map(watched, known.values())}
         self.state, self.is_open, self.has_moved = state, True, True
         self.was_deaf()
         return await self.run(jobs.last_asked, name)
@@ -131,14 +131,15 @@ class Ledger:
             self.active.pop(id, None)
         for decision in decisions:
             known = decision.known
-            if known is not None and self.hazards is not None:
+            if known is not None:
                 before = self.active.get(known.snapshot.id)
-                if before is not None and before.latest is not known.latest:
+                if self.hazards is not None and before is not None and before.latest is not known.latest:
                     self.hazards.lasted(before.latest, self._clock.now() - before.since)
-            if known is not None and known.is_active:
-                self.active[known.snapshot.id] = watched(known)
-            elif known is not None:
-                self.active.pop(known.snapshot.id, None)
+                if known.is_active:
+                    one = watched(known, before)
+                    self.active[one.id] = one
+                else:
+                    self.active.pop(known.snapshot.id, None)
             self._say(decision.events)
         if any(decision.words or decision.successors for decision in decisions):
             self.state = await self.run(self.store.jobs.provider, self.config.name)
