@@ -69,8 +69,7 @@ def _two_transactions() -> None:
         bare = [replace(decision, events=(), deliveries=(), verdicts=()) for decision in batch.decisions]
         lost = true(self, Batch(decisions=bare), now)
         with self.db.transaction():
-            for one in batch.decisions:
-                self._record(one.events, one.deliveries, one.verdicts, now)
+            self._record(batch.decisions, now)
         true(self, Batch(announcements=batch.announcements), now)
         return lost
 
@@ -148,8 +147,7 @@ def _numbers_from_memory() -> None:
 
     def forgetful(self: Any, provider: str) -> Any:
         with self._db.transaction():
-            for known in true(self, provider).values():
-                self.swap(replace(known, sequence=0), 0.0)
+            self.swap([replace(known, sequence=0) for known in true(self, provider).values()], 0.0)
         return true(self, provider)
 
     Jobs.active = forgetful  # type: ignore[method-assign]

@@ -48,7 +48,7 @@ async def fill(folder: str, count: str) -> None:
                         raw = body(number, ended=True)
                         job = replace(one, id=f"ftjob-{number:024d}", created_at=CREATED + number)
                         known = Known(snapshot=job, status_since=now, asked=1, fingerprint=fingerprint(raw))
-                        watcher.store.jobs.swap(known, now)
+                        watcher.store.jobs.swap([known], now)
 
 
 async def walk(folder: str, base: str) -> None:

@@ -63,3 +63,20 @@ async def test_changes_on_many_pages_share_a_commit(
     told = await watch.round()
     assert sorted(told) == [f"job.failed j{number:02}" for number in range(5, 100, 10)]
     assert [count for count in commits if count] == [10]
+
+
+async def test_the_id_of_an_active_job_is_in_memory_once(store: Store, clock: Any) -> None:
+    account = Account(page_size=10, list_is_truth=True)
+    for number in range(20):
+        account.put(f"j{number:02}")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j05", trained_tokens=5)
+    await watch.round(150)
+    ledger, listing = watch.poller._ledger, watch.poller._listing
+    own = {id(name) for name in ledger.active}
+    assert ledger.active["j05"].id is next(name for name in ledger.active if name == "j05")
+    named = [name for window in listing._windows.values() for name in window.active]
+    assert len(named) == 20
+    assert {id(name) for name in named} == own
+    assert {id(name) for name in watch.poller._inquiry.agenda._turns} == own

@@ -6,6 +6,7 @@ name is, without the version at its end: `support-bot-v7` follows `support-bot-v
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from msgspec import Struct, field
 
@@ -49,12 +50,18 @@ def recipe(job: Snapshot) -> str | None:
     if said := job.metadata.get("recipe", "").strip():
         return f"recipe:{said[:200]}"
     name = (job.name or "")[:200].strip()
+    stem = _stem(name)
+    return f"{(job.model or '')[:200]}|{stem}" if stem else None
+
+
+@lru_cache(maxsize=512)
+def _stem(name: str) -> str:
+    """A name without its version; asked for when a job ends and when it is stored, of a whole batch each."""
     for _ in range(PARTS):
         whole, name = name, _VERSION.sub("", name)
         if name == whole:
             break
-    name = name.strip(" -_.").lower()
-    return f"{(job.model or '')[:200]}|{name}" if name else None
+    return name.strip(" -_.").lower()
 
 
 def run_of(job: Snapshot, metrics: dict[str, float]) -> Run:
@@ -72,12 +79,13 @@ def run_of(job: Snapshot, metrics: dict[str, float]) -> Run:
 def compared(job: Snapshot, earlier: Sequence[Run]) -> Comparison | None:
     """What to tell beside the end of `job`: the last of the earlier runs; None where there is none.
 
-    `earlier` stand in any order; what ended after `job` is no earlier one.
+    Of `earlier` the first `MOST` count that are not `job` itself; what ended after it is no earlier one.
     """
     if job.status is not Status.SUCCEEDED:
         return None
     now = job.finished_at
-    before = [run for run in earlier if run.id != job.id and not (now and (run.finished_at or 0) > now)]
+    others = [run for run in earlier if run.id != job.id][:MOST]
+    before = [run for run in others if not (now and (run.finished_at or 0) > now)]
     if not before:
         return None
     last = max(before, key=lambda run: (run.finished_at or 0, run.id))

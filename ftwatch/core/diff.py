@@ -6,8 +6,7 @@ news and which are volatile is said here too, once.
 """
 
 from collections.abc import Iterator
-from itertools import compress
-from operator import ne
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct, to_builtins
@@ -23,8 +22,37 @@ IDENTITY = frozenset({"id", "object", "provider", "kind"})
 # Nor is the provider's word for a status a change beside that of the status.
 WITH_STATUS = IDENTITY | {"status", "raw_status"}
 
-# What is a leaf by itself, as most fields are.
-SIMPLE = (str, int, float, type(None))
+# What moves while a job goes on, in the order of the fields.
+MOVING = (
+    "error",
+    "fine_tuned_model",
+    "finished_at",
+    "result_files",
+    "trained_tokens",
+    "estimated_finish",
+    "raw_status",
+    "phase",
+    "started_at",
+    "progress",
+)
+# What its creator chose hardly ever changes: of two looks it is compared at one stroke.
+CHOSEN = tuple(name for name in FIELDS if name not in {*IDENTITY, "status", *MOVING})
+moving = itemgetter(*map(FIELDS.index, MOVING))
+chosen = itemgetter(*map(FIELDS.index, CHOSEN))
+
+# Fields that are no leaves by themselves.
+COMPOUND = frozenset(
+    {
+        "error",
+        "hyperparameters",
+        "result_files",
+        "integrations",
+        "method",
+        "metadata",
+        "labels",
+        "progress",
+    }
+)
 
 VOLATILE = ("estimated_finish", "progress", "started_at")
 
@@ -44,16 +72,20 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     """
     if before == after:
         return ()
+    names, olds, news = FIELDS, astuple(before), astuple(after)
+    if chosen(olds) == chosen(news):
+        names, olds, news = MOVING, moving(olds), moving(news)
     changes, passed = [], IDENTITY
     if before.status is not after.status:
         changes, passed = [Change("status", str(before.status), str(after.status))], WITH_STATUS
-    olds, news = astuple(before), astuple(after)
-    # Most fields are as they were; they are passed over without a step of Python for each.
-    for name, old, new in compress(zip(FIELDS, olds, news, strict=True), map(ne, olds, news)):
-        if name in passed:
+    for name, old, new in zip(names, olds, news, strict=True):
+        if old is new or old == new or name in passed:
             continue
-        if isinstance(old, SIMPLE) and isinstance(new, SIMPLE):
+        if name not in COMPOUND:
             changes.append(Change(name, old, new))
+        elif isinstance(new, tuple):
+            # As it reads once it was stored: JSON knows lists, not tuples.
+            changes.append(Change(name, list(old), list(new)))
         else:
             changes += _leaves(name, to_builtins(old), to_builtins(new))
     return tuple(changes)

@@ -246,13 +246,15 @@ class Event(Struct, frozen=True, kw_only=True):
     @property
     def lane(self) -> str:
         """What keeps its order: events of one lane reach a notifier in the order they happened."""
-        if self.key:
-            return str(self.key)
+        job = self.job
+        if job is not None:
+            return f"{job.provider}/{job.id}"
         family = self.type.rpartition(".")[0]
         return f"{family}:{self.data.id}" if family in _LANES else self.id
 
 
 _encoder = msgspec.json.Encoder()
+_canonical = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Event)
 
 
@@ -273,8 +275,7 @@ def decode(body: bytes) -> Event:
 
 def digest(*parts: object) -> str:
     """32 hex digits that stand for these parts (strings, numbers, lists, maps), in this order."""
-    canonical = msgspec.json.encode(parts, order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()[:32]
+    return hashlib.sha256(_canonical.encode(parts)).hexdigest()[:32]
 
 
 def is_late(event: Event, now: float) -> bool:

@@ -4,6 +4,7 @@ Spans are seconds; a rate is changes per second. What is done with it is the pol
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from ftwatch.core.job import Status
 from ftwatch.core.known import Known
@@ -80,19 +81,18 @@ def since(known: Known) -> float:
 
 
 _NONE = [0.0] * BANDS
+# At which age each band begins, and how long each but the last one lasts.
+_BEGINS = [0.0, *(YOUNGEST * 2.0**band for band in range(BANDS - 1))]
+_WIDTHS = [after - begins for begins, after in pairwise(_BEGINS)]
 
 
 def _spend(bands: list[float], seconds: float) -> None:
     """Adds a life of so many seconds to the time spent at each age."""
-    for band in range(_band(seconds) + 1):
-        begins, over = _bounds(band)
-        bands[band] += min(seconds, over) - begins
+    last = _band(seconds)
+    for band in range(last):
+        bands[band] += _WIDTHS[band]
+    bands[last] += seconds - _BEGINS[last]
 
 
 def _band(age: float) -> int:
     return min(int(age / YOUNGEST).bit_length(), BANDS - 1)
-
-
-def _bounds(band: int) -> tuple[float, float]:
-    begins = YOUNGEST * 2.0 ** (band - 1) if band else 0.0
-    return begins, YOUNGEST * 2.0**band if band < BANDS - 1 else float("inf")

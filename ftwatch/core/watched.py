@@ -12,11 +12,13 @@ __all__ = ["Watched", "watched"]
 class Watched(Struct, frozen=True, kw_only=True, gc=False):
     """An active job in a hundred bytes; all else that is known of it is read when it is decided about.
 
+    Whoever names the job in memory names it by this very `id`, so that its text is there once.
     `latest` is the last status that the provider told, `status` the one that others know (a success may be
     held back from them: `is_held`), since `status_since` (Unix seconds, as all times here). `since`: when it
     came to be what it is, as `core.hazard` has it.
     """
 
+    id: str
     status: Status
     latest: Status
     status_since: float
@@ -27,10 +29,11 @@ class Watched(Struct, frozen=True, kw_only=True, gc=False):
     wake_at: float | None = None
 
 
-def watched(known: Known) -> Watched:
-    """What is kept of a job."""
+def watched(known: Known, before: Watched | None = None) -> Watched:
+    """What is kept of a job, `before` until now."""
     began = since(known)
     return Watched(
+        id=known.snapshot.id if before is None else before.id,
         status=known.snapshot.status,
         latest=known.latest,
         status_since=known.status_since,

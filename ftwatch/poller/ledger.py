@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
-from ftwatch.core.compare import LOSSES, MOST, Background, Run, recipe
+from ftwatch.core.compare import LOSSES, Background, Run, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
@@ -99,7 +99,7 @@ class Ledger:
         if state.scope != scope:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
         known = await self.run(jobs.active, name)
-        self.active = {id: watched(one) for id, one in known.items()}
+        self.active = {one.id: one for one in map(watched, known.values())}
         self.state, self.is_open, self.has_moved = state, True, True
         self.was_deaf()
         return await self.run(jobs.last_asked, name)
@@ -132,14 +132,15 @@ class Ledger:
             self.active.pop(id, None)
         for decision in decisions:
             known = decision.known
-            if known is not None and self.hazards is not None:
+            if known is not None:
                 before = self.active.get(known.snapshot.id)
-                if before is not None and before.latest is not known.latest:
+                if self.hazards is not None and before is not None and before.latest is not known.latest:
                     self.hazards.lasted(before.latest, self._clock.now() - before.since)
-            if known is not None and known.is_active:
-                self.active[known.snapshot.id] = watched(known)
-            elif known is not None:
-                self.active.pop(known.snapshot.id, None)
+                if known.is_active:
+                    one = watched(known, before)
+                    self.active[one.id] = one
+                else:
+                    self.active.pop(known.snapshot.id, None)
             self._say(decision.events)
         if any(decision.words or decision.successors for decision in decisions):
             self.state = await self.run(self.store.jobs.provider, self.config.name)
@@ -247,11 +248,13 @@ class Ledger:
             job = look.snapshot if look is not None else held
             was_over = before is not None and held is None and before.snapshot.status.is_terminal
             if job is not None and job.status.is_terminal and not was_over:
-                first, like = self.store.journals.first(job.key, LOSSES), recipe(job)
+                # Of a job whose log was never read there are no figures.
+                is_logged = before is not None and before.logged
+                first = self.store.journals.first(job.key, LOSSES) if is_logged else {}
+                like = recipe(job)
                 if like is not None and like not in runs:
                     runs[like] = self.store.jobs.earlier(job.provider, like)
-                earlier = tuple(run for run in runs.get(like, ()) if run.id != id)
-                found[id] = Background(first=first, earlier=earlier[:MOST])
+                found[id] = Background(first=first, earlier=runs.get(like, ()))
         return found
 
     def _learned(self, policy: Policy) -> list[Announcement]:

@@ -300,10 +300,10 @@ class Walk:
                 self._rota.arrived(len(fresh))
         marks = {id: fingerprint(raw) for id, raw in ids.items() if id in known}
         await self._changed({id: (ids[id], mark) for id, mark in marks.items() if known[id] != mark})
-        active, met = self._ledger.active.keys(), {}
+        active, met = self._ledger.active, {}
         for anchor, found in some.items():
             # Who was not looked at, and has ended by another page, has its bytes looked at the next time.
-            stand = frozenset(found.ids.keys() & active).union(found.rest or ())
+            stand = frozenset(active[id].id for id in found.ids if id in active).union(found.rest or ())
             ids_read = found.ids if found.rest is None else ()
             window = self._listing.dealt_with(anchor, pages[anchor], ids_read, stand, ended=ended[anchor])
             met[anchor] = window, leads_on[anchor]

@@ -4,9 +4,8 @@ Everything that must be true together is committed together, by `Store.commit` a
 run this code through a `Runner`: a worker thread in the daemon, inline in a simulation.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, Protocol, TypeVar, TypeVarTuple
@@ -15,9 +14,9 @@ from msgspec import Struct
 
 from ftwatch.core.announce import Announcement
 from ftwatch.core.delivery import Breaker
-from ftwatch.core.event import Event, encode, is_late, is_mere_progress
+from ftwatch.core.event import encode, is_late, is_mere_progress
 from ftwatch.core.job import JobKey
-from ftwatch.core.known import Assignment, Decision, Refusal
+from ftwatch.core.known import Decision
 from ftwatch.meter import Meter
 from ftwatch.store.acks import Acks
 from ftwatch.store.census import Census, Waiting
@@ -202,21 +201,23 @@ class Store:
         lost: set[JobKey] = set()
         ended = False
         with self._committing("looks"):
-            for decision in batch.decisions:
-                known = decision.known
-                if known is None:
+            found = [(one.known, one) for one in batch.decisions if one.known is not None]
+            swapped = self.jobs.swap([known for known, _ in found], now)
+            kept = []
+            for (known, decision), is_stored in zip(found, swapped, strict=True):
+                key = known.snapshot.key
+                if not is_stored:
+                    lost.add(key)
                     continue
-                if not self.jobs.swap(known, now):
-                    lost.add(known.snapshot.key)
-                    continue
+                kept.append(decision)
                 if not decision.journal.is_empty:
-                    self.journals.add(known.snapshot.key, known.attempt, decision.journal, now)
-                self._record(decision.events, decision.deliveries, decision.verdicts, now)
+                    self.journals.add(key, known.attempt, decision.journal, now)
                 if any(event.is_over for event in decision.events):
-                    ended = self.silences.end(known.snapshot.key, now) or ended
+                    ended = self.silences.end(key, now) or ended
+            self._record(kept, now)
             for announcement in batch.announcements:
                 if announcement.state is None or self.jobs.swap_provider(announcement.state):
-                    self._tell(announcement, now)
+                    self._record([announcement], now)
         if ended:
             self.silences.refresh()
         return lost
@@ -238,7 +239,7 @@ class Store:
                 if job not in known or not known[job].forgotten:
                     self.inbound.put(receipt.provider, job, merge, now)
             if receipt.said is not None:
-                self._tell(receipt.said, now)
+                self._record([receipt.said], now)
         return True
 
     def settle(
@@ -256,15 +257,15 @@ class Store:
         `hasten` what waited for the receiver is due now, and the caller paces it.
         """
         with self._committing("deliveries"):
-            for done in self.outbox.settle(batch):
-                if done.announcement is not None:
-                    self._tell(done.announcement, now)
+            told = [done.announcement for done in self.outbox.settle(batch) if done.announcement is not None]
+            if told:
+                self._record(told, now)
             if breaker is not None and batch:
                 self.outbox.put_breaker(batch[0].claim.delivery.notifier, breaker)
             if hasten and batch:
                 self.outbox.hasten(batch[0].claim.delivery.notifier)
             if said is not None:
-                self._tell(said, now)
+                self._record([said], now)
 
     @contextmanager
     def _committing(self, what: str) -> Iterator[None]:
@@ -278,48 +279,52 @@ class Store:
         if self._new:
             self.bell()
 
-    def _tell(self, said: Announcement, now: float) -> None:
-        self._record(said.events, said.deliveries, said.verdicts, now)
-
-    def _record(
-        self,
-        events: Iterable[Event],
-        deliveries: Iterable[Assignment],
-        verdicts: Iterable[Refusal],
-        now: float,
-    ) -> None:
-        lanes = {}
+    def _record(self, said: Sequence[Decision | Announcement], now: float) -> None:
+        """Writes events that are new, with deliveries and verdicts, within the caller's transaction."""
+        events = [event for one in said for event in one.events]
+        ids = [event.id for event in events]
+        recorded = {id for (id,) in self.db.among("SELECT id FROM events WHERE id IN ({some})", ids)}
+        lanes: dict[str, str] = {}
+        rows = []
         for event in events:
-            job = event.job
-            if self.db.execute(
-                "INSERT INTO events (id, type, severity, provider, job, volatile, late, recorded_at, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                event.id,
-                event.type,
-                event.severity,
-                event.data.provider or None,
-                job.id if job else None,
-                is_mere_progress(event),
-                is_late(event, now),
-                now,
-                encode(event),
-            ):
-                lanes[event.id] = event.lane
-                # The type of what is relayed is a stranger's word.
-                self._new.append(
-                    (event.data.provider or "", "relayed" if event.data.received else event.type)
+            if event.id in recorded or event.id in lanes:
+                continue
+            lanes[event.id] = event.lane
+            provider = event.data.provider or None
+            # The type of what is relayed is a stranger's word.
+            self._new.append((provider or "", "relayed" if event.data.received else event.type))
+            rows.append(
+                (
+                    event.id,
+                    event.type,
+                    event.severity,
+                    provider,
+                    event.job.id if event.job else None,
+                    is_mere_progress(event),
+                    is_late(event, now),
+                    now,
+                    encode(event),
                 )
-        for id, some in groupby(deliveries, lambda owed: owed.event_id):
-            if id in lanes:
-                owed = list(some)
-                self.outbox.owe(owed, lanes[id], now)
-                for one in owed:
-                    if one.remind is not None:
-                        self.reminders.begin(one, lanes[id], now)
+            )
+        self.db.execute_many(
+            "INSERT INTO events (id, type, severity, provider, job, volatile, late, recorded_at, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        owed = [delivery for one in said for delivery in one.deliveries if delivery.event_id in lanes]
+        self.outbox.owe(owed, lanes, now)
+        for delivery in owed:
+            if delivery.remind is not None:
+                self.reminders.begin(delivery, lanes[delivery.event_id], now)
         self.db.execute_many(
             "INSERT INTO verdicts (event_id, notifier, reason) VALUES (?, ?, ?)"
             " ON CONFLICT (event_id, notifier) DO NOTHING",
-            [(v.event_id, v.notifier, v.reason) for v in verdicts if v.event_id in lanes],
+            [
+                (verdict.event_id, verdict.notifier, verdict.reason)
+                for one in said
+                for verdict in one.verdicts
+                if verdict.event_id in lanes
+            ],
         )
 
     def rename(self, old: str, new: str) -> bool:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ftwatch.core.announce import ProviderState
 from ftwatch.core.compare import MOST, Run, recipe, run_of
 from ftwatch.core.event import decode
-from ftwatch.core.job import JobKey, Status
+from ftwatch.core.job import Status
 from ftwatch.core.known import Known
 from ftwatch.store.acks import rename_acks
 from ftwatch.store.inbound import rename_inbound
@@ -21,8 +21,6 @@ from ftwatch.store.sqlite import Database
 
 __all__ = ["Jobs"]
 
-# SQLite takes many more, but a statement should stay readable in a trace.
-CHUNK = 200
 # So many events are enough to learn from.
 LIVES = 2000
 
@@ -41,15 +39,10 @@ class Jobs:
 
     def load(self, provider: str, ids: Sequence[str]) -> dict[str, Known]:
         """What is known of these jobs, by id; unknown ones are left out."""
-        found: dict[str, Known] = {}
-        for start in range(0, len(ids), CHUNK):
-            some = ids[start : start + CHUNK]
-            marks = ",".join("?" * len(some))
-            for id, version, known in self._db.rows(
-                f"SELECT id, version, known FROM jobs WHERE provider = ? AND id IN ({marks})", provider, *some
-            ):
-                found[id] = replace(_decode_known(known), version=version)
-        return found
+        rows = self._db.among(
+            "SELECT id, version, known FROM jobs WHERE provider = ? AND id IN ({some})", ids, provider
+        )
+        return {id: replace(_decode_known(known), version=version) for id, version, known in rows}
 
     def active(self, provider: str) -> dict[str, Known]:
         """Every job that its provider must still be asked about, by id."""
@@ -117,18 +110,10 @@ class Jobs:
 
     def fingerprints(self, provider: str, ids: Sequence[str]) -> dict[str, bytes | None]:
         """The fingerprint of the listed entry last dealt with, for those of these ids that are known."""
-        found: dict[str, bytes | None] = {}
-        for start in range(0, len(ids), CHUNK):
-            some = ids[start : start + CHUNK]
-            marks = ",".join("?" * len(some))
-            found.update(
-                self._db.rows(
-                    f"SELECT id, fingerprint FROM jobs WHERE provider = ? AND id IN ({marks})",
-                    provider,
-                    *some,
-                )
-            )
-        return found
+        rows = self._db.among(
+            "SELECT id, fingerprint FROM jobs WHERE provider = ? AND id IN ({some})", ids, provider
+        )
+        return dict(rows)
 
     def last_asked(self, provider: str) -> int:
         """The highest order number of any look taken at a provider's jobs."""
@@ -142,41 +127,55 @@ class Jobs:
         )
         return (row[0], row[1] - row[0]) if row else (0, 0)
 
-    def swap(self, known: Known, now: float) -> bool:
-        """Stores a job if its stored version is still `known.version`; says whether it was."""
-        key: JobKey = known.snapshot.key
-        columns = (
-            known.snapshot.status,
-            known.is_active,
-            known.ignored,
-            known.snapshot.name,
-            recipe(known.snapshot),
-            known.asked,
-            known.fingerprint,
-            known.wake_at,
-            now,
-            _moment(known, now),
-            _encode(known),
+    def swap(self, jobs: Sequence[Known], now: float) -> list[bool]:
+        """Stores each job whose stored version is still its `version`; says of each whether it was."""
+        stored: dict[tuple[str, str], int] = {}
+        for provider in {known.snapshot.provider for known in jobs}:
+            ids = [known.snapshot.id for known in jobs if known.snapshot.provider == provider]
+            rows = self._db.among(
+                "SELECT id, version FROM jobs WHERE provider = ? AND id IN ({some})", ids, provider
+            )
+            stored |= {(provider, id): version for id, version in rows}
+        swapped: list[bool] = []
+        new: list[tuple[object, ...]] = []
+        old: list[tuple[object, ...]] = []
+        for known in jobs:
+            job = known.snapshot
+            key = job.provider, job.id
+            swapped.append(stored.get(key, 0) == known.version)
+            if not swapped[-1]:
+                continue
+            stored[key] = known.version + 1
+            (old if known.version else new).append(
+                (
+                    job.status,
+                    known.is_active,
+                    known.ignored,
+                    job.name,
+                    recipe(job),
+                    known.asked,
+                    known.fingerprint,
+                    known.wake_at,
+                    now,
+                    _moment(known, now),
+                    _encode(known),
+                    stored[key],
+                    *key,
+                )
+            )
+        self._db.execute_many(
+            "INSERT INTO jobs (status, active, ignored, name, recipe, asked, fingerprint, wake_at,"
+            " changed_at, moment, known, version, provider, id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            new,
         )
-        if known.version:
-            changed = self._db.execute(
-                "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, recipe = ?, asked = ?,"
-                " fingerprint = ?, wake_at = ?, changed_at = ?, moment = ?, known = ?, version = version + 1"
-                " WHERE provider = ? AND id = ? AND version = ?",
-                *columns,
-                *key,
-                known.version,
-            )
-        else:
-            changed = self._db.execute(
-                "INSERT INTO jobs (status, active, ignored, name, recipe, asked, fingerprint, wake_at,"
-                " changed_at, moment, known, provider, id, version)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
-                " ON CONFLICT (provider, id) DO NOTHING",
-                *columns,
-                *key,
-            )
-        return changed == 1
+        self._db.execute_many(
+            "UPDATE jobs SET status = ?, active = ?, ignored = ?, name = ?, recipe = ?, asked = ?,"
+            " fingerprint = ?, wake_at = ?, changed_at = ?, moment = ?, known = ?, version = ?"
+            " WHERE provider = ? AND id = ?",
+            old,
+        )
+        return swapped
 
     # ---------------------------------------------------------------------------------------- providers
 

@@ -1,6 +1,6 @@
 """The dispatchers' side of the store: what is due, who holds it, what became of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -71,19 +71,25 @@ class Outbox:
 
     # --------------------------------------------------------------------------------------------- owing
 
-    def owe(self, owed: Sequence[Assignment], lane: str, now: float) -> None:
-        """Adds the deliveries of one event, each to another notifier, within the caller's transaction.
+    def owe(self, owed: Sequence[Assignment], lanes: Mapping[str, str], now: float) -> None:
+        """Adds deliveries, in their order, within the caller's transaction; `lanes` of events by their ids.
 
         What is held leaves with its bundle, when the first of that does, and not before what is held of its
         lane. What leaves at once takes that along: nobody is told of an end before its beginning. A reminder
         gives way to it.
         """
-        keeping = self._keeping([one.notifier for one in owed], lane)
-        rows = []
+        # Mostly nobody has anything waiting, and then no lane need be looked at.
+        keeping = {name for name in {one.notifier for one in owed} if self._keeps(name)}
+        rows: list[tuple[object, ...]] = []
         for one in owed:
-            if one.notifier in keeping:
+            lane, hold, is_kept = lanes[one.event_id], one.hold, False
+            if hold is not None or one.notifier in keeping:
+                # What stands before it is looked at, and what is owed since belongs to that.
+                self._add(rows)
+                rows = []
+                is_kept = self._keeps(one.notifier, lane)
+            if is_kept:
                 withdraw(self._db, one.notifier, lane, "something newer is told", now)
-            hold = one.hold
             if (
                 hold is not None
                 and hold.is_heralded
@@ -93,10 +99,14 @@ class Outbox:
             bundle, due_at = None, now
             if hold is not None:
                 bundle, due_at = self._bundle(one.notifier, lane, hold)
-            elif one.notifier in keeping:
+                keeping.add(one.notifier)
+            elif is_kept:
                 self._release_held(one.notifier, lane, now)
             id, why = message_id(one.notifier, one.event_id), hold.why if hold else ""
             rows.append((id, one.event_id, one.notifier, lane, one.reason, why, bundle, due_at, now))
+        self._add(rows)
+
+    def _add(self, rows: Sequence[tuple[object, ...]]) -> None:
         self._db.execute_many(
             "INSERT INTO deliveries"
             " (id, event_id, notifier, lane, why, state, reason, bundle, due_at, created_at)"
@@ -104,16 +114,15 @@ class Outbox:
             rows,
         )
 
-    def _keeping(self, notifiers: Sequence[str], lane: str) -> set[str]:
-        """Which of these notifiers have something of this lane waiting in a bundle; mostly none has."""
-        marks = ",".join("?" * len(notifiers))
-        rows = self._db.rows(
-            f"SELECT DISTINCT notifier FROM deliveries WHERE notifier IN ({marks}) AND lane = ?"
-            " AND state = 'pending' AND bundle IS NOT NULL",
-            *notifiers,
-            lane,
+    def _keeps(self, notifier: str, lane: str | None = None) -> bool:
+        """Whether something waits in a bundle for a notifier: of this lane, or at all."""
+        only, values = ("AND lane = ?", (notifier, lane)) if lane is not None else ("", (notifier,))
+        row = self._db.row(
+            f"SELECT 1 FROM deliveries WHERE notifier = ? {only} AND state = 'pending'"
+            " AND bundle IS NOT NULL LIMIT 1",
+            *values,
         )
-        return {notifier for (notifier,) in rows}
+        return row is not None
 
     def _release_held(self, notifier: str, lane: str, now: float) -> None:
         """What is held of a lane leaves now, and no more in a bundle."""

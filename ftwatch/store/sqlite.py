@@ -3,7 +3,7 @@
 import importlib.resources
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ OURS = 0x66747761
 LOOKED_THROUGH, LEAFED_THROUGH = 64 * 1024 * 1024, 256 * 1024 * 1024
 # With less room than this a failing write is no failing disk.
 SMALLEST_WRITE = 64 * 1024
+# SQLite takes many more values, but a statement should stay readable in a trace.
+CHUNK = 200
 
 
 class Database:
@@ -175,9 +177,10 @@ class Database:
         """Runs one statement and says how many rows it changed."""
         return self._connection.execute(sql, named or values).rowcount
 
-    def execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs one statement for every row."""
-        self._connection.executemany(sql, rows)
+        if rows:
+            self._connection.executemany(sql, rows)
 
     def rows(self, sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
         """Every row that a query gives; its values are `?` in order, or `:name`."""
@@ -192,6 +195,14 @@ class Database:
         """The first row that a query gives, if any."""
         found = self.rows(sql, *values, **named)
         return found[0] if found else None
+
+    def among(self, sql: str, some: Sequence[Any], *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Every row that a query gives for some values, which take the place of its `{some}`; asked for in
+        parts. Its `?` are `values`, and stand before that.
+        """
+        for start in range(0, len(some), CHUNK):
+            part = some[start : start + CHUNK]
+            yield from self.rows(sql.format(some=",".join("?" * len(part))), *values, *part)
 
     @property
     def written_by_others(self) -> int:

@@ -55,6 +55,9 @@ __all__ = [
 LONGEST_ID = 512
 LONGEST_TEXT = 10_000
 DEEPEST = 16
+# What every database and every JSON reader can hold lies below it.
+LARGEST = 2**63
+NUMBERS = frozenset({int, float, bool})
 BOM = b"\xef\xbb\xbf"
 REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -262,8 +265,9 @@ def text(value: object) -> str | None:
 
 def some(value: object) -> str | None:
     """A text that says something, in bounds; None for anything else."""
-    found = text(value)
-    return cut(found) if found and not found.isspace() else None
+    if not isinstance(value, str) or not value or value.isspace():
+        return None
+    return cut(whole_text(value))
 
 
 def cut(text: str) -> str:
@@ -300,7 +304,7 @@ def finite(value: object) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         return float(value) if math.isfinite(value) else None
@@ -315,18 +319,20 @@ def number(value: object) -> int | None:
             value = int(value) if value.strip().isdecimal() else float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if isinstance(value, int) or math.isfinite(value) else None
 
 
 def whole(value: int | None) -> int | None:
     """A number that every database and every JSON reader can hold."""
-    return value if value is not None and -(2**63) <= value < 2**63 else None
+    return value if value is not None and -LARGEST <= value < LARGEST else None
 
 
 def count(value: object) -> int | None:
     """How many: a whole number from 0 up, also from digits in a string."""
+    if value is None:
+        return None
     found = whole(number(value))
     return found if found is not None and found >= 0 else None
 
@@ -380,7 +386,7 @@ def settings(found: object) -> dict[str, Any] | None:
     """A free-form part of a document, made safe to store, compare and send on; None for what is no object."""
     if not isinstance(found, dict):
         return None
-    return {whole_text(str(key)): _public(str(key), value, 0) for key, value in found.items()}
+    return _members_of(found, 0)
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -398,13 +404,23 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth >= DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {whole_text(str(key)): _public(str(key), inner, depth + 1) for key, inner in value.items()}
+        return _members_of(value, depth + 1)
     if isinstance(value, list):
         return [
             secrets.HIDDEN if secrets.is_option(before) else plain(inner, depth + 1)
             for before, inner in zip([None, *value], value, strict=False)
         ]
     return None
+
+
+def _members_of(found: dict[Any, Any], depth: int) -> dict[str, Any]:
+    """An object's members, as `plain` has them. A number is no secret, whatever its name, and mostly fits."""
+    return {
+        whole_text(str(key)): value
+        if type(value) in NUMBERS and abs(value) < LARGEST
+        else _public(str(key), value, depth)
+        for key, value in found.items()
+    }
 
 
 def _public(name: str, value: Any, depth: int) -> Any:

@@ -5,6 +5,7 @@ every answer. They are told by their names, and by their shapes where they have 
 """
 
 import re
+from functools import lru_cache
 
 from ftwatch.log import HIDDEN, shapeless
 
@@ -12,6 +13,9 @@ __all__ = ["HIDDEN", "is_option", "is_private", "struck"]
 
 # No shorter text holds a secret worth its name; most settings are such texts.
 SHORTEST = 8
+
+# No name that tells is longer; what stands before it does not matter.
+LONGEST = 20
 
 # Nor does a text without any of these, as every shape and every way of giving one has.
 _HINT = re.compile(r"[-_=:?/]|AIza|AKIA|ASIA|eyJ|bearer|authorization", re.IGNORECASE)
@@ -35,14 +39,20 @@ def is_private(name: str, value: object) -> bool:
     Numbers and truths under such a name are settings (`add_eos_token`), `<pad>` and `[PAD]` are words of a
     tokenizer.
     """
-    if not value or isinstance(value, int | float) or not _PRIVATE.search(name):
+    if not value or isinstance(value, (int, float)) or not _is_secretive(name[-LONGEST:]):
         return False
     return not (isinstance(value, str) and value[0] in "<[" and name.lower().endswith("token"))
 
 
 def is_option(word: object) -> bool:
     """Whether a word of a command line says that the next one is a secret."""
-    return isinstance(word, str) and word.startswith("-") and bool(_PRIVATE.search(word))
+    return isinstance(word, str) and word.startswith("-") and _is_secretive(word[-LONGEST:])
+
+
+@lru_cache(maxsize=1000)
+def _is_secretive(end: str) -> bool:
+    """Whether a name that ends like this is a secret's: the same few names stand in every document."""
+    return bool(_PRIVATE.search(end))
 
 
 def struck(text: str) -> str:

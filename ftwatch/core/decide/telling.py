@@ -35,7 +35,9 @@ def assign(
     flapping: they hear of it again when that is over.
     """
     routed = route(event, routing, now)
-    everybody = {one.name for one in routing.recipients if one.audience == "people"}
+    everybody: set[str] = set()
+    if spared or folded:
+        everybody = {one.name for one in routing.recipients if one.audience == "people"}
     people, folded = everybody if spared else set(), everybody & {*folded}
     deliveries = [
         Assignment(
@@ -53,10 +55,10 @@ def assign(
     refused = {verdict.notifier: verdict.reason for verdict in routed.verdicts if verdict.notifier not in got}
     refused |= {name: spared for name, _ in routed.selected if name in people}
     refused |= {name: FOLDED for name, _ in routed.selected if name in folded}
-    for recipient in routing.recipients:
-        reason = refused.get(recipient.name, "")
-        owed = recipient.closure and recipient.name in {*also} - folded and recipient.name in refused
-        if owed and not reason.startswith("silenced"):
+    owed = {name for name in also if name not in folded and name in refused}
+    for recipient in routing.recipients if owed else ():
+        is_owed = recipient.closure and recipient.name in owed
+        if is_owed and not refused[recipient.name].startswith("silenced"):
             held = held_for(event, recipient, now)
             deliveries.append(Assignment(event.id, recipient.name, "closure", held))
             del refused[recipient.name]
