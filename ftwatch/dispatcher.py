@@ -5,7 +5,7 @@ are settled together as they come in. A notifier is a guest: whatever it raises 
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
@@ -40,10 +40,12 @@ from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 from ftwatch.duties import Duties
 from ftwatch.log import redacted
-from ftwatch.plots import Plots
 from ftwatch.plugins import Memory, Notifier, Result
 from ftwatch.store import Batch, Damaged, Runner, Settled, Store, StoreError
 from ftwatch.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from ftwatch.plots import Plots
 
 __all__ = ["Dispatcher"]
 
@@ -113,7 +115,7 @@ class Dispatcher:
         clock: Clock,
         bell: Callable[[Collection[str]], None],
         remark: Callable[..., str] | None = None,
-        plots: Plots | None = None,
+        plots: "Plots | None" = None,
     ) -> None:
         self.config = config
         self._notifier = notifier

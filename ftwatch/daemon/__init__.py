@@ -4,6 +4,7 @@ A *generation* is what one config builds: a client, pollers, dispatchers. A relo
 next over the same store, which is why it can neither lose nor repeat anything.
 """
 
+import gc
 import itertools
 import os
 import resource
@@ -462,6 +463,8 @@ def serve(path: Path, *, wait_lock: float = 0.0) -> int:
         try:
             daemon = Daemon(path, config, store)
             daemon.listener.take(config)
+            gc.freeze()  # what is there by now stays, and is not looked through for garbage again
+            gc.enable()
             anyio.run(daemon.run)
         except* Damaged as errors:
             # Going on could only make it worse. The next start looks at the file before it writes.
