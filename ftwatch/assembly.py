@@ -6,6 +6,7 @@ Kinds are found by name through their entry points; nothing here knows one of th
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftwatch.client import Account, Client
 from ftwatch.config import ClientConfig, Config, ProviderConfig, load
@@ -14,11 +15,13 @@ from ftwatch.core.pace import Budget
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.log import hide
 from ftwatch.meter import Meter
-from ftwatch.plots import Plots
 from ftwatch.plugins import Mailbox, Notifier, NotifierSpec, Provider, ProviderSpec, load_kind
 from ftwatch.poller import Poller
 from ftwatch.store import Locked, Runner, Store
 from ftwatch.wire.wording import Phrasing
+
+if TYPE_CHECKING:
+    from ftwatch.plots import Plots
 
 __all__ = [
     "load_whole",
@@ -129,11 +132,12 @@ def make_loops(
 ) -> tuple[dict[str, Dispatcher], dict[str, Poller]]:
     """One generation's loops, by the names of what they serve."""
     store.meter.allowances.clear()
-    plots = Plots(config.plots, store, run)
+    made = {name: make_notifier(config, name, client, clock.now) for name in config.notifiers}
+    plots = _artist(config, made.values(), store, run)
     dispatchers = {
         name: Dispatcher(
             notifier,
-            make_notifier(config, name, client, clock.now),
+            made[name],
             store,
             run,
             remark=phrasing(config, name).remark if notifier.shows_messages else None,
@@ -158,6 +162,15 @@ def make_loops(
         for name, provider in config.providers.items()
     }
     return dispatchers, pollers
+
+
+def _artist(config: Config, notifiers: Collection[Notifier], store: Store, run: Runner) -> "Plots | None":
+    """Who draws the pictures, loaded only where somebody shows any."""
+    if not any(getattr(notifier, "shows_pictures", False) for notifier in notifiers):
+        return None
+    from ftwatch.plots import Plots
+
+    return Plots(config.plots, store, run)
 
 
 def load_whole(path: Path) -> Config:

@@ -4,8 +4,9 @@ Within a round every claim belongs to another job's lane, so that order is kept 
 are settled together as they come in. A notifier is a guest: whatever it raises is an outcome, not a crash.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
@@ -40,10 +41,12 @@ from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 from ftwatch.duties import Duties
 from ftwatch.log import redacted
-from ftwatch.plots import Plots
 from ftwatch.plugins import Memory, Notifier, Result
 from ftwatch.store import Batch, Damaged, Runner, Settled, Store, StoreError
 from ftwatch.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from ftwatch.plots import Plots
 
 __all__ = ["Dispatcher"]
 
@@ -125,7 +128,7 @@ class Dispatcher:
         clock: Clock,
         bell: Callable[[Collection[str]], None],
         remark: Callable[..., str] | None = None,
-        plots: Plots | None = None,
+        plots: "Plots | None" = None,
     ) -> None:
         self.config = config
         self._notifier = notifier
@@ -153,6 +156,8 @@ class Dispatcher:
         self._stopping = False
         self._rings = 0
         self._resting: list[anyio.Event] = []
+        self._looks_at = math.inf
+        self._sooner = anyio.Event()
 
     @property
     def routing(self) -> Routing:
@@ -164,6 +169,7 @@ class Dispatcher:
     async def run(self, beat: Callable[[float], None]) -> None:
         """Delivers until `stop`. `beat(seconds)` says that the loop lives, and when it will say so next."""
         async with anyio.create_task_group() as group:
+            group.start_soon(self._watch)
             for _ in range(min(ROUNDS, self._notifier.concurrency)):
                 group.start_soon(self._loop, beat)
 
@@ -183,13 +189,24 @@ class Dispatcher:
                 await self._rest(nap)
 
     async def _rest(self, seconds: float) -> None:
-        """Waits so long, or until it is this one that is woken."""
+        """Waits until it is this one that is woken: by news, or in so many seconds by the watch."""
+        at = anyio.current_time() + seconds
+        if at < self._looks_at:
+            self._looks_at = at
+            self._sooner.set()
         woken = anyio.Event()
         self._resting.append(woken)
-        with anyio.move_on_after(seconds):
-            await woken.wait()
-        if not woken.is_set():
-            self._resting.remove(woken)
+        await woken.wait()
+
+    async def _watch(self) -> None:
+        """Rings when something may be due: one look is enough for all loops, and one timer."""
+        while not self._stopping:
+            self._sooner = anyio.Event()
+            with anyio.move_on_after(self._looks_at - anyio.current_time()) as scope:
+                await self._sooner.wait()
+            if scope.cancelled_caught:
+                self._looks_at = math.inf
+                self.ring()
 
     def heeds(self, owed: Collection[str]) -> bool:
         """Whether it concerns this one that these notifiers are owed something new."""
@@ -215,6 +232,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Takes nothing more; what is under way is finished and settled."""
         self._stopping = True
+        self._sooner.set()
         self._ring_all()
 
     async def _nap(self) -> float:
@@ -247,7 +265,8 @@ class Dispatcher:
         taken = await self._claim()
         if not taken.claims:
             return False if self._stopping else await self._idle()
-        if taken.is_full:
+        if taken.is_full or self._looks_at == math.inf:
+            # There may be more; or nobody has said yet when to look again, and this one may hang.
             self.ring()
         await (self._send_digest(taken) if taken.is_digest else self._send_each(taken))
         return not (self._breaker and self._breaker.is_open)

@@ -38,14 +38,6 @@ from ftwatch.core.pace import Budget
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
-CONTEXT = ssl.create_default_context()
-
-
-@pytest.fixture(autouse=True)
-def _one_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the system's certificates takes longer than everything else in these tests."""
-    monkeypatch.setattr(ssl, "create_default_context", lambda: CONTEXT)
-
 
 class Server:
     """Reads the head of each request, then does as `answer` says."""
@@ -515,6 +507,16 @@ async def test_an_account_may_trust_whom_the_others_do_not(authority: Path) -> N
         assert (await branch.request("GET", server.safe_url)).body == b"ok"
         with pytest.raises(Unreachable, match="TLS: unable to get local issuer certificate"):
             await account.request("GET", server.safe_url)
+
+
+async def test_the_systems_authorities_are_read_when_the_first_connection_needs_them(
+    authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(http(b"ok"), tls_of(authority)) as server, Client() as client:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+        assert (await client.request("GET", server.safe_url)).body == b"ok"
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert (await client.request("GET", server.safe_url)).body == b"ok", "and then no more"
 
 
 async def test_an_authority_of_ones_own_is_the_only_one(authority: Path) -> None:

@@ -663,6 +663,59 @@ async def test_a_ring_wakes_one_round_and_that_one_the_next_where_there_is_more(
     assert bench.states().count("delivered") == 5
 
 
+async def test_when_its_time_comes_one_round_looks_for_all(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftwatch.dispatcher.LONGEST_NAP", 0.02)
+    bench, looks, rings, enough = Bench(store, clock, Toy()), 0, 0, anyio.Event()
+    claim, ring = bench.dispatcher._claim, bench.dispatcher.ring
+
+    async def counted() -> Any:
+        nonlocal looks
+        looks += 1
+        return await claim()
+
+    def rung() -> None:
+        nonlocal rings
+        rings += 1
+        if rings == 4:
+            assert looks == 3 + 3, "each of three rounds when it began, then one at a time"
+            enough.set()
+        ring()
+
+    monkeypatch.setattr(bench.dispatcher, "_claim", counted)
+    monkeypatch.setattr(bench.dispatcher, "ring", rung)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.dispatcher.run, lambda seconds: None)
+            await enough.wait()
+            bench.dispatcher.stop()
+
+
+async def test_a_round_that_hangs_leaves_the_watch_to_another(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftwatch.dispatcher.LONGEST_NAP", 0.02)
+    bench, open_, seen = Bench(store, clock, Toy()), anyio.Event(), {"a": anyio.Event(), "b": anyio.Event()}
+
+    async def hang(events: Sequence[Event], *about: Any, **more: Any) -> Result:
+        seen[events[0].data.id].set()
+        await open_.wait()
+        return Result(Sent())
+
+    monkeypatch.setattr(bench.toy, "send", hang)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.dispatcher.run, lambda seconds: None)
+            for job, arrived in seen.items():
+                await anyio.wait_all_tasks_blocked()
+                bench.happen(job, Status.QUEUED)  # and nobody rings
+                await arrived.wait()
+            open_.set()
+            bench.dispatcher.stop()
+    assert bench.states().count("delivered") == 2
+
+
 async def test_it_heeds_what_it_is_owed_and_no_more_unless_it_has_duties(store: Store, clock: Any) -> None:
     bench = Bench(store, clock, Toy())
     assert bench.dispatcher.heeds({"pipe", "other"})

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,15 +14,10 @@ import pytest
 
 from ftwatch.client import Client, Refused, Unreachable, failure_of
 from ftwatch.client import guard as module
+from ftwatch.client.trust import SYSTEM, context_of
 from ftwatch.core.delivery import Rejected
 
-CONTEXT = ssl.create_default_context()
 Resolver = Callable[[str], list[str]]
-
-
-@pytest.fixture(autouse=True)
-def _one_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssl, "create_default_context", lambda: CONTEXT)
 
 
 @pytest.fixture
@@ -209,7 +203,7 @@ async def test_the_environments_proxy_is_not_asked(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_unix_socket_is_no_receiver() -> None:
-    transport = module.GuardedTransport(CONTEXT, httpx2.Limits(), module.Guard(strict=False))
+    transport = module.GuardedTransport(context_of(SYSTEM), httpx2.Limits(), module.Guard(strict=False))
     with pytest.raises(Refused):
         await transport._pool._network_backend.connect_unix_socket("/run/docker.sock")  # type: ignore[union-attr]
 

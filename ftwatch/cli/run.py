@@ -1,5 +1,6 @@
 """run, once, demo, reload: what makes the daemon go."""
 
+import gc
 import os
 import sys
 import threading
@@ -24,11 +25,17 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.pass_obj
 def run(config: str | None, wait_lock: float) -> int:
     """Watch and tell, until stopped."""
-    from ftwatch import log  # noqa: F401 -- before all that imports structlog: it is the quicker way
-    from ftwatch.config import find
-    from ftwatch.daemon import serve
+    # What a start loads stays. To look for garbage in it, time and again, is a tenth of the start; `serve`
+    # goes back to that once all is loaded.
+    gc.disable()
+    try:
+        from ftwatch import log  # noqa: F401 -- before all that imports structlog: it is the quicker way
+        from ftwatch.config import find
+        from ftwatch.daemon import serve
 
-    return _leave(serve(find(config), wait_lock=wait_lock))
+        return _leave(serve(find(config), wait_lock=wait_lock))
+    finally:
+        gc.enable()
 
 
 def _leave(code: int) -> int:

@@ -49,35 +49,30 @@ HIDDEN = "••••"
 GZIP = b"\x1f\x8b"
 CODING = "content-encoding"
 
+# What stands in refusals. Compiled with the first one: a start has no use for them.
 # What a key looks like, should an error message repeat one that is not ours. "Incorrect API key provided" has
 # none: what follows a blank must not be a mere word.
-_KEYLIKE = re.compile(
+_KEYLIKE = (
     r"\b(?:(?:sk|pk|key|Bearer|hf|fw|AKIA|ASIA)[-_]?|Bearer |(?:sk|pk|key|hf|fw) (?=[\w.-]*[\d*]))[\w*.-]{8,}"
 )
 # How services say that they have ended.
-_CLOSED = re.compile(
-    r"(has been|was|been|is) (sunset|retired|discontinued|decommissioned|shut down)"
+_CLOSED = (
+    r"(?i)(has been|was|been|is) (sunset|retired|discontinued|decommissioned|shut down)"
     r"|(no longer|not) (available|supported|offered) (as of|since|after)"
-    r"|fine-?tuning (\w+ ){0,4}(no longer|has ended|is no more)",
-    re.IGNORECASE,
+    r"|fine-?tuning (\w+ ){0,4}(no longer|has ended|is no more)"
 )
 
 # What a 404 may be about: what words mean a job, what the way to it, what something that jobs belong to; an
 # address that is repeated is none of the sentence's words, whatever it holds.
-_ADDRESS = re.compile(r"(?:(?<![\w/])|https?:/)/\S*")
-_JOB_WORDS = re.compile(
-    r"job(?!-\w*\d)|fine[-_ ]?tun|\btuning|customi[sz]ation|\bruns?\b|\btrainings?\b", re.IGNORECASE
-)
-_WAY_WORDS = re.compile(
-    r"\b(ur[il]|route|endpoint|path|method|operation|page|upstream|host|server|service)s?\b", re.IGNORECASE
-)
-_OWNER_WORDS = re.compile(
-    r"\b(project|account|namespace|organi[sz]ation|workspace|tenant|team|user|subscription|region|location"
-    r"|cluster|deployment|model|file|dataset)s?\b",
-    re.IGNORECASE,
+_ADDRESS = r"(?:(?<![\w/])|https?:/)/\S*"
+_JOB_WORDS = r"(?i)job(?!-\w*\d)|fine[-_ ]?tun|\btuning|customi[sz]ation|\bruns?\b|\btrainings?\b"
+_WAY_WORDS = r"(?i)\b(ur[il]|route|endpoint|path|method|operation|page|upstream|host|server|service)s?\b"
+_OWNER_WORDS = (
+    r"(?i)\b(project|account|namespace|organi[sz]ation|workspace|tenant|team|user|subscription|region|location"
+    r"|cluster|deployment|model|file|dataset)s?\b"
 )
 # A service that is switched off has no job either.
-_OFF = re.compile(r"\bnot (\w+ )?(available|enabled|supported|offered)\b", re.IGNORECASE)
+_OFF = r"(?i)\bnot (\w+ )?(available|enabled|supported|offered)\b"
 
 
 # ------------------------------------------------------------------------------------------------ the way in
@@ -420,7 +415,7 @@ class Api:
             throttled=status == 429,
             retry_after=retry_after(answer.headers),
             missing=missing,
-            closed=of is None and (status == 410 or (400 <= status < 500 and bool(_CLOSED.search(said)))),
+            closed=of is None and (status == 410 or (400 <= status < 500 and bool(re.search(_CLOSED, said)))),
         )
 
     def complaint(self, answer: Response) -> str:
@@ -431,7 +426,7 @@ class Api:
         """A stranger's sentence without anything that looks like a key."""
         for secret in self.auth.secrets():
             text = text.replace(secret, HIDDEN)
-        text = _KEYLIKE.sub(HIDDEN, text)
+        text = re.sub(_KEYLIKE, HIDDEN, text)
         return text if len(text) <= 300 else text[:299] + "…"
 
 
@@ -456,14 +451,14 @@ def speaks_of_a_job(body: bytes, id: str) -> bool:
     about one, is a proof.
     """
     # Some repeat the id as it stands in the address.
-    said = _ADDRESS.sub(" ", unquote(lenient.complaint(body)))
+    said = re.sub(_ADDRESS, " ", unquote(lenient.complaint(body)))
     name = re.compile(
         rf"(?<![\w-])({re.escape(id)}|{re.escape(id.rpartition('/')[2])})(?![\w-])", re.IGNORECASE
     )
     rest = name.sub(" ", said)
-    is_named, is_about_one = rest != said, bool(_JOB_WORDS.search(rest))
-    if _WAY_WORDS.search(rest):
+    is_named, is_about_one = rest != said, bool(re.search(_JOB_WORDS, rest))
+    if re.search(_WAY_WORDS, rest):
         return False
-    if _OWNER_WORDS.search(rest):
+    if re.search(_OWNER_WORDS, rest):
         return is_named and is_about_one
-    return is_named or (is_about_one and not _OFF.search(rest))
+    return is_named or (is_about_one and not re.search(_OFF, rest))

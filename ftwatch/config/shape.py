@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, tzinfo
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from ftwatch.config import values
@@ -224,12 +224,24 @@ def _notified(key: str, node: Node, desk: Desk) -> list[str]:
     return []
 
 
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def _block(shape: type[T]) -> type[T]:
+    """Makes a dataclass of a block. It is read once: nobody compares, hashes or shows one.
+
+    Each method that is made here is compiled at every start, and there would be a hundred more.
+    """
+    return dataclass(kw_only=True, eq=False, repr=False)(shape)
+
+
 def _span(default: str, least: float = 0.0) -> Any:
     seconds = Duration.parse(default).total_seconds()
     return field(default=seconds, metadata={"read": _duration(least), "type": Duration, "shown": default})
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Provider:
     """What every provider has beside the options of its kind."""
 
@@ -258,7 +270,7 @@ class Provider:
     tolerance: float = _span("5m", 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Retry:
     """How often a notifier tries again; what is left out stays as its kind has it."""
 
@@ -280,7 +292,7 @@ class Retry:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class QuietHours:
     """`quiet_hours` of a notifier, by the clock on the wall; what `pass` matches is told all the same."""
 
@@ -295,7 +307,7 @@ class QuietHours:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Digest:
     """`digest` of a notifier: one message a day; what `pass` matches is told at once."""
 
@@ -309,7 +321,7 @@ class Digest:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Report:
     """`report` of a notifier: what came of all jobs since the last one."""
 
@@ -319,7 +331,7 @@ class Report:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Template:
     """`template` of a notifier or a route: the words of messages to people."""
 
@@ -331,7 +343,7 @@ class Template:
             raise ValueError("give title, body or both")
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Notifier:
     """What every notifier has beside the options of its kind."""
 
@@ -351,7 +363,7 @@ class Notifier:
     template: Template | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Group:
     """`group` of a route: what agrees in the values of `by` leaves together, `until` says when."""
 
@@ -362,7 +374,7 @@ class Group:
     until: Literal["all_terminal"] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Route:
     """One entry of `routes`."""
 
@@ -386,7 +398,7 @@ class Route:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Silence:
     """One entry of `silences`."""
 
@@ -398,7 +410,7 @@ class Silence:
     comment: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Stuck:
     """`rules.stuck`: how long a job may wait in a state; false: for ever."""
 
@@ -411,7 +423,7 @@ class Stuck:
     paused: float | None = field(default=None, metadata={"read": _limit, "type": Duration, "shown": "24h"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Retiring:
     """`rules.retiring`: how long before a model stops answering that is told."""
 
@@ -421,7 +433,7 @@ class Retiring:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Flapping:
     """`rules.flapping`: how often a state comes and goes within a time before only that is told."""
 
@@ -430,7 +442,7 @@ class Flapping:
     within: float = _span("1h", 60.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Rules:
     """`rules`, each on with its figures unless it is false."""
 
@@ -439,7 +451,7 @@ class Rules:
     flapping: Flapping | bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Store:
     """`store`."""
 
@@ -447,7 +459,7 @@ class Store:
     retention: float = _span("90d", 3600.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Client:
     """`client`. The proxy's URL may hold a password."""
 
@@ -457,7 +469,7 @@ class Client:
     network: Literal["open", "strict"] = "open"
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Web:
     """`web`: the page, the API, hooks and metrics. `user_header` counts from `trusted_proxies` only."""
 
@@ -479,14 +491,14 @@ class Web:
     heartbeat: float = _span("1m", 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Plots:
     """`plots`: the pictures in messages, which need the extra of that name."""
 
     theme: Literal["light", "dark"] = "light"
 
 
-@dataclass(frozen=True, kw_only=True)
+@_block
 class Log:
     """`log`."""
 

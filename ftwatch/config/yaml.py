@@ -24,7 +24,8 @@ MAX_NODES = 100_000
 MAX_REPAIRS = 50
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+# Said as it is: `[^…]` of all the others would take longer to compile than the rest of the patterns here.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 # A comment right where a value should be; one that begins with a space is meant as one.
 _COMMENT = re.compile(r"[ \t]*:?[ \t]*(#[^\s#][^\n]*)")

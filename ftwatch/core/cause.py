@@ -117,62 +117,60 @@ _VAGUE = _table(
 
 # The words of messages, small. What stands first counts first: a run that was out of memory also restarts, a
 # file that moderation refuses is also called invalid. No open repeats: time is linear in the text's length.
-_PHRASES = tuple(
-    (re.compile(pattern), cause)
-    for pattern, cause in (
-        (
-            r"cancell?ed by (?:a |the |its )?(?:user|owner|customer|admin)"
-            r"|user[- ](?:cancell?ed|requested|initiated)|(?:stopped|aborted|deleted) by (?:a |the )?user"
-            r"|at the user's request|keyboardinterrupt",
-            Cause.USER_CANCEL,
-        ),
-        (
-            r"out[ -]of[ -]memory|outofmemory|oom ?kill|\boom\b|(?:cannot|failed to) allocate memory"
-            r"|cublas_status_alloc_failed|\bmemoryerror\b",
-            Cause.OUT_OF_MEMORY,
-        ),
-        (
-            r"moderation|content[ _]filter|content (?:management )?policy|usage polic|responsible ai"
-            r"|safety (?:check|eval|polic|filter|system|standard)|unsafe training file|harmful content",
-            Cause.POLICY,
-        ),
-        (
-            r"quota|billing|payment|insufficient (?:fund|balance|credit)|low balance|out of credit"
-            r"|balance (?:is )?(?:too low|insufficient|exhausted)|not enough credit"
-            r"|(?:credit|spend|spending|budget|usage|rate|service) limit|too many requests"
-            r"|resourcelimitexceeded",
-            Cause.QUOTA_OR_BILLING,
-        ),
-        (
-            r"\bnccl\b|\becc error|\bxid\b|hardware|node (?:failure|failed|lost|was lost|not ready)|preempt"
-            r"|evicted|spot interruption|instance was terminated|machine was lost|unable to provision"
-            r"|insufficient capacity|capacityerror|gpu (?:failure|fell off|is lost)",
-            Cause.HARDWARE_RESTART,
-        ),
-        (
-            r"timeout|timed out|time out|time limit|deadline ?exceeded|longer than specified deadline"
-            r"|max(?:imum)? ?run ?time|maximum duration",
-            Cause.TIMEOUT,
-        ),
-        (
-            r"permission|access ?denied|not authorized|unauthori[sz]ed|forbidden|could not assume role"
-            r"|(?:invalid|incorrect|bad) (?:wandb |w&b )?api key",
-            Cause.POLICY,
-        ),
-        (
-            r"internal (?:server )?error|internalservererror|server error|server had an error"
-            r"|service unavailable|temporarily unavailable|job restarted|has been restarted"
-            r"|connection reset by peer",
-            Cause.HARDWARE_RESTART,
-        ),
-        (
-            r"(?:training|validation|input|eval|evaluation)[- ](?:file|data)|\bdata ?set|jsonl|not valid json"
-            r"|invalid (?:json|file|data|format|example|input|row|record|token)|file format|format error"
-            r"|(?:file|data|input|schema) validation|\bvalidation (?:failed|error)|\b(?:row|line|example) \d"
-            r"|(?:missing|no) assistant|(?:too few|not enough|at least 10) examples|malformed",
-            Cause.DATA_INVALID,
-        ),
-    )
+# They are compiled when the first job has failed, for good: a start has no use for them.
+_PHRASES = (
+    (
+        r"cancell?ed by (?:a |the |its )?(?:user|owner|customer|admin)"
+        r"|user[- ](?:cancell?ed|requested|initiated)|(?:stopped|aborted|deleted) by (?:a |the )?user"
+        r"|at the user's request|keyboardinterrupt",
+        Cause.USER_CANCEL,
+    ),
+    (
+        r"out[ -]of[ -]memory|outofmemory|oom ?kill|\boom\b|(?:cannot|failed to) allocate memory"
+        r"|cublas_status_alloc_failed|\bmemoryerror\b",
+        Cause.OUT_OF_MEMORY,
+    ),
+    (
+        r"moderation|content[ _]filter|content (?:management )?policy|usage polic|responsible ai"
+        r"|safety (?:check|eval|polic|filter|system|standard)|unsafe training file|harmful content",
+        Cause.POLICY,
+    ),
+    (
+        r"quota|billing|payment|insufficient (?:fund|balance|credit)|low balance|out of credit"
+        r"|balance (?:is )?(?:too low|insufficient|exhausted)|not enough credit"
+        r"|(?:credit|spend|spending|budget|usage|rate|service) limit|too many requests"
+        r"|resourcelimitexceeded",
+        Cause.QUOTA_OR_BILLING,
+    ),
+    (
+        r"\bnccl\b|\becc error|\bxid\b|hardware|node (?:failure|failed|lost|was lost|not ready)|preempt"
+        r"|evicted|spot interruption|instance was terminated|machine was lost|unable to provision"
+        r"|insufficient capacity|capacityerror|gpu (?:failure|fell off|is lost)",
+        Cause.HARDWARE_RESTART,
+    ),
+    (
+        r"timeout|timed out|time out|time limit|deadline ?exceeded|longer than specified deadline"
+        r"|max(?:imum)? ?run ?time|maximum duration",
+        Cause.TIMEOUT,
+    ),
+    (
+        r"permission|access ?denied|not authorized|unauthori[sz]ed|forbidden|could not assume role"
+        r"|(?:invalid|incorrect|bad) (?:wandb |w&b )?api key",
+        Cause.POLICY,
+    ),
+    (
+        r"internal (?:server )?error|internalservererror|server error|server had an error"
+        r"|service unavailable|temporarily unavailable|job restarted|has been restarted"
+        r"|connection reset by peer",
+        Cause.HARDWARE_RESTART,
+    ),
+    (
+        r"(?:training|validation|input|eval|evaluation)[- ](?:file|data)|\bdata ?set|jsonl|not valid json"
+        r"|invalid (?:json|file|data|format|example|input|row|record|token)|file format|format error"
+        r"|(?:file|data|input|schema) validation|\bvalidation (?:failed|error)|\b(?:row|line|example) \d"
+        r"|(?:missing|no) assistant|(?:too few|not enough|at least 10) examples|malformed",
+        Cause.DATA_INVALID,
+    ),
 )
 
 # What stands before a word of the long sort, as in JOB_STATE_EXPIRED.
@@ -216,7 +214,7 @@ def _said(text: str) -> Cause | None:
     if not text:
         return None
     said = " ".join(text[:LENGTH].lower().split())
-    return next((cause for pattern, cause in _PHRASES if pattern.search(said)), None)
+    return next((cause for pattern, cause in _PHRASES if re.search(pattern, said)), None)
 
 
 def _logged(lines: Sequence[Line]) -> Cause | None:

@@ -4,6 +4,7 @@ A *generation* is what one config builds: a client, pollers, dispatchers. A relo
 next over the same store, which is why it can neither lose nor repeat anything.
 """
 
+import gc
 import itertools
 import os
 import resource
@@ -47,13 +48,13 @@ log = structlog.get_logger("ftwatch.daemon")
 GRACE = 6.0
 # What is looked after now and again is so at the same moments: each waking costs more than what is done then.
 # A changed config counts once it has kept still for a while.
-LOOK_AT_FILE, STILL = 10.0, 2.0
+LOOK_AT_FILE, STILL = 15.0, 2.0
 PRUNE_EVERY = 3600.0
-WATCHED_EVERY = 10.0
-ANCHORED_EVERY = 20.0
-ROOM_EVERY = 10.0
+WATCHED_EVERY = 15.0
+ANCHORED_EVERY = 15.0
+ROOM_EVERY = 15.0
 # In how many looks at the clock the time is noted once: each note is a write to the disk.
-NOTED_IN = 2
+NOTED_IN = 4
 FILES = 16384
 
 
@@ -462,6 +463,8 @@ def serve(path: Path, *, wait_lock: float = 0.0) -> int:
         try:
             daemon = Daemon(path, config, store)
             daemon.listener.take(config)
+            gc.freeze()  # what is there by now stays, and is not looked through for garbage again
+            gc.enable()
             anyio.run(daemon.run)
         except* Damaged as errors:
             # Going on could only make it worse. The next start looks at the file before it writes.

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,16 +27,14 @@ from ftwatch.plugins import (
 )
 from ftwatch.providers.openai import OpenAI, Options
 
-CONTEXT = ssl.create_default_context()
 KEY = "sk-proj-0123456789abcdef"
 JOB = {"id": "ftjob-1", "object": "fine_tuning.job", "status": "running", "created_at": 1_790_000_000}
 
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key from outside; the system's certificates are read once."""
+    """No key from outside."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(ssl, "create_default_context", lambda: CONTEXT)
 
 
 class Service:

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import ssl
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +23,6 @@ from ftwatch.poller import Poller
 from ftwatch.providers.openai import OpenAI, Options
 from ftwatch.store import Store, inline
 
-CONTEXT = ssl.create_default_context()
 ROUTING = Routing(recipients=(Recipient(name="slack", kind="slack"),))
 FOUND = json.loads((Path(__file__).parents[1] / "data" / "upstream.json").read_text())
 ROWS = {row["name"]: row for row in FOUND["rows"]}
@@ -34,9 +32,8 @@ HEALTH = ("ftwatch.provider.recovered p", "ftwatch.provider.watching p")
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key from outside; the system's certificates are read once."""
+    """No key from outside."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(ssl, "create_default_context", lambda: CONTEXT)
 
 
 # -------------------------------------------------------------------------------------------- recipes
