@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from ftwatch.core.announce import Announcement, ProviderState
 from ftwatch.core.decide import decide
 from ftwatch.core.job import JobKey, Progress, Snapshot, Status
-from ftwatch.core.known import Decision, Look, Policy
+from ftwatch.core.known import Assignment, Decision, Look, Policy
 from ftwatch.core.route import Recipient, Routing, Silence, parse_match
+from ftwatch.core.route.hold import Hold
 from ftwatch.store import Batch, Store, StoreError
 
 NOW = 1_795_000_000.0
@@ -67,6 +68,38 @@ def test_a_decision_about_an_older_version_writes_nothing(store: Store) -> None:
     assert store.commit(Batch(decisions=[second]), NOW) == {JobKey("p", "a")}
     assert store.history.last_seq() == before
     assert len(store.history.deliveries()) == 2
+
+
+def test_of_one_commit_only_what_was_lost_is_left_out(store: Store) -> None:
+    made = []
+    for id, status in (("a", Status.QUEUED), ("b", Status.QUEUED), ("c", None)):
+        if status is not None:
+            happen(store, id, status)
+        known = store.jobs.load("p", [id]).get(id)
+        snapshot = Snapshot(id=id, provider="p", kind="toy", status=Status.RUNNING)
+        look = Look(key=JobKey("p", id), asked=2, at=NOW, snapshot=snapshot)
+        made.append(decide(known, look, POLICY, NOW))
+    # Somebody else was sooner with the first one.
+    assert store.commit(Batch(decisions=made[:1]), NOW) == set()
+    before = store.history.last_seq()
+    assert store.commit(Batch(decisions=made), NOW) == {JobKey("p", "a")}
+    told = [(event.type, event.data.id) for _, event in store.history.events(after=before, limit=10)]
+    assert told == [("fine_tuning.job.running", "b"), ("fine_tuning.job.created", "c")]
+    assert {id: known.version for id, known in store.jobs.load("p", ["a", "b", "c"]).items()} == {
+        "a": 2,
+        "b": 2,
+        "c": 1,
+    }
+
+
+def test_what_is_owed_is_seen_by_what_comes_after_it_in_the_same_commit(store: Store) -> None:
+    held = Hold(bundle="quiet", until=NOW + 3600, why="at night")
+    lanes = {"evt_1": "p/a", "evt_2": "p/b", "evt_3": "p/a"}
+    owed = [Assignment("evt_1", "slack", "", held), Assignment("evt_2", "slack", "", held)]
+    with store.db.transaction():
+        store.outbox.owe([*owed, Assignment("evt_3", "slack", "")], lanes, NOW)
+    rows = store.db.rows("SELECT event_id, bundle, due_at FROM deliveries ORDER BY seq")
+    assert rows == [("evt_1", None, NOW), ("evt_2", "quiet", NOW + 3600), ("evt_3", None, NOW)]
 
 
 def test_two_first_sights_of_one_job_are_a_race_too(store: Store) -> None:
