@@ -339,11 +339,11 @@ class Life:
         db, world = self.store.db, self.world
         execute, transaction, record = db.execute, db.transaction, self.store._record
 
-        def timed(events: Any, *rest: Any) -> None:
+        def timed(said: Any, now: float) -> None:
             # A try that died was no commit; what comes of it later may have the same id.
-            for event in events:
-                world.committed[event.id] = world.time
-            record(events, *rest)
+            for one in said:
+                world.committed.update((event.id, world.time) for event in one.events)
+            record(said, now)
 
         self.store._record = timed  # type: ignore[method-assign]
 
