@@ -114,7 +114,8 @@ def trials(share: float, seed: int) -> list[Trial]:
 
     is_root, has_apsw = os.geteuid() == 0, find_spec("apsw") is not None
     days = some(10_000, 20)
-    each = min(days, 100)
+    # Some weeks in the life of one database: a day costs more, the older that gets.
+    each = min(days, 25)
     return [
         Trial(
             "kill -9 of the daemon, at random",
