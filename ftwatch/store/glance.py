@@ -23,7 +23,6 @@ __all__ = ["GONE", "Count", "Cursor", "Fate", "Glance", "Lane", "Letter", "Point
 # The word for jobs that their provider no longer knows, where statuses are chosen.
 GONE = "gone"
 
-CHUNK = 200
 NOTHING = (0, 0, None)
 _DOCUMENT = "CAST(known AS TEXT)"
 _ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
@@ -222,19 +221,18 @@ class Glance:
         known = {event.id: event for event in events}
         letters: dict[str, list[Letter]] = {}
         spared: dict[str, dict[str, str]] = {}
-        for some in _chunks(list(known)):
-            marks = ",".join("?" * len(some))
-            rows = self._db.rows(
-                f"SELECT d.seq, d.why, {_COLUMNS} FROM deliveries d WHERE d.event_id IN ({marks})"
-                " ORDER BY d.seq",
-                *some,
-            )
-            for letter in self._letters(rows, known):
-                letters.setdefault(letter.delivery.event_id, []).append(letter)
-            for event, notifier, reason in self._db.rows(
-                f"SELECT event_id, notifier, reason FROM verdicts WHERE event_id IN ({marks})", *some
-            ):
-                spared.setdefault(event, {})[notifier] = reason
+        ids = list(known)
+        rows = self._db.among(
+            f"SELECT d.seq, d.why, {_COLUMNS} FROM deliveries d"
+            " WHERE d.event_id IN ({some}) ORDER BY d.seq",
+            ids,
+        )
+        for letter in self._letters(list(rows), known):
+            letters.setdefault(letter.delivery.event_id, []).append(letter)
+        for event, notifier, reason in self._db.among(
+            "SELECT event_id, notifier, reason FROM verdicts WHERE event_id IN ({some})", ids
+        ):
+            spared.setdefault(event, {})[notifier] = reason
         return {id: Fate(letters=tuple(letters.get(id, ())), spared=spared.get(id, {})) for id in known}
 
     # ----------------------------------------------------------------------------------------- deliveries
@@ -293,25 +291,20 @@ class Glance:
 
     def _found(self, which: str, *values: object) -> list[Letter]:
         rows = self._db.rows(f"SELECT d.seq, d.why, {_COLUMNS} FROM deliveries d {which}", *values)
-        events: dict[str, Event] = {}
-        for some in _chunks([row[3] for row in rows]):
-            for id, body in self._db.rows(
-                f"SELECT id, body FROM events WHERE id IN ({','.join('?' * len(some))})", *some
-            ):
-                events[id] = decode(body)
+        bodies = self._db.among("SELECT id, body FROM events WHERE id IN ({some})", [row[3] for row in rows])
+        events = {id: decode(body) for id, body in bodies}
         return self._letters(rows, events)
 
     def _letters(self, rows: Sequence[tuple[Any, ...]], events: Mapping[str, Event]) -> list[Letter]:
         """Deliveries with their tries."""
         owed = [(seq, why, _delivery(rest)) for seq, why, *rest in rows]
         tries: dict[str, list[Attempt]] = {}
-        for some in _chunks([delivery.id for _, _, delivery in owed]):
-            for id, *one in self._db.rows(
-                "SELECT delivery, at, took, outcome, reason FROM attempts"
-                f" WHERE delivery IN ({','.join('?' * len(some))}) ORDER BY seq",
-                *some,
-            ):
-                tries.setdefault(id, []).append(Attempt(*one))
+        for id, *one in self._db.among(
+            "SELECT delivery, at, took, outcome, reason FROM attempts"
+            " WHERE delivery IN ({some}) ORDER BY seq",
+            [delivery.id for _, _, delivery in owed],
+        ):
+            tries.setdefault(id, []).append(Attempt(*one))
         return [
             Letter(seq, delivery, events.get(delivery.event_id), why, tuple(tries.get(delivery.id, ())))
             for seq, why, delivery in owed
@@ -357,7 +350,3 @@ def _as_json(text: str) -> str:
 def _like(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
-
-
-def _chunks(ids: Sequence[object]) -> Iterable[Sequence[object]]:
-    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))

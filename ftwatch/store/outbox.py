@@ -385,12 +385,10 @@ class Outbox:
         Returns those of which something was written: for a claim that was taken over meanwhile its new holder
         answers.
         """
-        rows = self._db.rows(
-            "SELECT id, epoch FROM deliveries WHERE state = 'pending'"
-            f" AND id IN ({','.join('?' * len(batch))})",
-            *(done.claim.delivery.id for done in batch),
+        ids = [done.claim.delivery.id for done in batch]
+        held = set(
+            self._db.among("SELECT id, epoch FROM deliveries WHERE state = 'pending' AND id IN ({some})", ids)
         )
-        held = set(rows)
         batch = [done for done in batch if (done.claim.delivery.id, done.claim.epoch) in held]
         self._db.execute_many(
             "UPDATE deliveries SET state = ?, reason = ?, due_at = ?, attempts = ?, throttles = ?,"
@@ -474,12 +472,8 @@ class Outbox:
 
     def memory(self, notifier: str, lanes: Sequence[str]) -> dict[str, dict[str, object]]:
         """What a notifier wanted to find again, by lane."""
-        if not lanes:
-            return {}
-        rows = self._db.rows(
-            f"SELECT lane, value FROM memory WHERE notifier = ? AND lane IN ({','.join('?' * len(lanes))})",
-            notifier,
-            *lanes,
+        rows = self._db.among(
+            "SELECT lane, value FROM memory WHERE notifier = ? AND lane IN ({some})", lanes, notifier
         )
         return {lane: msgspec.json.decode(value) for lane, value in rows}
 
