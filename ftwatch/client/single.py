@@ -39,7 +39,7 @@ class _Target(NamedTuple):
 
 
 class _Wire(Protocol):
-    """A connection: what may be sent over it without waiting, and what comes."""
+    """A connection that the request has been given to: the answer comes over it."""
 
     async def read(self, most: int) -> bytes:
         """What has come, at most so many bytes; none at the end. Raises OSError."""

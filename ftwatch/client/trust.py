@@ -56,7 +56,8 @@ class _System(ssl.SSLContext):
     """Believes the system's authorities, which are read when the first connection needs them.
 
     They are 20 ms and three megabytes: who speaks plainly to a neighbour, or believes an authority of its
-    own, never needs them. The settings are those of `ssl.create_default_context`.
+    own, never needs them. The settings are those of `ssl.create_default_context`, which would
+    also write each connection's keys to the file that `SSLKEYLOGFILE` names.
     """
 
     _is_read = False

@@ -246,9 +246,9 @@ class Event(Struct, frozen=True, kw_only=True):
     @property
     def lane(self) -> str:
         """What keeps its order: events of one lane reach a notifier in the order they happened."""
-        job = self.job
-        if job is not None:
-            return f"{job.provider}/{job.id}"
+        key = self.key
+        if key is not None:
+            return str(key)
         family = self.type.rpartition(".")[0]
         return f"{family}:{self.data.id}" if family in _LANES else self.id
 
