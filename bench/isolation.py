@@ -105,6 +105,8 @@ class Endpoint:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 body = await reader.readexactly(int(length[1]) if length else 0)
+                if not head.startswith(b"POST /hook "):
+                    break  # Not for us: who refuses gives up its port for a while, and others may know it.
                 if self.bad:
                     self.met += 1
                     await self._misbehave(reader, writer)
