@@ -8,7 +8,7 @@ import pytest
 
 from ftwatch.core.journal import Line
 from ftwatch.plugins import LogPage, NotFound, ProviderError
-from ftwatch.poller.logbook import Logbook
+from ftwatch.poller.logbook import Known, Logbook
 
 PAGE = 3
 
@@ -56,6 +56,15 @@ def keys(lines: Iterable[Line]) -> set[str]:
     return {line.key for line in lines}
 
 
+def given(known: set[str]) -> Known:
+    """Gives a book these keys, should it ask for them."""
+
+    async def give() -> set[str]:
+        return known
+
+    return give
+
+
 @pytest.mark.parametrize("newest_first", [True, False], ids=["newest first", "oldest first"])
 @pytest.mark.parametrize("has_ids", [True, False], ids=["ids", "no ids"])
 @pytest.mark.parametrize("at", [None, 7], ids=["each second", "all at once"])
@@ -68,7 +77,7 @@ async def test_everything_is_read_once_and_in_order(
     read: list[str] = []
     for count in (2, 0, 1, 10, 0, 3, 7):
         service.write(count, at)
-        journal = await book.read("j", known)
+        journal = await book.read("j", given(known))
         news = [line for line in journal.lines if line.key not in known]
         read += [line.message for line in news]
         known |= keys(news)
@@ -81,11 +90,28 @@ async def test_what_did_not_change_costs_one_page(newest_first: bool) -> None:
     service = Service(newest_first=newest_first, has_ids=True)
     service.write(20)
     book = Logbook(service, wanted=None)
-    journal = await book.read("j", set())
+    journal = await book.read("j", given(set()))
     book.kept(["j"])
     asked = service.asked
-    assert (await book.read("j", keys(journal.lines))).is_empty
+    assert (await book.read("j", given(keys(journal.lines)))).is_empty
     assert service.asked == asked + 1
+
+
+@pytest.mark.parametrize(("count", "newest_first", "asked"), [(1, True, 0), (20, False, 0), (20, True, 1)])
+async def test_what_is_known_is_asked_for_once_and_only_where_it_ends_the_reading(
+    count: int, newest_first: bool, asked: int
+) -> None:
+    service = Service(newest_first=newest_first, has_ids=True)
+    service.write(count)
+    times = 0
+
+    async def known() -> set[str]:
+        nonlocal times
+        times += 1
+        return set()
+
+    await Logbook(service, wanted=None).read("j", known)
+    assert times == asked
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
@@ -93,25 +119,25 @@ async def test_what_was_read_and_not_committed_is_read_again(newest_first: bool)
     service = Service(newest_first=newest_first, has_ids=False)
     service.write(8)
     book = Logbook(service, wanted=None)
-    first = await book.read("j", set())
+    first = await book.read("j", given(set()))
     book.kept([])
-    assert await book.read("j", set()) == first
+    assert await book.read("j", given(set())) == first
 
 
 async def test_an_anchor_that_is_not_known_any_more_means_the_beginning() -> None:
     service = Service(newest_first=False, has_ids=False)
     service.write(8)
     book = Logbook(service, wanted=None)
-    known = keys((await book.read("j", set())).lines)
+    known = keys((await book.read("j", given(set()))).lines)
     book.kept(["j"])
     service.write(1)
     service.refuses_anchors = True
     with pytest.raises(ProviderError):
-        await book.read("j", known)
+        await book.read("j", given(known))
     service.lines = service.lines[
         -2:
     ]  # what is left fits on the first page, and another job is not concerned
-    journal = await book.read("j", known)
+    journal = await book.read("j", given(known))
     assert [line.message for line in journal.lines] == ["line 7", "line 8"]
 
 
@@ -124,7 +150,7 @@ async def test_a_part_that_is_not_there_is_asked_for_once_and_told() -> None:
     service = Bare(newest_first=True, has_ids=True)
     book = Logbook(service, wanted=None)
     for _ in range(3):
-        assert (await book.read("j", set())).is_empty
+        assert (await book.read("j", given(set()))).is_empty
     assert service.asked == 1
     assert list(book.drift()) == ["log events"]
 
@@ -139,8 +165,8 @@ async def test_a_job_that_has_gone_takes_no_other_jobs_log_along() -> None:
     service = Forgetful(newest_first=True, has_ids=True)
     service.write(2)
     book = Logbook(service, wanted=None)
-    assert (await book.read("gone", set())).is_empty
-    assert len((await book.read("j", set())).lines) == 2
+    assert (await book.read("gone", given(set()))).is_empty
+    assert len((await book.read("j", given(set()))).lines) == 2
     assert book.drift() == {}
 
 

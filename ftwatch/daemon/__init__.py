@@ -31,11 +31,12 @@ from ftwatch.core import event as events
 from ftwatch.core.event import Severity
 from ftwatch.core.span import span
 from ftwatch.daemon.bell import Bell
-from ftwatch.daemon.clock import Anchor, Pulse, WallClock, threaded
+from ftwatch.daemon.clock import Anchor, Pulse, WallClock
 from ftwatch.daemon.heartbeat import Heartbeat
 from ftwatch.daemon.listener import Listener, Occupied
 from ftwatch.daemon.once import Round, once
 from ftwatch.daemon.reader import Reader
+from ftwatch.daemon.worker import threaded
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.poller import Poller
 from ftwatch.store import Batch, Damaged, Store, StoreError

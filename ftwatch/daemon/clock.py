@@ -1,16 +1,14 @@
-"""The real clock, the store's worker thread, and who has to show signs of life."""
+"""The real clock, and who has to show signs of life."""
 
 import random
 import time
 from collections.abc import Callable
 
 import anyio
-import anyio.to_thread
 
 from ftwatch.core.clock import Clock
-from ftwatch.store import Runner, T, Ts
 
-__all__ = ["Anchor", "Pulse", "WallClock", "threaded"]
+__all__ = ["Anchor", "Pulse", "WallClock"]
 
 # By how much the clock on the wall may stray from the one that only goes on before that counts (seconds).
 STRAY = 5.0
@@ -34,16 +32,6 @@ class WallClock:
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await anyio.sleep(seconds)
-
-
-def threaded() -> Runner:
-    """A runner that gives the store a worker thread, one call at a time."""
-    limiter = anyio.CapacityLimiter(1)
-
-    async def run(function: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
-
-    return run
 
 
 class Anchor:

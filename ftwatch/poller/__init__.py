@@ -6,6 +6,7 @@ in `Poller.run` adds nothing but waiting.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from math import inf
 
 import anyio
 import structlog
@@ -80,7 +81,6 @@ class Poller:
             config, provider, self._ledger, self._listing, self._inquiry, clock, good=self._listed_well
         )
         self._poked = anyio.Event()
-        self._wake_at: float | None = None
         self._ends_at = 0.0
         self._mark = self._judged = ""
         # What finished jobs are judged by, but for what the provider says of its models.
@@ -181,7 +181,6 @@ class Poller:
             again = await self._inquiry.ask() or again
             await self._ask_for_ends()
             again = await self._judge_anew() or again
-            await self._note_wakes()
         except StoreError:
             raise
         except ProviderError as error:
@@ -204,9 +203,9 @@ class Poller:
 
     def _next_due(self) -> float:
         """When (ticks) something is to be done next."""
-        now, ticks = self._clock.now(), self._clock.ticks()
+        now, ticks, wake_at = self._clock.now(), self._clock.ticks(), self._ledger.wake_at
         asks = self._next_ask()
-        return min(asks, ticks + self._wake_at - now) if self._wake_at is not None else asks
+        return min(asks, ticks + wake_at - now) if wake_at is not None else asks
 
     def _next_ask(self) -> float:
         """When (ticks) the provider is asked next."""
@@ -215,30 +214,23 @@ class Poller:
     async def _wake(self) -> bool:
         """Decides about jobs that wanted it by now although nothing came. True: there may be more."""
         now, ledger, jobs = self._clock.now(), self._ledger, self._ledger.store.jobs
+        if ledger.wake_at is None or ledger.wake_at > now:
+            return False
         awake = [id for id, job in ledger.active.items() if job.wake_at is not None and job.wake_at <= now]
-        if self._wake_at is not None and self._wake_at <= now:
-            # Of those that have ended only the store knows; a model of theirs may end, too.
-            awake += await ledger.run(jobs.waking, self.config.name, now, WOKEN)
+        # Of those that have ended only the store knows; a model of theirs may end, too.
+        awake += await ledger.run(jobs.waking, self.config.name, now, WOKEN)
         if self._is_heard:
             # What they told since the last look comes first: nobody is silent who was not listened to.
             heard = [id for id in awake if id in ledger.active]
             self._inquiry.agenda.ask_for(heard)
             awake = [id for id in awake if id not in ledger.active]
-        if awake:
-            await ledger.take(dict.fromkeys(awake))
-        if not await self._note_wakes() and self._wake_at is not None and self._wake_at <= now:
+        decided = await ledger.take(dict.fromkeys(awake)) if awake else []
+        await ledger.find_wake()
+        if not decided and ledger.wake_at is not None and ledger.wake_at <= now:
             # Nobody had anything to say; whoever wanted to be asked now is not asked without end.
-            self._wake_at = now + LONGEST_NAP
+            await ledger.find_wake(now)
+            ledger.wake_at = min(now + LONGEST_NAP, inf if ledger.wake_at is None else ledger.wake_at)
         return len(awake) >= WOKEN
-
-    async def _note_wakes(self) -> bool:
-        """Finds out when the next job wants to be decided about, if that may have changed."""
-        ledger = self._ledger
-        if not ledger.has_moved:
-            return False
-        ledger.has_moved = False
-        self._wake_at = await ledger.run(ledger.store.jobs.next_wake, self.config.name)
-        return True
 
     async def _judge_anew(self) -> bool:
         """Lets the rules look at finished jobs, some at a time, once they or what they go by have changed.

@@ -227,7 +227,10 @@ class Inquiry:
         A change is not told without its log before that has failed several times. Raises ProviderError.
         """
         key = JobKey(self._config.name, id)
-        known = await self._ledger.run(self._ledger.store.journals.keys, key)
+
+        async def known() -> set[str]:
+            return await self._ledger.run(self._ledger.store.journals.keys, key)
+
         try:
             read = await self.logbook.read(id, known)
         except ProviderError as error:

@@ -4,6 +4,7 @@ Never asks a provider for anything.
 """
 
 from collections.abc import Callable, Collection
+from math import inf
 
 import anyio.lowlevel
 import structlog
@@ -37,8 +38,8 @@ STRAY = 5.0
 class Ledger:
     """A provider's side of the store. `active` holds the jobs that must still be asked about, by id.
 
-    `has_moved`: something was read or committed since somebody set it to False. `by_checkpoint`: a job's
-    model is named in its last checkpoint.
+    `wake_at` (Unix seconds): before then no job wants to be decided about that nothing is heard of; None:
+    nobody does. `by_checkpoint`: a job's model is named in its last checkpoint.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Ledger:
         self._routing = routing
         self.active: dict[str, Watched] = {}
         self.is_open = False
-        self.has_moved = False
+        self.wake_at: float | None = None
         self.state = ProviderState(name=config.name)
         self.names_models = names_models
         self.by_checkpoint = by_checkpoint
@@ -100,7 +101,8 @@ class Ledger:
             state = replace(state, scope=scope, baseline_at=None, cursor=None)
         known = await self.run(jobs.active, name)
         self.active = {one.id: one for one in map(watched, known.values())}
-        self.state, self.is_open, self.has_moved = state, True, True
+        self.state, self.is_open = state, True
+        await self.find_wake()
         self.was_deaf()
         return await self.run(jobs.last_asked, name)
 
@@ -111,6 +113,10 @@ class Ledger:
             for status, seconds in await self.run(self.store.jobs.lives, self.config.name):
                 self.hazards.lasted(status, seconds)
         return self.hazards
+
+    async def find_wake(self, after: float = -inf) -> None:
+        """Asks the store for `wake_at`, which may be too early by now; only for one after that time."""
+        self.wake_at = await self.run(self.store.jobs.next_wake, self.config.name, after)
 
     def was_deaf(self) -> None:
         """Nobody could be heard until now."""
@@ -126,13 +132,14 @@ class Ledger:
         came = [look.at for look in looks.values() if look is not None]
         if decisions and came:
             self.store.meter.look_seconds.add(self._clock.now() - min(came), self.config.name)
-        self.has_moved = self.has_moved or bool(decisions)
         for id in over:
             # Somebody else may have forgotten it meanwhile.
             self.active.pop(id, None)
         for decision in decisions:
             known = decision.known
             if known is not None:
+                if known.wake_at is not None:
+                    self.wake_at = min(known.wake_at, inf if self.wake_at is None else self.wake_at)
                 before = self.active.get(known.snapshot.id)
                 if self.hazards is not None and before is not None and before.latest is not known.latest:
                     self.hazards.lasted(before.latest, self._clock.now() - before.since)

@@ -4,7 +4,7 @@ Cursors do not survive everywhere: ids change with every call, are missing, or a
 come oldest or newest first. So what is new is told by its key alone, and pages are read until a known one.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ from ftwatch.poller.listing import fingerprint
 
 __all__ = ["Logbook"]
 
+# Gives the keys of what of a job's log was read before. Most logs are one page, and nobody needs them.
+Known = Callable[[], Awaitable[Collection[str]]]
 # So many pages of one part of a log are read at once; what is older is let go.
 PAGES = 50
 # Of so many parts of logs it is remembered where the reading stands; of so many strange types a sample.
@@ -80,8 +82,8 @@ class Logbook:
         """What a job's document tells of its past; None for kinds whose documents do not."""
         return _in_order([self._telling.inline(raw)]) if self._telling else None
 
-    async def read(self, id: str, known: Collection[str]) -> Journal:
-        """What the job's log says that may be new; `known` are the keys of what is not.
+    async def read(self, id: str, known: Known) -> Journal:
+        """What the job's log says that may be new; `known` gives the keys of what is not, where they matter.
 
         Raises ProviderError; a part that the service does not have, or does not show, is only noted.
         """
@@ -107,7 +109,7 @@ class Logbook:
         self._read[id] = places
         return found
 
-    async def _part(self, id: str, part: str, known: Collection[str]) -> tuple[Journal | None, _Place]:
+    async def _part(self, id: str, part: str, known: Known) -> tuple[Journal | None, _Place]:
         """One part of a log, and where its reading stands; None where nothing was written since."""
         place = self._places.get((id, part), _Place())
         try:
@@ -118,11 +120,10 @@ class Logbook:
             # An id that was an anchor is none any more: from the beginning.
             return await self._pages(id, part, known, _Place())
 
-    async def _pages(
-        self, id: str, part: str, known: Collection[str], place: _Place
-    ) -> tuple[Journal | None, _Place]:
+    async def _pages(self, id: str, part: str, known: Known, place: _Place) -> tuple[Journal | None, _Place]:
         assert self._log is not None
         pages: list[LogPage] = []
+        keys: Collection[str] | None = None
         anchor, seen = place.anchor, set[str | None]()
         while anchor not in seen and len(pages) < PAGES:
             seen.add(anchor)
@@ -136,8 +137,12 @@ class Logbook:
                 place = _Place(anchor, mark)
             elif len(pages) == 1:
                 place = _Place(None, mark)
-            if page.next is None or (page.newest_first and _is_known(page, known)):
+            if page.next is None:
                 break
+            if page.newest_first:
+                keys = await known() if keys is None else keys
+                if _is_known(page, keys):
+                    break
             anchor = page.next
         self._notice(line for page in pages for line in page.lines)
         return _in_order(pages), place

@@ -290,7 +290,15 @@ class Walk:
         ids = {id: raw for found in some.values() for id, raw in found.ids.items()}
         if not some:
             return {}
-        known = await self._ledger.run(self._ledger.store.jobs.fingerprints, self._config.name, list(ids))
+        # Where all that is new is about active jobs of the page, nobody need ask who they are, nor for what
+        # was dealt with: those were the page's own bytes.
+        known: dict[str, bytes | None] = {
+            id: None for found in some.values() if found.rest is not None for id in found.ids
+        }
+        strange = [id for found in some.values() if found.rest is None for id in found.ids]
+        if strange:
+            jobs = self._ledger.store.jobs
+            known |= await self._ledger.run(jobs.fingerprints, self._config.name, strange)
         ended, leads_on = {}, {}
         for anchor, found in some.items():
             fresh = {id: raw for id, raw in found.ids.items() if id not in known}

@@ -59,10 +59,10 @@ class Jobs:
         )
         return [id for (id,) in rows]
 
-    def next_wake(self, provider: str) -> float | None:
-        """When the next of them will want to be (Unix seconds)."""
+    def next_wake(self, provider: str, after: float) -> float | None:
+        """When the next of them will want to be, after that time (Unix seconds)."""
         row = self._db.row(
-            "SELECT MIN(wake_at) FROM jobs WHERE provider = ? AND wake_at IS NOT NULL", provider
+            "SELECT MIN(wake_at) FROM jobs WHERE provider = ? AND wake_at > ?", provider, after
         )
         return float(row[0]) if row and row[0] is not None else None
 
