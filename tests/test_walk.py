@@ -65,6 +65,30 @@ async def test_changes_on_many_pages_share_a_commit(
     assert [count for count in commits if count] == [10]
 
 
+async def test_who_stands_on_a_page_is_asked_only_where_somebody_new_may(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Account(page_size=10, list_is_truth=True)
+    for number in range(30):
+        account.put(f"j{number:02}")
+    watch = Watch(store, clock, account)
+    await watch.round()
+    await watch.round(150)
+    asked: list[str] = []
+
+    def fingerprints(provider: str, ids: list[str], whole: Any = store.jobs.fingerprints) -> Any:
+        asked.extend(ids)
+        return whole(provider, ids)
+
+    monkeypatch.setattr(store.jobs, "fingerprints", fingerprints)
+    account.put("j05", Status.FAILED)
+    assert await watch.round(150) == ["job.failed j05"]
+    assert asked == []
+    account.put("j30")
+    assert await watch.round(150) == ["job.created j30"]
+    assert "j30" in asked
+
+
 async def test_the_id_of_an_active_job_is_in_memory_once(store: Store, clock: Any) -> None:
     account = Account(page_size=10, list_is_truth=True)
     for number in range(20):
