@@ -558,6 +558,31 @@ async def test_a_line_that_a_page_left_out_is_not_told_after_what_it_came_before
     assert await watch.round(100) == ["job.succeeded j1"]
 
 
+async def test_what_lies_before_a_state_that_a_lagging_log_lacks_is_not_told_after_it(
+    store: Store, clock: Any
+) -> None:
+    account = Logging()
+    watch = Watch(store, clock, account)
+    await watch.round()
+    account.put("j1", Status.PAUSING)
+    now = int(clock.now())
+    whole = [
+        Line(key=status, at=now + at, message=status, status=status)
+        for at, status in ((1, Status.PAUSING), (8, Status.PAUSED), (9, Status.QUEUED))
+    ]
+    account.logs["j1"] = whole[:1]
+    await watch.round(200)
+    await watch.round(100)
+    # The log has not heard of the queue yet; and then it cannot be read any more.
+    account.put("j1", Status.QUEUED)
+    account.logs["j1"] = whole[:2]
+    assert await watch.round(100) == ["job.queued j1"]
+    account.log_failing = ProviderError("HTTP 500")
+    account.put("j1", Status.SUCCEEDED)
+    told = [one for _ in range(6) for one in await watch.round(100)]
+    assert told == ["job.succeeded j1"]
+
+
 async def test_retention_makes_no_old_checkpoint_news(store: Store, clock: Any) -> None:
     account = Saving()
     watch = Watch(store, clock, account)

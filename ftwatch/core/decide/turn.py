@@ -191,7 +191,9 @@ class Turn(Telling):
         What goes on after an end is another attempt. Returns the last state told, and the job with the lines
         that are left.
         """
-        proof = between(known.states, before, after.status)
+        # Where what was told last stands among these lines is not known yet: they may lie before it.
+        states = known.states if not known.unproved else ()
+        proof = between(states, before, after.status)
         arrival, unproved = known.arrival, known.unproved
         if proof.arrival is not None:
             arrival, unproved = proof.arrival, ()
