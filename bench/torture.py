@@ -302,7 +302,9 @@ async def main(share: float, seed: int, kept: Kept) -> list[Trial]:
     done = trials(share, seed)
     # More than there are cores: many of them wait most of the time, for a process that starts or dies.
     gate = asyncio.Semaphore((os.cpu_count() or 1) + 2)
-    await asyncio.gather(*(run(trial, gate, kept) for trial in done if not trial.alone))
+    # What is made of many short pieces comes last, so that at the end no core waits for one long trial.
+    together = sorted((trial for trial in done if not trial.alone), key=lambda trial: len(trial.commands))
+    await asyncio.gather(*(run(trial, gate, kept) for trial in together))
     for trial in done:
         if trial.alone:
             # What measures time has the machine to itself.
