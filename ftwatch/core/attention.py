@@ -38,7 +38,7 @@ def attention(job: Watched, poll: float, now: float) -> Attention:
     finish = job.estimated_finish
     if finish is not None and abs(finish - now) <= AROUND_THE_END:
         return Attention(quick, "it is expected to end about now")
-    age = now - job.status_since
+    age = now - job.since
     if 0 <= age <= JUST_CHANGED:
         return Attention(quick, f"it changed {span(age)} ago")
     if age >= STILL and not (finish is not None and finish <= now):
