@@ -53,7 +53,7 @@ class Crowd:
         self.clock.at = max(self.clock.at, self.agenda.next_due())
         self.agenda.plan(self.active, crowded=True)
         begun = self.agenda.begin(self.agenda.due(32))
-        self.agenda.done(begun, (), self.active, self.active.keys() - self.unlisted)
+        self.agenda.done(begun, (), {}, self.active, self.active.keys() - self.unlisted)
         return list(begun)
 
 
@@ -131,7 +131,7 @@ def test_once_they_are_few_again_all_are_looked_at_within_the_usual_pace() -> No
 def test_who_does_not_answer_in_a_crowd_is_asked_again_and_then_stands_in_line() -> None:
     crowd = Crowd(100)
     crowd.agenda.ask_for(["j1"])
-    crowd.agenda.done(crowd.agenda.begin(["j1"]), {"j1"}, crowd.active, crowd.active.keys())
+    crowd.agenda.done(crowd.agenda.begin(["j1"]), {"j1"}, {}, crowd.active, crowd.active.keys())
     assert crowd.agenda.owes
     assert crowd.agenda.turns(crowd.active)["j1"].at - crowd.clock.at <= 33.0
     assert crowd.agenda.due(32) == []

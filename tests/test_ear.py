@@ -99,7 +99,7 @@ def known(status: Status, **more: Any) -> Watched:
 
 def wait_after(agenda: Agenda, clock: Clock, job: Watched) -> float:
     active = {"j1": job}
-    agenda.done(agenda.begin(["j1"]), (), active)
+    agenda.done(agenda.begin(["j1"]), (), {}, active)
     return agenda.turns(active)["j1"].at - clock.ticks()
 
 

@@ -10,18 +10,16 @@ __all__ = ["Watched", "watched"]
 
 
 class Watched(Struct, frozen=True, kw_only=True, gc=False):
-    """An active job in sixty-four bytes; all else that is known of it is read when it is decided about.
+    """An active job in few bytes; all else that is known of it is read when it is decided about.
 
     Whoever names the job in memory names it by this very `id`, so that its text is there once. `status` is
     the last one that the provider told, `since` (Unix seconds, as all times here) when it came to be that, as
-    `core.hazard` has it.
+    `core.hazard` has it. At `wake_at` it wants to be decided about although nothing came.
     """
 
     id: str
     status: Status
     since: float
-    missing_at: float | None = None
-    estimated_finish: int | None = None
     wake_at: float | None = None
 
     @property
@@ -36,7 +34,5 @@ def watched(known: Known, before: Watched | None = None) -> Watched:
         id=known.snapshot.id if before is None else before.id,
         status=known.latest,
         since=since(known),
-        missing_at=known.missing_at,
-        estimated_finish=known.snapshot.estimated_finish,
         wake_at=known.wake_at,
     )

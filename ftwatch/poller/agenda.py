@@ -9,6 +9,7 @@ from msgspec import Struct
 from ftwatch.core.attention import attention
 from ftwatch.core.clock import Clock
 from ftwatch.core.job import Status
+from ftwatch.core.known import Look
 from ftwatch.core.watched import Watched
 
 __all__ = ["SHARE", "Agenda", "Turn"]
@@ -113,10 +114,11 @@ class Agenda:
         self,
         begun: Mapping[str, bytes | None],
         failed: Collection[str],
+        looks: Mapping[str, Look],
         active: Mapping[str, Watched],
         listed: Set[str] = frozenset(),
     ) -> None:
-        """These were asked for; those of them that did not answer are asked for again before long.
+        """These were asked for, and `looks` came of it; who did not answer is asked for again before long.
 
         `listed` are, in a crowd, those that the listing shows.
         """
@@ -132,7 +134,7 @@ class Agenda:
             if id in failed:
                 why = "it did not answer"
             elif known is not None:
-                found = attention(known, self._poll, now)
+                found = attention(known, looks.get(id), self._poll, now)
                 pause, why = found.seconds, found.why
                 if self._relaxed and known.status is Status.RUNNING:
                     slow = min(self._poll * RELAXED, max(self._poll, RELAXED_AT_MOST))

@@ -129,7 +129,7 @@ class Inquiry:
         # Their own turns stay where they are.
         turned = {id: mark for id, mark in begun.items() if id not in calm or id in errors}
         listed = self._listing.shown(turned) if crowded else frozenset()
-        self.agenda.done(turned, errors, self._ledger.active, listed)
+        self.agenda.done(turned, errors, answers, self._ledger.active, listed)
         for id in begun:
             if id not in active:
                 self._log_at.pop(id, None)

@@ -129,6 +129,7 @@ class Walk:
         active, finished = await self._ledger.run(self._ledger.store.jobs.counts, self._config.name)
         # These pages were taken as a baseline, without a word on who stands on them.
         self._listing.forget()
+        self._passed.clear()
         said = announce.watching(
             state,
             self._config.kind,
