@@ -144,6 +144,24 @@ async def test_a_name_and_a_password_in_the_url_are_sent_as_credentials(content:
     assert "authorization" not in server.heads[1].lower()
 
 
+async def test_requests_that_are_kept_share_what_they_say_alike_and_nothing_else() -> None:
+    async with serving(http(b"")) as server, Client() as client:
+        with_login = server.url.replace("//", "//me:pw@")
+        for url in (server.url, f"{server.url}?after=j1", with_login, server.url):
+            for token in ("one", "two"):
+                await client.request("GET", url, deadline=10.0, headers={"x-token": token})
+        here, there, elsewhere = (
+            client._prepared("GET", url, (), None).headers
+            for url in (server.url, f"{server.url}?after=j1", "https://example.org/")
+        )
+    heads = [head.partition("\r\n")[2].lower() for head in server.heads]
+    assert heads[:2] == heads[2:4] == heads[6:]
+    assert ["x-token: one" in head for head in heads] == [True, False] * 4
+    assert ["authorization: " in head for head in heads] == [False] * 4 + [True] * 2 + [False] * 2
+    assert here is there
+    assert (here["host"], elsewhere["host"]) == (f"127.0.0.1:{server.port}", "example.org")
+
+
 async def test_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")

@@ -99,8 +99,8 @@ def known(status: Status, **more: Any) -> Watched:
 
 def wait_after(agenda: Agenda, clock: Clock, job: Watched) -> float:
     active = {"j1": job}
-    agenda.done(agenda.begin(["j1"]), (), active, crowded=False)
-    return agenda.turns()["j1"].at - clock.ticks()
+    agenda.done(agenda.begin(["j1"]), (), {}, active)
+    return agenda.turns(active)["j1"].at - clock.ticks()
 
 
 def test_running_jobs_are_asked_about_less_often_while_hooks_come() -> None:
@@ -112,13 +112,13 @@ def test_running_jobs_are_asked_about_less_often_while_hooks_come() -> None:
     agenda.plan({"j1": running}, crowded=False, relaxed=True)
     relaxed = wait_after(agenda, clock, running)
     assert relaxed == 30.0 * RELAXED > usual
-    assert agenda.turns()["j1"].why == "webhooks tell of its end"
+    assert agenda.turns({"j1": running})["j1"].why == "webhooks tell of its end"
     # What waits in a queue is told by no hook.
     assert wait_after(agenda, clock, known(Status.QUEUED)) == usual
     # Silent hooks bring every look forward.
     wait_after(agenda, clock, running)
     agenda.plan({"j1": running}, crowded=False, relaxed=False)
-    assert agenda.turns()["j1"].at - clock.ticks() <= 30.0
+    assert agenda.turns({"j1": running})["j1"].at - clock.ticks() <= 30.0
 
 
 def test_nobody_waits_longer_than_five_minutes_for_it_nor_less_than_asked_for() -> None:

@@ -12,7 +12,7 @@ from ftwatch.core.known import Known
 from ftwatch.core.watched import Watched, watched
 from ftwatch.plugins import Page
 from ftwatch.poller.listing import CIRCLE, Listing, ProviderError
-from ftwatch.poller.rota import DEEP, Rota
+from ftwatch.poller.rota import DEEP, FORECAST, Rota
 from ftwatch.store import Store
 from tests.accounts import Account, Watch
 
@@ -54,7 +54,7 @@ class Bench:
             self.active |= {id: known(self.clock, age) for id in ids}
             self.listing._marks[anchor or ""] = b"bytes"
             page = Page(entries=(), next=following)
-            self.listing.dealt_with(anchor, page, ids, frozenset(ids), ended=False)
+            self.listing.dealt_with(anchor, page, ids, tuple(ids), ended=False)
         self.rota = Rota(poll, 120.0, rate, self.listing, self.clock)
         self.anchors = anchors
         for anchor in anchors:
@@ -122,6 +122,20 @@ def test_where_new_jobs_stand_comes_sooner_the_more_of_them_come() -> None:
     assert busy.looks(500)[None] > 1.3 * quiet.looks(500)[None]
 
 
+def test_a_job_on_two_pages_in_a_row_counts_on_the_first() -> None:
+    bench = Bench((40, 60.0), (40, 60.0))
+    chain = bench.listing.chain([None])
+    apart = dict(bench.rota._news(chain, bench.active, Hazards()))
+    head, following = bench.listing.window(None), bench.listing.window("a1")
+    assert head is not None
+    assert following is not None
+    bench.listing._marks["a1"] = b"bytes"
+    on_both = head.active[:30] + following.active
+    bench.listing.dealt_with("a1", Page(entries=(), next=None), [], on_both, ended=False)
+    bench.clock.at += FORECAST
+    assert bench.rota._news(chain, bench.active, Hazards()) == pytest.approx(apart, rel=0.1)
+
+
 def test_what_is_asked_for_is_due_at_once() -> None:
     bench = Bench((3, 60.0), (0, 0.0), rate=10.0)
     bench.hazards = None
@@ -136,13 +150,13 @@ def test_pages_behind_one_that_nobody_knows_stay_in_the_chain() -> None:
     bench = Bench((5, 60.0), (5, 60.0), (5, 60.0))
     bench.listing._marks[""] = b"other bytes"
     # New jobs pushed others off the first page: it leads to where nobody has looked yet.
-    bench.listing.dealt_with(None, Page(entries=(), next="gap"), [], frozenset(), ended=False)
+    bench.listing.dealt_with(None, Page(entries=(), next="gap"), [], (), ended=False)
     assert bench.listing.chain([None]) == (None, "gap", "a1", "a2")
     bench.listing._marks[""] = b"and others"
-    bench.listing.dealt_with(None, Page(entries=(), next="gap2"), [], frozenset(), ended=False)
+    bench.listing.dealt_with(None, Page(entries=(), next="gap2"), [], (), ended=False)
     assert bench.listing.chain([None]) == (None, "gap2", "a1", "a2")
     bench.listing._marks["gap2"] = b"bytes"
-    bench.listing.dealt_with("gap2", Page(entries=(), next="x"), ["a1", "y"], frozenset(), ended=False)
+    bench.listing.dealt_with("gap2", Page(entries=(), next="x"), ["a1", "y"], (), ended=False)
     assert bench.listing.chain([None]) == (None, "gap2", "a1", "a2")
 
 
@@ -162,7 +176,7 @@ def test_a_page_that_nobody_knows_keeps_its_waiting_when_another_takes_its_place
 def test_a_chain_without_an_end_is_refused_and_forgotten() -> None:
     bench = Bench((1, 60.0), (1, 60.0))
     bench.listing._marks["a1"] = b"bytes"
-    bench.listing.dealt_with("a1", Page(entries=(), next="a1"), [], frozenset(), ended=False)
+    bench.listing.dealt_with("a1", Page(entries=(), next="a1"), [], (), ended=False)
     bench.listing._windows["a1"] = replace(bench.listing._windows["a1"], next="a1")
     bench.listing._chain = None
     with pytest.raises(ProviderError, match=CIRCLE):

@@ -60,8 +60,10 @@ HEADERS = {
     "connection": "keep-alive",
     "user-agent": f"ftwatch/{__version__}",
 }
-# How many requests are kept to be sent again: who asks for pages asks for the same ones.
-PREPARED = 256
+# How many requests are kept to be sent again: who asks for pages asks for the same ones. And how many sets of
+# headers, which they share.
+PREPARED, ALIKE = 256, 32
+EXTENSIONS = {"timeout": httpx2.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()}
 # What the library raises; and what a header or host that cannot be encoded becomes, of which its own sentence
 # would quote too much.
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
@@ -121,7 +123,8 @@ class Client:
         # The library's client is needed only to tell who is reached by the proxy. Without one, what it does
         # for redirects, cookies and the like would cost a third of every request, for nothing.
         self._direct = direct if not proxy or transport is not None else None
-        self._prepared = lru_cache(maxsize=PREPARED)(_prepared)
+        self._alike = lru_cache(maxsize=ALIKE)(httpx2.Headers)
+        self._prepared = lru_cache(maxsize=PREPARED)(self._lean)
         self._single = None if proxy or transport is not None else Single(context, guard, CONNECT_TIMEOUT)
 
     async def __aenter__(self) -> Self:
@@ -243,11 +246,20 @@ class Client:
             # The transport by itself would open anew.
             raise RuntimeError("this client is closed")
         about = tuple((headers or {}).items())
-        make = self._prepared if content is None else _prepared
+        make = self._prepared if content is None else _request
         request = make(method, url, about, content)
         if self._direct is not None:
             return await self._direct.handle_async_request(request)
         return await self._http.send(request, stream=True)
+
+    def _lean(
+        self, method: str, url: str, headers: tuple[tuple[str, str], ...], content: bytes | None
+    ) -> httpx2.Request:
+        """As `_request`, to be kept: headers, the most of one, are there once for all that say the same."""
+        request = _request(method, url, headers, content)
+        request.headers = self._alike(tuple(request.headers.raw))
+        request.extensions = EXTENSIONS
+        return request
 
     async def _alone(
         self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None = None
@@ -266,19 +278,13 @@ class Client:
             raise Refused("the network guard refuses what is not https (network: strict)")
 
 
-def _prepared(
+def _request(
     method: str, url: str, headers: tuple[tuple[str, str], ...], content: bytes | None
 ) -> httpx2.Request:
     """A request that may be sent again and again. A name and password in the URL are Basic credentials."""
     about = httpx2.Headers(HEADERS)
     about.update(headers)
-    request = httpx2.Request(
-        method,
-        url,
-        headers=about,
-        content=content,
-        extensions={"timeout": httpx2.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()},
-    )
+    request = httpx2.Request(method, url, headers=about, content=content, extensions=EXTENSIONS)
     if request.url.userinfo:
         login = httpx2.BasicAuth(request.url.username, request.url.password)
         request = next(login.sync_auth_flow(request))

@@ -6,6 +6,7 @@ poller's affair.
 
 from msgspec import Struct
 
+from ftwatch.core.known import Look
 from ftwatch.core.span import HOUR, MINUTE, span
 from ftwatch.core.watched import Watched
 
@@ -28,17 +29,21 @@ class Attention(Struct, frozen=True):
     why: str
 
 
-def attention(job: Watched, poll: float, now: float) -> Attention:
-    """When to look at an active job again, if `poll` is the aim between two looks."""
+def attention(job: Watched, look: Look | None, poll: float, now: float) -> Attention:
+    """When to look at an active job again after a look (None: it could not be read).
+
+    `poll` is the aim between two looks.
+    """
     quick = max(SOONEST, poll * QUICK)
     if job.is_held:
         return Attention(quick, "it succeeded, and its model has not arrived")
-    if job.missing_at is not None:
+    snapshot = look.snapshot if look is not None else None
+    if look is not None and snapshot is None:
         return Attention(poll, "it was missing at the last look")
-    finish = job.estimated_finish
+    finish = snapshot.estimated_finish if snapshot is not None else None
     if finish is not None and abs(finish - now) <= AROUND_THE_END:
         return Attention(quick, "it is expected to end about now")
-    age = now - job.status_since
+    age = now - job.since
     if 0 <= age <= JUST_CHANGED:
         return Attention(quick, f"it changed {span(age)} ago")
     if age >= STILL and not (finish is not None and finish <= now):

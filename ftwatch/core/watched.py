@@ -10,37 +10,29 @@ __all__ = ["Watched", "watched"]
 
 
 class Watched(Struct, frozen=True, kw_only=True, gc=False):
-    """An active job in a hundred bytes; all else that is known of it is read when it is decided about.
+    """An active job in few bytes; all else that is known of it is read when it is decided about.
 
-    Whoever names the job in memory names it by this very `id`, so that its text is there once.
-    `latest` is the last status that the provider told, `status` the one that others know (a success may be
-    held back from them: `is_held`), since `status_since` (Unix seconds, as all times here). `since`: when it
-    came to be what it is, as `core.hazard` has it.
+    Whoever names the job in memory names it by this very `id`, so that its text is there once. `status` is
+    the last one that the provider told, `since` (Unix seconds, as all times here) when it came to be that, as
+    `core.hazard` has it. At `wake_at` it wants to be decided about although nothing came.
     """
 
     id: str
     status: Status
-    latest: Status
-    status_since: float
     since: float
-    is_held: bool = False
-    missing_at: float | None = None
-    estimated_finish: int | None = None
     wake_at: float | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it has ended, and others are not told yet: its model has not arrived."""
+        return self.status.is_terminal
 
 
 def watched(known: Known, before: Watched | None = None) -> Watched:
-    """What is kept of a job, `before` until now."""
-    began = since(known)
+    """What is kept of an active job, `before` until now."""
     return Watched(
         id=known.snapshot.id if before is None else before.id,
-        status=known.snapshot.status,
-        latest=known.latest,
-        status_since=known.status_since,
-        # Mostly the same moment: then it is kept once.
-        since=known.status_since if began == known.status_since else began,
-        is_held=known.held is not None,
-        missing_at=known.missing_at,
-        estimated_finish=known.snapshot.estimated_finish,
+        status=known.latest,
+        since=since(known),
         wake_at=known.wake_at,
     )

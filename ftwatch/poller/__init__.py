@@ -165,7 +165,7 @@ class Poller:
 
     def turns(self) -> dict[str, Turn]:
         """When each active job is looked at next (ticks), and why then."""
-        return self._inquiry.agenda.turns()
+        return self._inquiry.agenda.turns(self._ledger.active)
 
     async def poll_once(self) -> bool:
         """One round: what is due of the listing, then what is due of single jobs. True: go again at once."""

@@ -1,13 +1,15 @@
 """Which single jobs are asked for next, and why. Times are ticks of the monotonic clock; asks nobody."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
+from itertools import islice
 
 from msgspec import Struct
 
 from ftwatch.core.attention import attention
 from ftwatch.core.clock import Clock
 from ftwatch.core.job import Status
+from ftwatch.core.known import Look
 from ftwatch.core.watched import Watched
 
 __all__ = ["SHARE", "Agenda", "Turn"]
@@ -17,6 +19,7 @@ __all__ = ["SHARE", "Agenda", "Turn"]
 NOW_AND_AGAIN, SHARE = 600.0, 0.03
 # While webhooks tell of ends, a running job is asked about so much less often, but at least this often.
 RELAXED, RELAXED_AT_MOST = 4.0, 300.0
+LISTED = "it is watched through the listing"
 
 
 class Turn(Struct, frozen=True, gc=False):
@@ -27,7 +30,12 @@ class Turn(Struct, frozen=True, gc=False):
 
 
 class Agenda:
-    """The looks to come: every active job has its turn, and some are wanted before it."""
+    """The looks to come: every active job has its turn, and some are wanted before it.
+
+    In a crowd few have a turn of their own: those that the listing does not show. The others are in one line,
+    from the newest to the oldest and round again, and whose place it is gets a turn. Where somebody ends, who
+    stood there may come twice, and nobody is passed over.
+    """
 
     def __init__(self, poll: float, clock: Clock, *, rate: float = math.inf) -> None:
         """`poll` is the aim between two looks (seconds), `rate` the requests per second that there are."""
@@ -39,6 +47,9 @@ class Agenda:
         # who did not answer is left alone.
         self._wanted: dict[str, bytes | None] = {}
         self._stubborn: dict[str, float] = {}
+        # Where the line stands, as a place among the active jobs, and when (ticks) it moves on.
+        self._place = 0
+        self._moves_at = math.inf
         self._crowded = False
         self._relaxed = False
 
@@ -53,14 +64,30 @@ class Agenda:
         self._relaxed = relaxed
         for id in self._turns.keys() - active.keys():
             del self._turns[id]
-        if self._crowded and not crowded:
-            # The listing does not show every change any more; nobody may wait as long as it allowed.
-            self._hasten("there are few jobs again")
+        if crowded:
+            self._move_on(active)
+        else:
+            self._moves_at = math.inf
+            for id in active:
+                if id not in self._turns:
+                    # The listing does not show every change any more: who stood in line is looked at soon.
+                    soon = Turn(ticks + self._clock.luck() * self._poll, "there are few jobs again")
+                    self._turns[id] = soon if self._crowded else Turn(ticks, "it is new on the list")
         self._crowded = crowded
-        for id in active.keys() - self._turns.keys():
-            # Many at once would all be due together again and again.
-            at = ticks + (self._clock.luck() * self._now_and_again(active) if crowded else 0.0)
-            self._turns[id] = Turn(at, "it is new on the list")
+
+    def _move_on(self, active: Mapping[str, Watched]) -> None:
+        """Gives the next in line a turn, once it is time for that."""
+        ticks = self._clock.ticks()
+        if not self._crowded:
+            self._moves_at = ticks + self._clock.luck() * self._pause(active)
+        elif ticks >= self._moves_at:
+            self._moves_at = ticks + (0.9 + 0.2 * self._clock.luck()) * self._pause(active)
+            self._place = (min(self._place, len(active)) or len(active)) - 1
+            self._turns.setdefault(next(islice(active, self._place, None)), Turn(ticks, LISTED))
+
+    def _pause(self, active: Mapping[str, Watched]) -> float:
+        """How long (seconds) the line stands still, so that each of these jobs comes now and again."""
+        return max(NOW_AND_AGAIN / len(active), 1 / (SHARE * self._rate))
 
     def due(self, limit: int) -> list[str]:
         """Up to so many jobs whose look is due: what was asked for first, then the longest overdue."""
@@ -72,9 +99,9 @@ class Agenda:
         return list(dict.fromkeys([*wanted, *late]))[:limit]
 
     def has_turn(self, id: str) -> bool:
-        """Whether a job's own turn has come, or it has none; it may be wanted before that."""
+        """Whether a job's turn has come, or none was thought of yet; it may be wanted before that."""
         turn = self._turns.get(id)
-        return turn is None or turn.at <= self._clock.ticks()
+        return turn.at <= self._clock.ticks() if turn is not None else not self._crowded
 
     def begin(self, ids: Iterable[str]) -> dict[str, bytes | None]:
         """These are being asked for now; what asks for them from here on asks for another look.
@@ -87,39 +114,36 @@ class Agenda:
         self,
         begun: Mapping[str, bytes | None],
         failed: Collection[str],
+        looks: Mapping[str, Look],
         active: Mapping[str, Watched],
-        *,
-        crowded: bool,
-        shows: Callable[[str], bool] = lambda id: True,
+        listed: Set[str] = frozenset(),
     ) -> None:
-        """These were asked for; those of them that did not answer are asked for again before long.
+        """These were asked for, and `looks` came of it; who did not answer is asked for again before long.
 
-        `shows` says whether the listing shows a job.
+        `listed` are, in a crowd, those that the listing shows.
         """
         ticks, now = self._clock.ticks(), self._clock.now()
         for id, mark in begun.items():
             known = active.get(id)
+            if id not in failed:
+                self._stubborn.pop(id, None)
+                if known is not None and id in listed and not known.is_held:
+                    self._turns.pop(id, None)
+                    continue
             pause, why = self._poll, "the usual pace"
             if id in failed:
                 why = "it did not answer"
-            elif known is not None and crowded and not known.is_held and shows(id):
-                pause, why = self._now_and_again(active), "it is watched through the listing"
             elif known is not None:
-                found = attention(known, self._poll, now)
+                found = attention(known, looks.get(id), self._poll, now)
                 pause, why = found.seconds, found.why
-                if self._relaxed and not known.is_held and known.status is Status.RUNNING:
+                if self._relaxed and known.status is Status.RUNNING:
                     slow = min(self._poll * RELAXED, max(self._poll, RELAXED_AT_MOST))
                     pause, why = max(pause, slow), "webhooks tell of its end"
             at = ticks + pause * (0.9 + 0.2 * self._clock.luck())
             if id in failed:
                 self._wanted[id] = self._wanted.get(id) or mark
                 self._stubborn[id] = at
-            else:
-                self._stubborn.pop(id, None)
             self._turns[id] = Turn(at, why)
-
-    def _now_and_again(self, active: Mapping[str, Watched]) -> float:
-        return max(NOW_AND_AGAIN, len(active) / (SHARE * self._rate))
 
     def _hasten(self, why: str) -> None:
         """Brings every turn forward to within the usual pace."""
@@ -152,10 +176,15 @@ class Agenda:
         """When (ticks) the next look is due; infinity where none is."""
         ticks = self._clock.ticks()
         wanted = [self._stubborn.get(id, ticks) for id in self._wanted]
-        return min([turn.at for turn in self._turns.values()] + wanted, default=float("inf"))
+        return min([self._moves_at, *wanted, *(turn.at for turn in self._turns.values())])
 
-    def turns(self) -> dict[str, Turn]:
-        """Every job's next look."""
-        ticks = self._clock.ticks()
+    def turns(self, active: Mapping[str, Watched]) -> dict[str, Turn]:
+        """Every active job's next look."""
+        ticks, line = self._clock.ticks(), {}
+        if self._crowded and active:
+            pause = self._pause(active)
+            for place, id in enumerate(active):
+                before = (self._place - place - 1) % len(active)
+                line[id] = Turn(self._moves_at + before * pause, LISTED)
         asked = {id: Turn(self._stubborn.get(id, ticks), "something asked for it") for id in self._wanted}
-        return {**self._turns, **asked}
+        return {**line, **self._turns, **asked}

@@ -128,7 +128,8 @@ class Inquiry:
         await self.integrate([look for id, look in answers.items() if not (implausible and id in missing)])
         # Their own turns stay where they are.
         turned = {id: mark for id, mark in begun.items() if id not in calm or id in errors}
-        self.agenda.done(turned, errors, self._ledger.active, crowded=crowded, shows=self._listing.shows)
+        listed = self._listing.shown(turned) if crowded else frozenset()
+        self.agenda.done(turned, errors, answers, self._ledger.active, listed)
         for id in begun:
             if id not in active:
                 self._log_at.pop(id, None)
@@ -186,7 +187,10 @@ class Inquiry:
         # After the document, never before: a log that knows more can wait, one that knows less cannot.
         journal = self.logbook.told(raw)
         known = self._ledger.active.get(id)
-        is_news = id in self._unmet or (known is not None and snapshot.status is not known.status)
+        is_news = id in self._unmet
+        if known is not None:
+            # Of a success that is held back nothing was told yet.
+            is_news = is_news or known.is_held or snapshot.status is not known.status
         if self._wants_log(id, known, snapshot, is_news=is_news):
             read = await self._read_log(id, is_news=is_news)
             if read is not None:

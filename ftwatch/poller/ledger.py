@@ -141,8 +141,8 @@ class Ledger:
                 if known.wake_at is not None:
                     self.wake_at = min(known.wake_at, inf if self.wake_at is None else self.wake_at)
                 before = self.active.get(known.snapshot.id)
-                if self.hazards is not None and before is not None and before.latest is not known.latest:
-                    self.hazards.lasted(before.latest, self._clock.now() - before.since)
+                if self.hazards is not None and before is not None and before.status is not known.latest:
+                    self.hazards.lasted(before.status, self._clock.now() - before.since)
                 if known.is_active:
                     one = watched(known, before)
                     self.active[one.id] = one

@@ -28,7 +28,7 @@ class Window(Struct, frozen=True):
 
     fingerprint: bytes
     next: str | None
-    active: frozenset[str]
+    active: tuple[str, ...]
     marks: "array[int]"
 
 
@@ -36,7 +36,7 @@ class Unsettled(Struct, frozen=True):
     """The entries of a page that must be looked at, by id. `rest`: active jobs beside them, if not all."""
 
     ids: dict[str, bytes]
-    rest: frozenset[str] | None = None
+    rest: tuple[str, ...] | None = None
 
 
 def fingerprint(raw: bytes) -> bytes:
@@ -129,7 +129,7 @@ class Listing:
         body = await self._provider.page(anchor)
         mark = fingerprint(body)
         window = self._windows.get(anchor or "")
-        if window is not None and window.fingerprint == mark and window.active <= active:
+        if window is not None and window.fingerprint == mark and _are_all(window.active, active):
             return window
         page = self._provider.split(body)
         self._marks[anchor or ""] = mark
@@ -146,18 +146,18 @@ class Listing:
         if (
             window is not None
             and window.next == page.next
-            and window.active <= active
+            and _are_all(window.active, active)
             and len(window.marks) == len(page.entries)
         ):
             pairs = zip(page.entries, window.marks, strict=True)
             new = [raw for raw, mark in pairs if hash(raw) != mark]
             ids = self.identified(new)
-            if len(ids) == len(new) and ids.keys() <= window.active:
-                return Unsettled(ids, window.active.difference(ids))
+            if len(ids) == len(new) and ids.keys() <= set(window.active):
+                return Unsettled(ids, tuple(id for id in window.active if id not in ids))
         return Unsettled(self.identified(page.entries))
 
     def dealt_with(
-        self, anchor: str | None, page: Page, ids: Iterable[str], active: frozenset[str], *, ended: bool
+        self, anchor: str | None, page: Page, ids: Iterable[str], active: tuple[str, ...], *, ended: bool
     ) -> Window:
         """Remembers a page as dealt with; `ended`: nothing after it counts.
 
@@ -203,9 +203,10 @@ class Listing:
         # Asked this way round it is answered by the first job on a page that is one of them.
         return sum(1 for window in self._windows.values() if any(id in ids for id in window.active))
 
-    def shows(self, id: str) -> bool:
-        """Whether an active job stands on one of the windows."""
-        return any(id in window.active for window in self._windows.values())
+    def shown(self, ids: Iterable[str]) -> Set[str]:
+        """Which of these are active jobs on one of the windows."""
+        wanted = frozenset(ids)
+        return {id for window in self._windows.values() for id in window.active if id in wanted}
 
     def identified(self, entries: Iterable[bytes]) -> dict[str, bytes]:
         """Entries by id, the first of each."""
@@ -224,3 +225,8 @@ class Listing:
         except Unreadable as error:
             self.unreadable[fingerprint(raw).hex()] = str(error)
             return None
+
+
+def _are_all(ids: Iterable[str], active: Set[str]) -> bool:
+    """Whether each of these jobs is still active."""
+    return all(map(active.__contains__, ids))

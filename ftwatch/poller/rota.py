@@ -153,19 +153,22 @@ class Rota:
     def _news(
         self, chain: Sequence[str | None], active: Mapping[str, Watched], hazards: Hazards
     ) -> dict[str | None, float]:
-        """How many changes a second are expected on each page. A job on two of them counts on the first."""
+        """How many changes a second are expected on each page. A job on two in a row counts on the first."""
         ticks, now = self._clock.ticks(), self._clock.now()
         if chain is self._forecast_of and self._forecast_until - FORECAST <= ticks < self._forecast_until:
             return self._forecast
         self._forecast, self._forecast_of = dict.fromkeys(chain, 0.0), chain
         self._forecast_until = ticks + FORECAST
-        states = {id: (job.latest, now - job.since) for id, job in active.items()}
-        hazards.lasts(states.values())
+        hazards.lasts((job.status, now - job.since) for job in active.values())
+        before: Collection[str] = ()
         for anchor in chain:
             window = self._listing.window(anchor)
-            for id in window.active if window is not None else ():
-                if (state := states.pop(id, None)) is not None:
-                    self._forecast[anchor] += hazards.rate(*state)
+            stand = window.active if window is not None else ()
+            for id in stand:
+                if id not in before and (job := active.get(id)) is not None:
+                    self._forecast[anchor] += hazards.rate(job.status, now - job.since)
+            # Pages overlap with the one that they lead to, where new jobs push others down.
+            before = set(stand)
         return self._forecast
 
 

@@ -129,6 +129,7 @@ class Walk:
         active, finished = await self._ledger.run(self._ledger.store.jobs.counts, self._config.name)
         # These pages were taken as a baseline, without a word on who stands on them.
         self._listing.forget()
+        self._passed.clear()
         said = announce.watching(
             state,
             self._config.kind,
@@ -311,7 +312,7 @@ class Walk:
         active, met = self._ledger.active, {}
         for anchor, found in some.items():
             # Who was not looked at, and has ended by another page, has its bytes looked at the next time.
-            stand = frozenset(active[id].id for id in found.ids if id in active).union(found.rest or ())
+            stand = (*(active[id].id for id in found.ids if id in active), *(found.rest or ()))
             ids_read = found.ids if found.rest is None else ()
             window = self._listing.dealt_with(anchor, pages[anchor], ids_read, stand, ended=ended[anchor])
             met[anchor] = window, leads_on[anchor]
@@ -366,4 +367,4 @@ class Walk:
     def _is_step(self, id: str, status: Status) -> bool:
         """Whether a listed status leads a job on from what is known of it, or leaves it there."""
         known = self._ledger.active.get(id)
-        return known is not None and is_forward(known.latest, status)
+        return known is not None and is_forward(known.status, status)
