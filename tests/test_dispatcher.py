@@ -830,6 +830,28 @@ async def test_a_round_takes_more_than_there_are_places_and_sends_no_more_at_onc
     assert bench.toy.most_at_once == bench.toy.concurrency
 
 
+async def test_a_round_is_over_with_its_last_message_whoever_has_the_places(store: Store, clock: Any) -> None:
+    toy, over = Toy(), anyio.Event()
+
+    async def hangs() -> Sent:
+        await over.wait()
+        return Sent()
+
+    toy.concurrency = 2
+    toy.answer = lambda event: hangs() if event.data.id == "a" else Sent()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.dispatcher.dispatch_once)
+            await anyio.wait_all_tasks_blocked()
+            bench.happen("b", Status.QUEUED)
+            bench.happen("c", Status.QUEUED)
+            await bench.dispatcher.dispatch_once()
+            assert bench.states() == ["pending", "delivered", "delivered"]
+            over.set()
+
+
 @pytest.mark.parametrize(
     "outcome", [Retry("HTTP 500"), Sent(disable=True), Rejected("HTTP 410", disable=True)]
 )

@@ -6,6 +6,7 @@ by the store alone; results are settled together as they come in.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ import structlog
 from ftwatch.config import NotifierConfig
 from ftwatch.core.clock import Clock
 from ftwatch.core.delivery import SWEEP, Claim, Outcome, Retry, Sent
-from ftwatch.core.event import Event, decode
+from ftwatch.core.event import decode
 from ftwatch.core.route import Routing
 from ftwatch.dispatcher.claims import LEASE, LONGEST_NAP, Claims, Taken
-from ftwatch.dispatcher.courier import Courier, Drawn, Try
+from ftwatch.dispatcher.courier import Courier, Try
 from ftwatch.duties import Duties
 from ftwatch.plugins import Notifier
 from ftwatch.store import Damaged, Runner, Store, StoreError
@@ -76,7 +77,8 @@ class Dispatcher:
         self._claims = Claims(config, notifier, store, run, clock, routing=routing, bell=bell, share=share)
         self._upkeep = Upkeep.of(config.name, notifier, store, run, clock)
         self._duties = Duties.of(config, store, routing)
-        self._places = anyio.Semaphore(max(1, notifier.concurrency), fast_acquire=True)
+        self._at_once = max(1, notifier.concurrency)
+        self._places = anyio.Semaphore(self._at_once, fast_acquire=True)
         # How often the receiver was at fault: what was taken before that is not begun after it.
         self._faults = 0
         self._rings = 0
@@ -211,29 +213,30 @@ class Dispatcher:
         pairs = zip(claims, events, strict=True)
         pictures = [await self._courier.picture(claim, event) for claim, event in pairs]
 
+        waiting = deque(zip(claims, events, bodies, pictures, strict=True))
         done: list[Try] = []
         untried: list[Claim] = []
         landed, all_landed = anyio.Event(), anyio.Event()
 
-        async def one(claim: Claim, event: Event, body: bytes | None, drawn: Drawn) -> None:
-            memory = taken.memories.get(claim.delivery.lane, {})
+        async def work() -> None:
             async with self._places:
-                if self._claims.stopping or self._faults != faults or self._clock.ticks() > patience:
-                    untried.append(claim)
-                else:
-                    tried = await self._courier.attempt(
-                        claim, [event], memory, body, claim.delivery.bundle, drawn
-                    )
-                    self._faults += _blames_receiver(tried.result.outcome)
-                    done.append(tried)
-            landed.set()
+                while waiting:
+                    claim, event, body, drawn = waiting.popleft()
+                    if self._claims.stopping or self._faults != faults or self._clock.ticks() > patience:
+                        untried.append(claim)
+                    else:
+                        memory, bundle = taken.memories.get(claim.delivery.lane, {}), claim.delivery.bundle
+                        tried = await self._courier.attempt(claim, [event], memory, body, bundle, drawn)
+                        self._faults += _blames_receiver(tried.result.outcome)
+                        done.append(tried)
+                    landed.set()
             if len(done) + len(untried) == len(claims):
                 all_landed.set()
 
         settled = 0
         async with anyio.create_task_group() as group:
-            for claim, event, body, drawn in zip(claims, events, bodies, pictures, strict=True):
-                group.start_soon(one, claim, event, body, drawn)
+            for _ in range(min(len(claims), self._at_once)):
+                group.start_soon(work)
             while settled + len(untried) < len(claims):
                 await landed.wait()
                 with anyio.move_on_after(GATHER):
