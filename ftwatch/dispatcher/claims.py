@@ -48,7 +48,7 @@ LEASE = 60.0
 # So many messages about what was found out long after it happened make one digest, of at most so many.
 CROWD, LARGEST_DIGEST = 20, 10_000
 # Where nothing is amiss, a round takes so many at once, which wait for a place: one transaction is for many.
-AHEAD = 64
+AHEAD = 128
 
 
 class Taken(Struct, frozen=True):
