@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-import anyio
 import h11
 import httpx2
 
@@ -104,9 +103,14 @@ class Answer(httpx2.AsyncByteStream):
             key, text = name.decode("latin-1"), value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await self._next(), h11.Data):
-            yield bytes(event.data)
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        event = await self._next()
+        if not isinstance(event, h11.Data):
+            raise StopAsyncIteration
+        return bytes(event.data)
 
     def aiter_raw(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises OSError, RemoteProtocolError."""
@@ -172,7 +176,7 @@ class Single:
     async def _sent(self, to: _Target, whole: bytes) -> _Wire:
         """A connection to there over which all this goes."""
         try:
-            with anyio.fail_after(self._timeout):
+            async with asyncio.timeout(self._timeout):
                 addresses = await self._guard.addresses(to.host, to.port)
                 line, others = await self._guard.first(addresses, lambda one: _dialled(one, to.port))
                 for late in others:
