@@ -28,10 +28,10 @@ class Bug:
 def _told_before_sent() -> None:
     """As most rivals do: it counts as told once the attempt begins."""
     from ftwatch.core.delivery import RetryPolicy, Sent, settle
-    from ftwatch.dispatcher import Dispatcher
+    from ftwatch.dispatcher.courier import Courier
     from ftwatch.store import Settled
 
-    true = Dispatcher._try
+    true = Courier.attempt
 
     async def early(self: Any, claim: Any, *args: Any) -> Any:
         done = settle(claim.delivery, Sent(), RetryPolicy(), self._clock.now(), 0.5)
@@ -42,21 +42,21 @@ def _told_before_sent() -> None:
         )
         return await true(self, claim, *args)
 
-    Dispatcher._try = early  # type: ignore[method-assign]
+    Courier.attempt = early  # type: ignore[method-assign]
 
 
 def _retried_in_memory() -> None:
     """What failed is put on a list of this process, and taken off the database."""
-    from ftwatch import dispatcher
     from ftwatch.core.delivery import State
+    from ftwatch.dispatcher import claims
 
-    true = dispatcher.settle
+    true = claims.settle
 
     def forgetful(*args: Any, **more: Any) -> Any:
         done = true(*args, **more)
         return replace(done, state=State.DELIVERED) if done.state is State.PENDING else done
 
-    dispatcher.settle = forgetful  # type: ignore[attr-defined]
+    claims.settle = forgetful  # type: ignore[attr-defined]
 
 
 def _two_transactions() -> None:
@@ -94,27 +94,27 @@ def _sent_before_committed() -> None:
 
 def _id_at_sending() -> None:
     """An id is made when it is needed, and not remembered."""
-    from ftwatch.dispatcher import Dispatcher
+    from ftwatch.dispatcher.courier import Courier
 
-    true = Dispatcher._try
+    true = Courier.attempt
 
     async def anew(self: Any, claim: Any, events: Any, *args: Any) -> Any:
         fresh = [replace(event, id=f"evt_{uuid.uuid4().hex}") for event in events]
         return await true(self, claim, fresh, *args)
 
-    Dispatcher._try = anew  # type: ignore[method-assign]
+    Courier.attempt = anew  # type: ignore[method-assign]
 
 
 def _rendered_anew() -> None:
     """Every attempt writes its own bytes."""
     from ftwatch.core.event import encode
-    from ftwatch.dispatcher import Dispatcher
+    from ftwatch.dispatcher.courier import Courier
 
     async def thaw(self: Any, claims: Any, events: Any) -> Any:
         now = int(self._clock.now())
         return [encode(replace(event, data=replace(event.data, observed_at=now))) for event in events]
 
-    Dispatcher._freeze = thaw  # type: ignore[method-assign]
+    Courier.freeze = thaw  # type: ignore[method-assign]
 
 
 def _no_lanes() -> None:

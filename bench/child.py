@@ -45,7 +45,7 @@ LATER = (
     "ftwatch.store.outbox:Outbox.memory",
     "ftwatch.notifiers.webhook:Webhook.send",
     "ftwatch.client:Client.request",
-    "ftwatch.dispatcher:Dispatcher._settle",
+    "ftwatch.dispatcher.claims:Claims.settle",
     "ftwatch.store:Store.settle",
     "ftwatch.store.outbox:Outbox.settle",
     "ftwatch.store.outbox:Outbox.put_breaker",

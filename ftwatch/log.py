@@ -43,27 +43,35 @@ SHORTEST_PART = 12
 _secrets: set[str] = set()
 _lock = threading.Lock()
 
+# Shapes of secrets, each behind what stands in every text that holds one (in lower case): that is found out
+# much sooner, and hardly any text does.
 _SHAPES = [
-    (re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"), f"whsec_{HIDDEN}"),
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), f"sk-{HIDDEN}"),
-    (re.compile(r"\b(xox[a-z]|xapp)-[A-Za-z0-9-]{8,}"), rf"\1-{HIDDEN}"),
-    (re.compile(r"\b(hf_|fw_|gh[pousr]_|github_pat_)[A-Za-z0-9_]{12,}"), rf"\1{HIDDEN}"),
-    (re.compile(r"\b(AIza|AKIA|ASIA)[A-Za-z0-9_-]{12,}"), rf"\1{HIDDEN}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*"), HIDDEN),
-    (re.compile(r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END|\Z)"), rf"\1{HIDDEN}\2"),
-    (re.compile(r"(hooks\.slack\.com/services/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(discord(?:app)?\.com/api/webhooks/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\b((?:bot)?[0-9]{8,12}:)AA[A-Za-z0-9_-]{12,}"), rf"\1{HIDDEN}"),
+    ("whsec_", re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"), f"whsec_{HIDDEN}"),
+    ("sk-", re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), f"sk-{HIDDEN}"),
+    ("-", re.compile(r"\b(xox[a-z]|xapp)-[A-Za-z0-9-]{8,}"), rf"\1-{HIDDEN}"),
+    ("_", re.compile(r"\b(hf_|fw_|gh[pousr]_|github_pat_)[A-Za-z0-9_]{12,}"), rf"\1{HIDDEN}"),
+    ("a", re.compile(r"\b(AIza|AKIA|ASIA)[A-Za-z0-9_-]{12,}"), rf"\1{HIDDEN}"),
+    ("eyj", re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*"), HIDDEN),
     (
+        "-----begin ",
+        re.compile(r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END|\Z)"),
+        rf"\1{HIDDEN}\2",
+    ),
+    ("/services/", re.compile(r"(hooks\.slack\.com/services/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
+    ("/webhooks/", re.compile(r"(discord(?:app)?\.com/api/webhooks/)[A-Za-z0-9/_-]+"), rf"\1{HIDDEN}"),
+    (":aa", re.compile(r"\b((?:bot)?[0-9]{8,12}:)AA[A-Za-z0-9_-]{12,}"), rf"\1{HIDDEN}"),
+    (
+        "b",
         re.compile(r"(?i)\b(authorization\W{1,4}(?:bearer|basic)|bearer)\s+[A-Za-z0-9._~+/=-]{6,}"),
         rf"\1 {HIDDEN}",
     ),
     (
+        "=",
         re.compile(r"(?i)([?&](?:token|key|api_key|apikey|secret|password|sig|signature)=)[^&\s\"']+"),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(?i)\b((?:x-)?api-key\W{1,4})[A-Za-z0-9._~+/=-]{6,}"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@?#]+@"), rf"\1{HIDDEN}@"),
+    ("-key", re.compile(r"(?i)\b((?:x-)?api-key\W{1,4})[A-Za-z0-9._~+/=-]{6,}"), rf"\1{HIDDEN}"),
+    ("://", re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@?#]+@"), rf"\1{HIDDEN}@"),
 ]
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -131,8 +139,10 @@ def redacted(text: str) -> str:
 
 def shapeless(text: str) -> str:
     """A text without anything that has the shape of a secret."""
-    for shape, instead in _SHAPES:
-        text = shape.sub(instead, text)
+    lowered = text.lower()
+    for mark, shape, instead in _SHAPES:
+        if mark in lowered:
+            text = shape.sub(instead, text)
     return text
 
 

@@ -907,12 +907,29 @@ async def test_an_answer_may_come_before_all_was_read() -> None:
     assert answer.status == 413
 
 
-@pytest.mark.parametrize("headers", [{"x-a": "é"}, {"x-a": "a\r\nx-b: c"}, {"x a": "b"}, {"x-é": "a"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-a": "é"}, {"x-a": "a\r\nx-b: c"}, {"x-a": "a\nb"}, {"x-a": "a\x00"}, {"x-a": " a"},
+        {"x-a": "a\t"}, {"x-a": "\n"}, {"x a": "b"}, {"x-é": "a"}, {"": "a"}, {"x-a:": "b"},
+        {"x-a: b": "c"}, {"x-a: b\r\nx-c": "d"}, {"x-a\nb": "c"}, {"x-a\n": "b"},
+    ],
+)  # fmt: skip
 async def test_what_no_header_may_hold_is_not_sent(headers: dict[str, str]) -> None:
     async with serving(http(b"")) as server, Client() as client:
         with pytest.raises(Unreachable, match="cannot be sent"):
             await client.request("POST", server.url, headers=headers, content=b"{}", head_is_enough=True)
         assert server.heads == []
+
+
+async def test_how_a_message_ends_is_not_up_to_who_sends_it() -> None:
+    async with serving(http(b"")) as server, Client() as client:
+        for headers in ({"Transfer-Encoding": "chunked"}, {"Content-Length": "1"}):
+            await client.request("POST", server.url, headers=headers, content=b"{}", head_is_enough=True)
+            await client.request("GET", server.url, headers=headers, head_is_enough=True)
+        lines = [line.partition(": ") for head in server.heads for line in head.lower().split("\r\n")]
+        said = [(name, value) for name, _, value in lines if name in ("content-length", "transfer-encoding")]
+        assert said == [("content-length", "2")] * 2
 
 
 async def test_an_informational_answer_is_none() -> None:

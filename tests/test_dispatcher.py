@@ -9,7 +9,6 @@ import anyio.lowlevel
 import pytest
 from msgspec.structs import replace
 
-from ftwatch import dispatcher
 from ftwatch.config import NotifierConfig
 from ftwatch.core import announce
 from ftwatch.core.decide import decide
@@ -18,7 +17,7 @@ from ftwatch.core.event import Event, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
-from ftwatch.dispatcher import Dispatcher
+from ftwatch.dispatcher import Dispatcher, claims
 from ftwatch.plugins import Memory, Result
 from ftwatch.store import Batch, Settled, Store, inline
 
@@ -630,9 +629,9 @@ async def test_the_loop_wakes_when_it_is_rung_and_ends_when_it_is_stopped(store:
 async def test_a_ring_wakes_one_round_and_that_one_the_next_where_there_is_more(
     store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "AHEAD", 2)
+    monkeypatch.setattr(claims, "AHEAD", 2)
     bench, looks, open_ = Bench(store, clock, Toy()), 0, anyio.Event()
-    true = bench.dispatcher._claim
+    true = bench.dispatcher._claims.take
 
     async def counted() -> Any:
         nonlocal looks
@@ -643,7 +642,7 @@ async def test_a_ring_wakes_one_round_and_that_one_the_next_where_there_is_more(
         await open_.wait()
         return Result(Sent())
 
-    monkeypatch.setattr(bench.dispatcher, "_claim", counted)
+    monkeypatch.setattr(bench.dispatcher._claims, "take", counted)
     monkeypatch.setattr(bench.toy, "send", hang)
     async with anyio.create_task_group() as group:
         group.start_soon(bench.dispatcher.run, lambda seconds: None)
@@ -668,7 +667,7 @@ async def test_when_its_time_comes_one_round_looks_for_all(
 ) -> None:
     monkeypatch.setattr("ftwatch.dispatcher.LONGEST_NAP", 0.02)
     bench, looks, rings, enough = Bench(store, clock, Toy()), 0, 0, anyio.Event()
-    claim, ring = bench.dispatcher._claim, bench.dispatcher.ring
+    claim, ring = bench.dispatcher._claims.take, bench.dispatcher.ring
 
     async def counted() -> Any:
         nonlocal looks
@@ -683,7 +682,7 @@ async def test_when_its_time_comes_one_round_looks_for_all(
             enough.set()
         ring()
 
-    monkeypatch.setattr(bench.dispatcher, "_claim", counted)
+    monkeypatch.setattr(bench.dispatcher._claims, "take", counted)
     monkeypatch.setattr(bench.dispatcher, "ring", rung)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
@@ -733,7 +732,7 @@ async def test_whom_a_dead_letter_is_told_is_woken(store: Store, clock: Any) -> 
     toy.answer = lambda event: Rejected("no", final=True)
     bench = Bench(store, clock, toy)
     rung: list[set[str]] = []
-    bench.dispatcher._bell = lambda owed: rung.append(set(owed))
+    bench.dispatcher._claims._bell = lambda owed: rung.append(set(owed))
     bench.happen("a", Status.RUNNING)
     await bench.round(after=5)
     assert rung == [{"boss"}]
@@ -829,6 +828,28 @@ async def test_a_round_takes_more_than_there_are_places_and_sends_no_more_at_onc
     await bench.dispatcher.dispatch_once()
     assert bench.states() == ["delivered"] * 40
     assert bench.toy.most_at_once == bench.toy.concurrency
+
+
+async def test_a_round_is_over_with_its_last_message_whoever_has_the_places(store: Store, clock: Any) -> None:
+    toy, over = Toy(), anyio.Event()
+
+    async def hangs() -> Sent:
+        await over.wait()
+        return Sent()
+
+    toy.concurrency = 2
+    toy.answer = lambda event: hangs() if event.data.id == "a" else Sent()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.dispatcher.dispatch_once)
+            await anyio.wait_all_tasks_blocked()
+            bench.happen("b", Status.QUEUED)
+            bench.happen("c", Status.QUEUED)
+            await bench.dispatcher.dispatch_once()
+            assert bench.states() == ["pending", "delivered", "delivered"]
+            over.set()
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ async def test_a_digest_that_cannot_be_sent_is_tried_again(tmp_path: Path) -> No
 async def test_a_machine_that_knows_no_digest_gets_each_at_that_time(tmp_path: Path) -> None:
     desk = Desk(tmp_path, person(quiet=NIGHT), at("2026-11-26 23:00"))
     desk.pigeon.folds = 0  # type: ignore[misc]
-    desk.dispatcher._folds = 0
+    desk.dispatcher._claims._folds = 0
     desk.happen("a", *LIFE)
     await desk.until(at("2026-11-27 07:29"))
     assert desk.pigeon.messages == []

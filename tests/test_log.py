@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ftwatch import log as logs
 from ftwatch.plugins import Secret
@@ -49,6 +51,13 @@ def test_what_is_below_the_level_is_not_said() -> None:
     out = said(level="warning")
     structlog.get_logger("x").info("psst")
     assert out.getvalue() == ""
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_shape_is_looked_for_wherever_it_can_be(data: st.DataObject) -> None:
+    mark, shape, _ = data.draw(st.sampled_from(logs._SHAPES))
+    assert mark in data.draw(st.from_regex(shape)).lower()
 
 
 @pytest.mark.parametrize("format", ["json", "console"])

@@ -8,7 +8,7 @@ import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -50,12 +50,12 @@ class Guard:
         return addresses
 
     async def _resolved(self, host: str, port: int) -> list[str]:
-        try:
-            return [str(ip_address(host))]
-        except ValueError:
-            ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-            found = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._resolving)
-            return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
+        literal = _literal(host)
+        if literal is not None:
+            return [literal]
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._resolving)
+        return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
 
     async def first(self, addresses: list[str], dial: Callable[[str], Awaitable[T]]) -> tuple[T, list[T]]:
         """Dials one after the other, each a little later; the first that answers, and those to be ended.
@@ -85,6 +85,15 @@ class Guard:
         if not lines:
             raise errors[0] if errors else httpcore2.ConnectError("the name has no address")
         return lines[0], lines[1:]
+
+
+@lru_cache
+def _literal(host: str) -> str | None:
+    """A host that is an address itself, as addresses are written; None for a name."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
 
 
 class _Guarded(httpcore2.AsyncNetworkBackend):

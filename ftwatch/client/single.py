@@ -1,18 +1,19 @@
 """One request over a connection of its own, as deliveries are made: of the answer the head is enough.
 
 The library's pool and layers are made for connections that are kept: over them a request would cost
-more than twice as much. What HTTP is, h11 knows here as there; where the bytes may go, the guard.
+more than twice as much. What comes back h11 reads, here as there; what goes is a line for each header. Where
+the bytes may go says the guard.
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-import anyio
 import h11
 import httpx2
 
@@ -25,6 +26,10 @@ LONGEST_HEAD = 100 * 1024
 PIECE = 64 * 1024
 # How many addresses are kept as they were read: each receiver has one.
 ADDRESSES = 256
+# What may go out as a header: its name, a break, its value. A break anywhere else would begin another one.
+FIELD = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+\n(?:[!-~]+(?:[ \t]+[!-~]+)*)?")
+# How a message ends is said here alone.
+FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class _Target(NamedTuple):
@@ -33,8 +38,8 @@ class _Target(NamedTuple):
     is_tls: bool
     host: str
     port: int
-    path: bytes
-    name: bytes
+    path: str
+    name: str
     login: str | None
 
 
@@ -98,9 +103,14 @@ class Answer(httpx2.AsyncByteStream):
             key, text = name.decode("latin-1"), value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await self._next(), h11.Data):
-            yield bytes(event.data)
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        event = await self._next()
+        if not isinstance(event, h11.Data):
+            raise StopAsyncIteration
+        return bytes(event.data)
 
     def aiter_raw(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises OSError, RemoteProtocolError."""
@@ -134,6 +144,7 @@ class Single:
         self._guard = guard
         self._timeout = timeout
         self._target = lru_cache(maxsize=ADDRESSES)(_target)
+        self._request = lru_cache(maxsize=ADDRESSES)(_request)
 
     async def ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
         """The answer's head; its body is still to come. Leaves no connection behind where it raises.
@@ -142,21 +153,19 @@ class Single:
         httpx2.HTTPError, httpx2.InvalidURL; ValueError where one cannot be sent.
         """
         target = self._target(url)
-        about = {name.lower(): (name, value) for name, value in headers.items()}
-        own = {"host": target.name.decode("ascii"), "connection": "close"}
+        own = {"host": target.name, "connection": "close"}
         if target.login is not None:
             own["authorization"] = target.login
         if content is not None:
             own["content-length"] = str(len(content))
-        about |= {name: (name, value) for name, value in own.items()}
-        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
-        try:
-            request = h11.Request(method=method, target=target.path, headers=list(about.values()))
-            parts = (request, h11.Data(data=content or b""), h11.EndOfMessage())
-            whole = b"".join(talk.send(part) or b"" for part in parts)
-        except h11.LocalProtocolError as error:
-            raise ValueError(str(error)) from None
-        answer = Answer(await self._sent(target, whole), talk)
+        about = {name: (name, value) for name, value in own.items()}
+        for name, value in headers.items():
+            key = name.lower()
+            if key not in own and key not in FRAMING:
+                about[key] = name, value
+        head = f"{method} {target.path} HTTP/1.1\r\n{_lines(about.values())}\r\n".encode("ascii")
+        talk = _asked(self._request(method, target))
+        answer = Answer(await self._sent(target, head + (content or b"")), talk)
         try:
             await answer.open()
         except BaseException:
@@ -167,7 +176,7 @@ class Single:
     async def _sent(self, to: _Target, whole: bytes) -> _Wire:
         """A connection to there over which all this goes."""
         try:
-            with anyio.fail_after(self._timeout):
+            async with asyncio.timeout(self._timeout):
                 addresses = await self._guard.addresses(to.host, to.port)
                 line, others = await self._guard.first(addresses, lambda one: _dialled(one, to.port))
                 for late in others:
@@ -184,6 +193,32 @@ class Single:
             raise httpx2.ConnectTimeout("no connection in time") from error
         writer.write(whole)
         return _Stream(reader, writer)
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> str:
+    """Headers as they go out. Raises ValueError for what is none."""
+    lines = ""
+    for name, value in headers:
+        if not FIELD.fullmatch(f"{name}\n{value}"):
+            raise ValueError("a header holds a character that none may")
+        lines += f"{name}: {value}\r\n"
+    return lines
+
+
+def _request(method: str, to: _Target) -> h11.Request:
+    """What h11 has to know of a request to read its answer. Raises ValueError where there is none such."""
+    try:
+        return h11.Request(method=method, target=to.path, headers=[("host", to.name)])
+    except h11.LocalProtocolError as error:
+        raise ValueError(str(error)) from None
+
+
+def _asked(request: h11.Request) -> h11.Connection:
+    """Reads what is answered to it."""
+    talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+    talk.send(request)
+    talk.send(h11.EndOfMessage())
+    return talk
 
 
 def _sent_at_once(line: socket.socket, content: bytes) -> int:
@@ -220,7 +255,7 @@ def _target(url: str) -> _Target:
         is_tls=is_tls,
         host=read.raw_host.decode("ascii"),
         port=read.port or (443 if is_tls else 80),
-        path=read.raw_path,
-        name=read.netloc,
+        path=read.raw_path.decode("ascii"),
+        name=read.netloc.decode("ascii"),
         login=f"Basic {login}" if login is not None else None,
     )

@@ -356,8 +356,6 @@ class Webhook:
 
     def _headers(self, event: Event, content: bytes, authorization: str | None) -> dict[str, str]:
         secrets = [secret.reveal() for secret in _tuple(self._options.secret)]
-        for secret in secrets:
-            signing_key(secret)
         id, now = message_id(self._spec.name, event.id), int(time.time())
         headers = {name: _shown(value) for name, value in self._options.headers.items()}
         if authorization is not None:

@@ -1,0 +1,147 @@
+"""One try of a message: its bytes, its picture, one call of the notifier under one deadline.
+
+A notifier is a guest: whatever it raises is an outcome, not a crash. Nothing is taken or settled here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+import structlog
+from msgspec import Struct
+
+from ftwatch.config import NotifierConfig
+from ftwatch.core.clock import Clock
+from ftwatch.core.delivery import REMINDER, Claim, Retry, Sent
+from ftwatch.core.event import Event, encode, wire
+from ftwatch.core.message import Picture
+from ftwatch.log import redacted
+from ftwatch.plugins import Memory, Notifier, Result
+from ftwatch.store import Runner, Store
+
+if TYPE_CHECKING:
+    from ftwatch.plots import Plots
+
+__all__ = ["Courier", "Drawn", "Try"]
+
+log = structlog.get_logger("ftwatch.dispatcher")
+
+# A picture, and why there is none although there should be.
+Drawn = tuple[Picture | None, str]
+
+
+class Try(Struct, frozen=True):
+    """One finished try."""
+
+    claim: Claim
+    event: Event
+    result: Result
+    at: float
+    took: float
+
+
+def _hushed(result: Result) -> Result:
+    """The same with no secret in its reason: receivers repeat what they were sent, and reasons are kept."""
+    outcome = result.outcome
+    name = "note" if isinstance(outcome, Sent) else "reason"
+    told = msgspec.structs.replace(outcome, **{name: redacted(getattr(outcome, name))})
+    return Result(told, result.memory)
+
+
+class Courier:
+    """Tries to send messages by one notifier. `remark` and `plots` are the dispatcher's."""
+
+    def __init__(
+        self,
+        config: NotifierConfig,
+        notifier: Notifier,
+        store: Store,
+        run: Runner,
+        clock: Clock,
+        *,
+        remark: Callable[..., str] | None,
+        plots: "Plots | None",
+    ) -> None:
+        self._config = config
+        self._notifier = notifier
+        self._store = store
+        self._run = run
+        self._clock = clock
+        self._log = log.bind(notifier=config.name)
+        self._remark = remark
+        self._plots = plots if getattr(notifier, "shows_pictures", False) else None
+        self._marks_replays: bool = getattr(notifier, "marks_replays", False)
+        self._names_bundles: bool = getattr(notifier, "names_bundles", False)
+        self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
+
+    async def picture(self, claim: Claim, event: Event) -> Drawn:
+        """The picture that goes along, and why there is none although there should be."""
+        if self._plots is None or (claim.delivery.bundle or "").startswith(REMINDER):
+            return None, ""
+        return await self._plots.picture(event)
+
+    async def freeze(self, claims: Sequence[Claim], events: Sequence[Event]) -> list[bytes | None]:
+        """The bytes that every try of a claim sends, stored before the first one where they are its own.
+
+        A notifier that sends the wire form as it is gets the very bytes that were committed with the event,
+        which outlive any change of the encoder; a relayed webhook's stand in the event itself. Nothing need
+        be stored twice for that.
+        """
+        bodies: list[bytes | None] = []
+        new: list[tuple[Claim, bytes]] = []
+        for claim, event in zip(claims, events, strict=True):
+            body = claim.body
+            if body is None:
+                try:
+                    body = self._notifier.freeze(event)
+                except Exception:  # a guest: `send` will fail in turn, and say how
+                    self._log.exception("freezing failed", event_id=event.id)
+                if body is not None and (body == claim.event or body == encode(event)):
+                    body = claim.event
+                elif body is not None and body != wire(event):
+                    new.append((claim, body))
+            bodies.append(body)
+        if new:
+            await self._run(self._store.outbox.freeze, new)
+        return bodies
+
+    async def attempt(
+        self,
+        claim: Claim,
+        events: Sequence[Event],
+        memory: Memory,
+        body: bytes | None,
+        bundle: str | None,
+        drawn: Drawn = (None, ""),
+    ) -> Try:
+        """One try under one deadline. Never raises, but is cancelled with the daemon."""
+        at, begun = self._clock.now(), self._clock.ticks()
+        timeout, tried = self._notifier.timeout, self._store.meter.tried
+        tried[self._config.name] = max(tried.get(self._config.name, 0.0), begun + timeout)
+        more: dict[str, Any] = {}
+        if self._marks_replays and claim.delivery.is_replay:
+            more["manual"] = True
+        if self._marks_repeats and claim.epoch > 1:
+            more["again"] = True
+        if self._names_bundles and bundle is not None:
+            more["bundle"] = bundle
+        picture, undrawn = drawn
+        if picture is not None:
+            more["picture"] = picture
+        result: Result | None = None
+        try:
+            with anyio.move_on_after(timeout) as scope:
+                result = await self._notifier.send(events, memory, body=body, **more)
+            if result is None or scope.cancelled_caught:
+                result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
+        except Exception as error:  # a guest may not crash the house
+            self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
+            result = Result(Retry(f"{type(error).__name__} in the code of {self._config.kind!r}"))
+        outcome = result.outcome
+        if isinstance(outcome, Sent) and not outcome.idle:
+            plain = self._remark(*events) if self._remark is not None else ""
+            missing = f"without its picture: {undrawn}" if undrawn else ""
+            said = "; ".join(filter(None, (outcome.note, plain, missing)))
+            result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
+        return Try(claim, events[0], _hushed(result), at, self._clock.ticks() - begun)
