@@ -220,7 +220,7 @@ def test_a_running_daemon_does_it(
     assert tool(*args).code == Exit.NO
     assert seen == [(operation, asked)]
     monkeypatch.undo()
-    os.chdir(jobs.folder)
+    monkeypatch.chdir(jobs.folder)
     store = Store(jobs.database, mode="read")
     assert store.silences.all() == [], "only the daemon writes while it runs"
     store.close()
