@@ -38,7 +38,7 @@ ROUNDS = 3
 # slow.
 PATIENCE = 5.0
 # How long those that have ended wait for others of their round, to be settled with them (seconds).
-GATHER = 0.025
+GATHER = 0.05
 
 
 def _blames_receiver(outcome: Outcome) -> bool:
