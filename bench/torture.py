@@ -1,6 +1,6 @@
 """Everything at once: every harness at the size of a release, and one table of what was found.
 
-    python bench/torture.py [--share 1.0] [--write README.md] [--keep FILE]  (an hour or more; `make torture`)
+    python bench/torture.py [--share 1.0] [--write README.md] [--keep FILE]  (an hour; `make torture`)
 
 `--share 0.01` is a look at whether all of it still runs. `--write` puts the table between the marks that a
 file has for it. With `--keep`, what was broken off goes on where it was: the verdicts of this very commit are
