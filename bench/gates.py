@@ -50,13 +50,13 @@ def line(row: Row) -> list[str]:
     return [row.gate, figure(row.ours, row.unit), theirs, ratio, row.wanted, verdict]
 
 
-def table(rows: list[Row]) -> str:
-    """All rows, in Markdown."""
+def table(rows: list[Row], commit: str) -> str:
+    """All rows, in Markdown, and of which commit they are."""
     head = ["gate", "ftwatch", "beside it", "ratio", "wanted", ""]
     lines = [head, ["---"] * len(head), *map(line, rows)]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     held = sum(row.held is True for row in rows)
-    said = f"{held} of {len(rows)} gates held; commit {version()}, {machine}."
+    said = f"{held} of {len(rows)} gates held; commit {commit}, {machine}."
     return "\n".join(["| " + " | ".join(cells) + " |" for cells in lines] + ["", said])
 
 
@@ -71,6 +71,8 @@ def main() -> None:
     options = ["--small"] if given.small else []
     if given.write:
         options += ["--pictures", str(given.write.parent)]
+    # Before a gate draws its picture, which is a change.
+    commit = version()
     gates = sorted(BENCH.glob("gate_*.py"))
     rows = [
         row
@@ -78,7 +80,7 @@ def main() -> None:
         if not given.only or gate.stem.removeprefix("gate_") in given.only
         for row in run(gate, *options)
     ]
-    text = table(rows)
+    text = table(rows, commit)
     print(text)
     if given.write:
         write(given.write, "bench", text)
