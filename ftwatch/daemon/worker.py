@@ -5,6 +5,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import anyio
@@ -62,7 +63,7 @@ def _work(calls: "queue.SimpleQueue[_Call | None]") -> None:
             error = RuntimeError(f"StopIteration in the store: {stopped}")
         except BaseException as raised:
             error = raised
-        if not call.loop.is_closed():
+        with suppress(RuntimeError):  # The loop was closed meanwhile: nobody waits any more.
             call.loop.call_soon_threadsafe(_land, call.future, result, error)
         # Until the next call nothing of this one is kept.
         del call, result, error
