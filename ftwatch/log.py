@@ -41,6 +41,8 @@ FRAMES = 6
 SHORTEST_PART = 12
 
 _secrets: set[str] = set()
+# The same, the longest first: a part may not hide the shape of the whole.
+_longest_first: tuple[str, ...] = ()
 _lock = threading.Lock()
 
 # Shapes of secrets, each behind what stands in every text that holds one (in lower case): that is found out
@@ -85,8 +87,10 @@ def hide(secret: str) -> None:
     if len(secret) < SHORTEST_SECRET or secret in _secrets:
         return
     found = {form for part in _parts(secret) for form in _forms(part)}
+    global _longest_first
     with _lock:
         _secrets.update(found)
+        _longest_first = tuple(sorted(_secrets, key=len, reverse=True))
 
 
 def _parts(secret: str) -> Iterator[str]:
@@ -130,9 +134,7 @@ def _forms(part: str) -> Iterator[str]:
 
 def redacted(text: str) -> str:
     """A text without any secret in it: known ones by value, others by their shape."""
-    with _lock:
-        known = sorted(_secrets, key=len, reverse=True)
-    for secret in known:
+    for secret in _longest_first:
         text = text.replace(secret, HIDDEN)
     return shapeless(text)
 

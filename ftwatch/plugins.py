@@ -573,6 +573,8 @@ class Notifier(Protocol):
     """How many events one message may name, for a digest after an outage. 0, or no such attribute: one."""
     address: ClassVar[str]
     """The option that says where it goes, so that `people` may have one each. May be left out: none."""
+    sends_wire: bool
+    """Whether it sends the wire form as it is: then `freeze` is not asked. May be left out: it does not."""
     names_bundles: ClassVar[bool]
     """Whether `send` takes `bundle`: what several events were held for on purpose. May be left out."""
     marks_replays: ClassVar[bool]

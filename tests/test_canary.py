@@ -443,7 +443,7 @@ class Run:
     async def all_failed(self) -> None:
         """Waits until every failing notifier has failed often, and every provider was asked."""
         tries = (
-            "SELECT d.notifier, COUNT(*) FROM attempts a JOIN deliveries d ON d.id = a.delivery GROUP BY 1"
+            "SELECT d.notifier, COUNT(*) FROM attempts a JOIN deliveries d ON d.seq = a.delivery GROUP BY 1"
         )
         end = time.monotonic() + PATIENCE
         while True:

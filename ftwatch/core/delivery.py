@@ -67,7 +67,7 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
 
 
-class Sent(Struct, frozen=True, tag="sent"):
+class Sent(Struct, frozen=True, tag="sent", gc=False):
     """It arrived. `note` may say how (an HTTP status, a plainer form that had to do).
 
     `disable`: the receiver took it, and asked for nothing more. `idle`: there was nothing to tell, so the
@@ -79,7 +79,7 @@ class Sent(Struct, frozen=True, tag="sent"):
     idle: bool = False
 
 
-class Retry(Struct, frozen=True, tag="retry"):
+class Retry(Struct, frozen=True, tag="retry", gc=False):
     """It did not arrive, and may on a later try.
 
     `after` is the receiver's wish in seconds (Retry-After); `throttled` says it asked for fewer requests;
@@ -92,7 +92,7 @@ class Retry(Struct, frozen=True, tag="retry"):
     unreachable: bool = False
 
 
-class Rejected(Struct, frozen=True, tag="rejected"):
+class Rejected(Struct, frozen=True, tag="rejected", gc=False):
     """The receiver said no. `final`: trying again is pointless (else the slow lane tries a few times).
 
     `disable`: the receiver is gone (HTTP 410 and its kin), which counts once it was said twice; `final` with
@@ -136,7 +136,7 @@ class RetryPolicy:
     fold: float | None = None
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+class Delivery(Struct, frozen=True, kw_only=True, gc=False):
     """One event owed to one notifier. Times are Unix seconds.
 
     `attempts` counts real tries; `throttles` those answered "too many requests"; `first_attempt_at` starts
@@ -165,9 +165,13 @@ class Delivery(Struct, frozen=True, kw_only=True):
         return self.lane.endswith(REPLAYED)
 
 
-class Claim(Struct, frozen=True, kw_only=True):
-    """A delivery taken for sending: only the holder of `epoch` may settle it, until `until`."""
+class Claim(Struct, frozen=True, kw_only=True, gc=False):
+    """A delivery taken for sending: only the holder of `epoch` may settle it, until `until`.
 
+    `seq` is the delivery's number in the store, which finds it at once.
+    """
+
+    seq: int
     delivery: Delivery
     epoch: int
     until: float
@@ -176,7 +180,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     probe: bool = False
 
 
-class Breaker(Struct, frozen=True, kw_only=True):
+class Breaker(Struct, frozen=True, kw_only=True, gc=False):
     """How a receiver does. Open since `open_at`, it lets one probe through at `probe_at`.
 
     `failing_since`: nothing has arrived since then, for whatever reason. `told`: who knows about that (None:
@@ -236,7 +240,7 @@ def shifted(breaker: Breaker, seconds: float) -> Breaker:
     )
 
 
-class Settlement(Struct, frozen=True, kw_only=True):
+class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     """What an outcome makes of a delivery: its new state, and for a pending one its next due time."""
 
     state: State

@@ -57,7 +57,7 @@ COMPOUND = frozenset(
 VOLATILE = ("estimated_finish", "progress", "started_at")
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """One field that differs: its dotted path, and its value before and after (None = absent)."""
 
     field: str

@@ -100,7 +100,7 @@ def status_severity(status: Status) -> Severity:
     return _STATUS_SEVERITY[status]
 
 
-class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The last run of the same recipe before this one: its `job`, spans in seconds, its last losses.
 
     `runs` is how many earlier ones are known, `best` the lowest of their losses.
@@ -114,7 +114,7 @@ class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
     best: dict[str, float] = field(default_factory=dict)
 
 
-class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a job came to, told with its end: spans in seconds, the last figures by their names.
 
     `cause` is why it failed or was cancelled, one of the codes of `core.cause`; `step` how far it had come
@@ -132,7 +132,7 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_run: Comparison | None = None
 
 
-class SavedModel(Struct, frozen=True, kw_only=True):
+class SavedModel(Struct, frozen=True, kw_only=True, gc=False):
     """What an event tells of a checkpoint: `model` is the name it can be used by."""
 
     id: str | None
@@ -141,7 +141,7 @@ class SavedModel(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class Report(Struct, frozen=True, kw_only=True, gc=False):
     """What came of all jobs between two times (Unix seconds): how many `ended` by their status, their tokens,
     how long they ran together (seconds). `slowest` is the job that ran longest, and for how long.
 
@@ -158,7 +158,7 @@ class Report(Struct, frozen=True, kw_only=True):
     open: tuple[str, ...] = ()
 
 
-class Gap(Struct, frozen=True, kw_only=True):
+class Gap(Struct, frozen=True, kw_only=True, gc=False):
     """A time in which nobody could see what happened (Unix seconds), and why: ftwatch itself was `down`, or
     the provider's requests went `unanswered` or were `denied`.
     """
@@ -168,7 +168,7 @@ class Gap(Struct, frozen=True, kw_only=True):
     cause: Literal["down", "unanswered", "denied"]
 
 
-class Data(Struct, frozen=True, kw_only=True):
+class Data(Struct, frozen=True, kw_only=True, gc=False):
     """What an event is about. `id` is the job's, else the provider's or notifier's name.
 
     What is UNSET is left out of the wire form: an event about a provider has no sequence or status.
@@ -201,7 +201,7 @@ class Data(Struct, frozen=True, kw_only=True):
     job: Snapshot | UnsetType = UNSET
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """A fact worth routing. Times are Unix seconds; `id` is made by `event_id`."""
 
     object: str = "event"
@@ -263,9 +263,14 @@ def encode(event: Event) -> bytes:
     return _encoder.encode(event)
 
 
-def wire(event: Event) -> bytes:
-    """What a machine is sent: a relayed webhook's body as it was received, else the event's wire form."""
-    return event.data.received.encode() if event.data.received else encode(event)
+def wire(event: Event, committed: bytes | None = None) -> bytes:
+    """What a machine is sent: a relayed webhook's body as it was received, else the event's wire form.
+
+    That is what was `committed`, where it is at hand: it outlives any change of the encoder.
+    """
+    if event.data.received:
+        return event.data.received.encode()
+    return encode(event) if committed is None else committed
 
 
 def decode(body: bytes) -> Event:

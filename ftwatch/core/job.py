@@ -53,7 +53,7 @@ class JobKey(NamedTuple):
         return f"{self.provider}/{self.id}"
 
 
-class JobError(Struct, frozen=True, kw_only=True):
+class JobError(Struct, frozen=True, kw_only=True, gc=False):
     """Why a job failed, in the provider's words. An error without code and message is no error."""
 
     code: str | None = None
@@ -61,7 +61,7 @@ class JobError(Struct, frozen=True, kw_only=True):
     param: str | None = None
 
 
-class Method(Struct, frozen=True, kw_only=True):
+class Method(Struct, frozen=True, kw_only=True, gc=False):
     """How a model is tuned: `type` is supervised, dpo, reinforcement …, with that type's settings."""
 
     type: str
@@ -70,7 +70,7 @@ class Method(Struct, frozen=True, kw_only=True):
     reinforcement: dict[str, Any] | None = None
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class Progress(Struct, frozen=True, kw_only=True, gc=False):
     """How far a run is; each figure is None where the provider does not say. `percent` is 0–100."""
 
     step: int | None = None
@@ -79,7 +79,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     percent: float | None = None
 
 
-class Snapshot(Struct, frozen=True, kw_only=True):
+class Snapshot(Struct, frozen=True, kw_only=True, gc=False):
     """What a provider said about one job at one moment. Immutable.
 
     Times are whole Unix seconds (UTC) or None. The first 19 fields are the properties of OpenAI's

@@ -3,10 +3,10 @@
 A notifier is a guest: whatever it raises is an outcome, not a crash. Nothing is taken or settled here.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import msgspec
 import structlog
 from msgspec import Struct
@@ -14,7 +14,7 @@ from msgspec import Struct
 from ftwatch.config import NotifierConfig
 from ftwatch.core.clock import Clock
 from ftwatch.core.delivery import REMINDER, Claim, Retry, Sent
-from ftwatch.core.event import Event, encode, wire
+from ftwatch.core.event import Event, wire
 from ftwatch.core.message import Picture
 from ftwatch.log import redacted
 from ftwatch.plugins import Memory, Notifier, Result
@@ -31,7 +31,7 @@ log = structlog.get_logger("ftwatch.dispatcher")
 Drawn = tuple[Picture | None, str]
 
 
-class Try(Struct, frozen=True):
+class Try(Struct, frozen=True, gc=False):
     """One finished try."""
 
     claim: Claim
@@ -44,9 +44,11 @@ class Try(Struct, frozen=True):
 def _hushed(result: Result) -> Result:
     """The same with no secret in its reason: receivers repeat what they were sent, and reasons are kept."""
     outcome = result.outcome
-    name = "note" if isinstance(outcome, Sent) else "reason"
-    told = msgspec.structs.replace(outcome, **{name: redacted(getattr(outcome, name))})
-    return Result(told, result.memory)
+    name, said = ("note", outcome.note) if isinstance(outcome, Sent) else ("reason", outcome.reason)
+    hushed = redacted(said)
+    if hushed == said:
+        return result
+    return Result(msgspec.structs.replace(outcome, **{name: hushed}), result.memory)
 
 
 class Courier:
@@ -71,6 +73,7 @@ class Courier:
         self._log = log.bind(notifier=config.name)
         self._remark = remark
         self._plots = plots if getattr(notifier, "shows_pictures", False) else None
+        self._sends_wire: bool = getattr(notifier, "sends_wire", False)
         self._marks_replays: bool = getattr(notifier, "marks_replays", False)
         self._names_bundles: bool = getattr(notifier, "names_bundles", False)
         self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
@@ -84,22 +87,21 @@ class Courier:
     async def freeze(self, claims: Sequence[Claim], events: Sequence[Event]) -> list[bytes | None]:
         """The bytes that every try of a claim sends, stored before the first one where they are its own.
 
-        A notifier that sends the wire form as it is gets the very bytes that were committed with the event,
-        which outlive any change of the encoder; a relayed webhook's stand in the event itself. Nothing need
-        be stored twice for that.
+        A notifier that sends the wire form as it is gets the very bytes that were committed with the event; a
+        relayed webhook's stand in the event itself. Nothing need be stored twice for that.
         """
         bodies: list[bytes | None] = []
         new: list[tuple[Claim, bytes]] = []
         for claim, event in zip(claims, events, strict=True):
             body = claim.body
-            if body is None:
+            if body is None and self._sends_wire:
+                body = wire(event, claim.event)
+            elif body is None:
                 try:
                     body = self._notifier.freeze(event)
                 except Exception:  # a guest: `send` will fail in turn, and say how
                     self._log.exception("freezing failed", event_id=event.id)
-                if body is not None and (body == claim.event or body == encode(event)):
-                    body = claim.event
-                elif body is not None and body != wire(event):
+                if body is not None and body != wire(event, claim.event):
                     new.append((claim, body))
             bodies.append(body)
         if new:
@@ -129,19 +131,21 @@ class Courier:
         picture, undrawn = drawn
         if picture is not None:
             more["picture"] = picture
-        result: Result | None = None
         try:
-            with anyio.move_on_after(timeout) as scope:
+            # One of asyncio's: anyio's costs more than all else that is done about a try here.
+            async with asyncio.timeout(timeout) as limit:
                 result = await self._notifier.send(events, memory, body=body, **more)
-            if result is None or scope.cancelled_caught:
-                result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
         except Exception as error:  # a guest may not crash the house
-            self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
-            result = Result(Retry(f"{type(error).__name__} in the code of {self._config.kind!r}"))
+            if limit.expired():
+                result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
+            else:
+                self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
+                result = Result(Retry(f"{type(error).__name__} in the code of {self._config.kind!r}"))
         outcome = result.outcome
         if isinstance(outcome, Sent) and not outcome.idle:
             plain = self._remark(*events) if self._remark is not None else ""
             missing = f"without its picture: {undrawn}" if undrawn else ""
-            said = "; ".join(filter(None, (outcome.note, plain, missing)))
-            result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
+            if plain or missing:
+                said = "; ".join(filter(None, (outcome.note, plain, missing)))
+                result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
         return Try(claim, events[0], _hushed(result), at, self._clock.ticks() - begun)

@@ -56,6 +56,7 @@ class Command:
     audience: ClassVar[Audience] = "machines"
     retry: ClassVar[RetryPolicy] = RetryPolicy()
     concurrency: ClassVar[int] = 4
+    sends_wire: ClassVar[bool] = True
 
     def __init__(self, spec: NotifierSpec) -> None:
         self._spec = spec

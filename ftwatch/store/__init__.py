@@ -371,7 +371,7 @@ class Store:
                 )
                 self.db.execute(
                     "DELETE FROM attempts WHERE NOT EXISTS"
-                    " (SELECT 1 FROM deliveries d WHERE d.id = attempts.delivery)"
+                    " (SELECT 1 FROM deliveries d WHERE d.seq = attempts.delivery)"
                 )
                 self.db.execute(
                     "DELETE FROM verdicts WHERE NOT EXISTS"

@@ -298,15 +298,15 @@ class Glance:
     def _letters(self, rows: Sequence[tuple[Any, ...]], events: Mapping[str, Event]) -> list[Letter]:
         """Deliveries with their tries."""
         owed = [(seq, why, _delivery(rest)) for seq, why, *rest in rows]
-        tries: dict[str, list[Attempt]] = {}
-        for id, *one in self._db.among(
+        tries: dict[int, list[Attempt]] = {}
+        for number, *one in self._db.among(
             "SELECT delivery, at, took, outcome, reason FROM attempts"
             " WHERE delivery IN ({some}) ORDER BY seq",
-            [delivery.id for _, _, delivery in owed],
+            [seq for seq, _, _ in owed],
         ):
-            tries.setdefault(id, []).append(Attempt(*one))
+            tries.setdefault(number, []).append(Attempt(*one))
         return [
-            Letter(seq, delivery, events.get(delivery.event_id), why, tuple(tries.get(delivery.id, ())))
+            Letter(seq, delivery, events.get(delivery.event_id), why, tuple(tries.get(seq, ())))
             for seq, why, delivery in owed
         ]
 

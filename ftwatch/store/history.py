@@ -183,7 +183,9 @@ class History:
     def attempts(self, delivery: str) -> list[Attempt]:
         """Every try of a delivery, the first one first."""
         rows = self._db.rows(
-            "SELECT at, took, outcome, reason FROM attempts WHERE delivery = ? ORDER BY seq", delivery
+            "SELECT a.at, a.took, a.outcome, a.reason FROM deliveries d JOIN attempts a ON a.delivery = d.seq"
+            " WHERE d.id = ? ORDER BY a.seq",
+            delivery,
         )
         return [Attempt(*row) for row in rows]
 

@@ -112,7 +112,7 @@ def _titles(db: Database, key: JobKey) -> set[str]:
 def _forget_events(db: Database, where: str, *values: str) -> Forgotten:
     events, deliveries, pending = 0, 0, 0
     for (id,) in db.rows(f"SELECT id FROM events WHERE {where}", *values):
-        for delivery, state in db.rows("SELECT id, state FROM deliveries WHERE event_id = ?", id):
+        for delivery, state in db.rows("SELECT seq, state FROM deliveries WHERE event_id = ?", id):
             db.execute("DELETE FROM attempts WHERE delivery = ?", delivery)
             pending += state == "pending"
         deliveries += db.execute("DELETE FROM deliveries WHERE event_id = ?", id)

@@ -51,7 +51,7 @@ _decode_breaker = msgspec.json.Decoder(Breaker).decode
 _decode_known = msgspec.json.Decoder(Known).decode
 
 
-class Settled(Struct, frozen=True, kw_only=True):
+class Settled(Struct, frozen=True, kw_only=True, gc=False):
     """One try and what it came to. `memory` None leaves the notifier's memory as it was."""
 
     claim: Claim
@@ -292,10 +292,11 @@ class Outbox:
                 *(row[0] for row in rows),
             )
         claims = []
-        for _, epoch, body, event, *rest in rows:
+        for seq, epoch, body, event, *rest in rows:
             delivery = _delivery(rest)
             claims.append(
                 Claim(
+                    seq=seq,
                     delivery=delivery,
                     epoch=epoch + 1,
                     until=now + lease,
@@ -363,9 +364,9 @@ class Outbox:
             for claim in claims:
                 self._db.execute(
                     "UPDATE deliveries SET claimed_until = NULL, due_at = MAX(due_at, ?)"
-                    " WHERE id = ? AND epoch = ?",
+                    " WHERE seq = ? AND epoch = ?",
                     until,
-                    claim.delivery.id,
+                    claim.seq,
                     claim.epoch,
                 )
 
@@ -373,8 +374,8 @@ class Outbox:
         """Stores the bytes that every attempt of a delivery will send."""
         with self._db.transaction():
             self._db.execute_many(
-                "UPDATE deliveries SET body = ? WHERE id = ? AND body IS NULL",
-                [(body, claim.delivery.id) for claim, body in claims],
+                "UPDATE deliveries SET body = ? WHERE seq = ? AND body IS NULL",
+                [(body, claim.seq) for claim, body in claims],
             )
 
     # ------------------------------------------------------------------------------------------- settling
@@ -385,14 +386,16 @@ class Outbox:
         Returns those of which something was written: for a claim that was taken over meanwhile its new holder
         answers.
         """
-        ids = [done.claim.delivery.id for done in batch]
+        taken = [done.claim.seq for done in batch]
         held = set(
-            self._db.among("SELECT id, epoch FROM deliveries WHERE state = 'pending' AND id IN ({some})", ids)
+            self._db.among(
+                "SELECT seq, epoch FROM deliveries WHERE state = 'pending' AND seq IN ({some})", taken
+            )
         )
-        batch = [done for done in batch if (done.claim.delivery.id, done.claim.epoch) in held]
+        batch = [done for done in batch if (done.claim.seq, done.claim.epoch) in held]
         self._db.execute_many(
             "UPDATE deliveries SET state = ?, reason = ?, due_at = ?, attempts = ?, throttles = ?,"
-            " first_attempt_at = ?, rejected_at = ?, settled_at = ?, claimed_until = NULL WHERE id = ?",
+            " first_attempt_at = ?, rejected_at = ?, settled_at = ?, claimed_until = NULL WHERE seq = ?",
             [
                 (
                     new.state,
@@ -403,7 +406,7 @@ class Outbox:
                     new.first_attempt_at,
                     new.rejected_at,
                     done.at + done.took if new.state is not State.PENDING else None,
-                    done.claim.delivery.id,
+                    done.claim.seq,
                 )
                 for done in batch
                 for new in (done.settlement,)
@@ -411,10 +414,7 @@ class Outbox:
         )
         self._db.execute_many(
             "INSERT INTO attempts (delivery, at, took, outcome, reason) VALUES (?, ?, ?, ?, ?)",
-            [
-                (done.claim.delivery.id, done.at, done.took, done.outcome, done.settlement.reason)
-                for done in batch
-            ],
+            [(done.claim.seq, done.at, done.took, done.outcome, done.settlement.reason) for done in batch],
         )
         self._db.execute_many(
             "INSERT INTO memory (notifier, lane, value) VALUES (?, ?, ?)"

@@ -255,6 +255,7 @@ class Webhook:
         self._spec = spec
         self._options: Options = spec.options
         self.timeout = self._options.timeout.total_seconds()
+        self.sends_wire = self._options.form is None
         self._branches: list[tuple[Trust, Client]] = []
 
     def freeze(self, event: Event) -> bytes | None:
