@@ -208,12 +208,9 @@ class Dispatcher:
         or when all are to stop, is given back untried.
         """
         claims, faults, patience = taken.claims, self._faults, self._clock.ticks() + PATIENCE
-        events = [decode(claim.event) for claim in claims]
-        bodies = await self._courier.freeze(claims, events)
-        pairs = zip(claims, events, strict=True)
-        pictures = [await self._courier.picture(claim, event) for claim, event in pairs]
+        bodies = await self._courier.freeze(claims)
 
-        waiting = deque(zip(claims, events, bodies, pictures, strict=True))
+        waiting = deque(claims)
         done: list[Try] = []
         untried: list[Claim] = []
         landed, all_landed = anyio.Event(), anyio.Event()
@@ -221,12 +218,12 @@ class Dispatcher:
         async def work() -> None:
             async with self._places:
                 while waiting:
-                    claim, event, body, drawn = waiting.popleft()
+                    claim = waiting.popleft()
                     if self._claims.stopping or self._faults != faults or self._clock.ticks() > patience:
                         untried.append(claim)
                     else:
-                        memory, bundle = taken.memories.get(claim.delivery.lane, {}), claim.delivery.bundle
-                        tried = await self._courier.attempt(claim, [event], memory, body, bundle, drawn)
+                        memory = taken.memories.get(claim.delivery.lane, {})
+                        tried = await self._courier.deliver(claim, memory, bodies.get(claim.seq))
                         self._faults += _blames_receiver(tried.result.outcome)
                         done.append(tried)
                     landed.set()

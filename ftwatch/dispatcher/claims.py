@@ -30,7 +30,7 @@ from ftwatch.core.delivery import (
     shifted,
     trip,
 )
-from ftwatch.core.event import Severity
+from ftwatch.core.event import Severity, decode
 from ftwatch.core.route import Routing
 from ftwatch.core.span import span
 from ftwatch.dispatcher.courier import Try
@@ -300,8 +300,8 @@ class Claims:
         new = settle(delivery, outcome, self._config.retry, now, self._clock.luck(), probe=claim.probe)
         said: Announcement | None = None
         if new.state is State.DEAD:
-            said = announce.dead(delivery, tried.event, new, self.routing, now)
-        facts = {"delivery": delivery.id, "type": tried.event.type, "took": round(tried.took, 3)}
+            said = announce.dead(delivery, decode(claim.event), new, self.routing, now)
+        facts = {"delivery": delivery.id, "type": tried.type, "took": round(tried.took, 3)}
         if isinstance(outcome, Sent):
             self._log.info("delivered", **facts)
         else:

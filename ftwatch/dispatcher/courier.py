@@ -14,7 +14,7 @@ from msgspec import Struct
 from ftwatch.config import NotifierConfig
 from ftwatch.core.clock import Clock
 from ftwatch.core.delivery import REMINDER, Claim, Retry, Sent
-from ftwatch.core.event import Event, wire
+from ftwatch.core.event import Event, decode, wire
 from ftwatch.core.message import Picture
 from ftwatch.log import redacted
 from ftwatch.plugins import Memory, Notifier, Result
@@ -32,10 +32,10 @@ Drawn = tuple[Picture | None, str]
 
 
 class Try(Struct, frozen=True, gc=False):
-    """One finished try."""
+    """One finished try of an event of this `type`."""
 
     claim: Claim
-    event: Event
+    type: str
     result: Result
     at: float
     took: float
@@ -78,35 +78,44 @@ class Courier:
         self._names_bundles: bool = getattr(notifier, "names_bundles", False)
         self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
 
-    async def picture(self, claim: Claim, event: Event) -> Drawn:
-        """The picture that goes along, and why there is none although there should be."""
-        if self._plots is None or (claim.delivery.bundle or "").startswith(REMINDER):
-            return None, ""
-        return await self._plots.picture(event)
-
-    async def freeze(self, claims: Sequence[Claim], events: Sequence[Event]) -> list[bytes | None]:
-        """The bytes that every try of a claim sends, stored before the first one where they are its own.
+    async def freeze(self, claims: Sequence[Claim]) -> dict[int, bytes]:
+        """The bytes that every try of a claim sends, by its number, stored before the first one.
 
         A notifier that sends the wire form as it is gets the very bytes that were committed with the event; a
         relayed webhook's stand in the event itself. Nothing need be stored twice for that.
         """
-        bodies: list[bytes | None] = []
+        bodies: dict[int, bytes] = {}
         new: list[tuple[Claim, bytes]] = []
-        for claim, event in zip(claims, events, strict=True):
+        for claim in () if self._sends_wire else claims:
             body = claim.body
-            if body is None and self._sends_wire:
-                body = wire(event, claim.event)
-            elif body is None:
+            if body is None:
+                event = decode(claim.event)
                 try:
                     body = self._notifier.freeze(event)
                 except Exception:  # a guest: `send` will fail in turn, and say how
                     self._log.exception("freezing failed", event_id=event.id)
                 if body is not None and body != wire(event, claim.event):
                     new.append((claim, body))
-            bodies.append(body)
+            if body is not None:
+                bodies[claim.seq] = body
         if new:
             await self._run(self._store.outbox.freeze, new)
         return bodies
+
+    async def deliver(self, claim: Claim, memory: Memory, body: bytes | None) -> Try:
+        """One try of one message. `body`: what was frozen of it."""
+        # Read only now, and gone soon: a hundred events that wait would cost more than the reading.
+        event = decode(claim.event)
+        if body is None and self._sends_wire:
+            body = claim.body or wire(event, claim.event)
+        drawn = await self._picture(claim, event)
+        return await self.attempt(claim, [event], memory, body, claim.delivery.bundle, drawn)
+
+    async def _picture(self, claim: Claim, event: Event) -> Drawn:
+        """The picture that goes along, and why there is none although there should be."""
+        if self._plots is None or (claim.delivery.bundle or "").startswith(REMINDER):
+            return None, ""
+        return await self._plots.picture(event)
 
     async def attempt(
         self,
@@ -148,4 +157,4 @@ class Courier:
             if plain or missing:
                 said = "; ".join(filter(None, (outcome.note, plain, missing)))
                 result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
-        return Try(claim, events[0], _hushed(result), at, self._clock.ticks() - begun)
+        return Try(claim, events[0].type, _hushed(result), at, self._clock.ticks() - begun)
