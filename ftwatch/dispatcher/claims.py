@@ -47,8 +47,9 @@ LONGEST_NAP = 60.0
 LEASE = 60.0
 # So many messages about what was found out long after it happened make one digest, of at most so many.
 CROWD, LARGEST_DIGEST = 20, 10_000
-# Where nothing is amiss, a round takes so many at once, which wait for a place: one transaction is for many.
-AHEAD = 128
+# Where nothing is amiss, a round takes so many at once, or so many for each place, which wait for one: one
+# transaction is for many, and so is each who sends.
+AHEAD, AHEAD_EACH = 128, 6
 
 
 class Taken(Struct, frozen=True):
@@ -142,7 +143,7 @@ class Claims:
             # A receiver that has just come back is not to be drowned in what it missed.
             await self._clock.sleep(limit / self._config.retry.drain)
         elif self._folds <= 1 and before.failing_since is None:
-            limit = AHEAD
+            limit = max(AHEAD, AHEAD_EACH * self._notifier.concurrency)
         lease = self._notifier.timeout + LEASE
         after = self._config.retry.fold
         folds = self._folds > 1 and after is not None
