@@ -47,6 +47,7 @@ __all__ = [
     "Notifier",
     "NotifierSpec",
     "Page",
+    "Posting",
     "Provider",
     "ProviderError",
     "ProviderSpec",
@@ -592,6 +593,23 @@ class Notifier(Protocol):
 
     async def send(self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None) -> Result:
         """Deliver. Never raises for what the receiver does: that is an Outcome with its reason."""
+        ...
+
+
+@runtime_checkable
+class Posting(Protocol):
+    """What a notifier also has that sends the wire form, and has to know nothing else of an event.
+
+    Where it says that it `posts`, `post` is called instead of `send` for what is told by itself, with the id
+    of the delivery (`message_id`). The dispatcher does not read the event for it, and leaves the deadline to
+    it.
+    """
+
+    posts: bool
+    timeout: float
+
+    async def post(self, id: str, body: bytes, *, manual: bool = False) -> Result:
+        """Deliver these bytes within `timeout` seconds. Else as `send`; `manual` as there."""
         ...
 
 

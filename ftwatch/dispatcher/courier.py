@@ -4,7 +4,7 @@ A notifier is a guest: whatever it raises is an outcome, not a crash. Nothing is
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,10 +14,10 @@ from msgspec import Struct
 from ftwatch.config import NotifierConfig
 from ftwatch.core.clock import Clock
 from ftwatch.core.delivery import REMINDER, Claim, Retry, Sent
-from ftwatch.core.event import Event, decode, wire
+from ftwatch.core.event import Event, decode, outline, wire
 from ftwatch.core.message import Picture
 from ftwatch.log import redacted
-from ftwatch.plugins import Memory, Notifier, Result
+from ftwatch.plugins import Memory, Notifier, Posting, Result
 from ftwatch.store import Runner, Store
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Courier:
         self._remark = remark
         self._plots = plots if getattr(notifier, "shows_pictures", False) else None
         self._sends_wire: bool = getattr(notifier, "sends_wire", False)
+        self._posting = notifier if isinstance(notifier, Posting) and notifier.posts else None
         self._marks_replays: bool = getattr(notifier, "marks_replays", False)
         self._names_bundles: bool = getattr(notifier, "names_bundles", False)
         self._marks_repeats: bool = getattr(notifier, "marks_repeats", False)
@@ -104,12 +105,19 @@ class Courier:
 
     async def deliver(self, claim: Claim, memory: Memory, body: bytes | None) -> Try:
         """One try of one message. `body`: what was frozen of it."""
+        if self._posting is not None and claim.body is None:
+            return await self._post(self._posting, claim)
         # Read only now, and gone soon: a hundred events that wait would cost more than the reading.
         event = decode(claim.event)
         if body is None and self._sends_wire:
             body = claim.body or wire(event, claim.event)
         drawn = await self._picture(claim, event)
         return await self.attempt(claim, [event], memory, body, claim.delivery.bundle, drawn)
+
+    async def _post(self, notifier: Posting, claim: Claim) -> Try:
+        type, body = outline(claim.event)
+        id, manual = claim.delivery.id, claim.delivery.is_replay
+        return await self._tried(claim, type, lambda: notifier.post(id, body, manual=manual))
 
     async def _picture(self, claim: Claim, event: Event) -> Drawn:
         """The picture that goes along, and why there is none although there should be."""
@@ -127,9 +135,6 @@ class Courier:
         drawn: Drawn = (None, ""),
     ) -> Try:
         """One try under one deadline. Never raises, but is cancelled with the daemon."""
-        at, begun = self._clock.now(), self._clock.ticks()
-        timeout, tried = self._notifier.timeout, self._store.meter.tried
-        tried[self._config.name] = max(tried.get(self._config.name, 0.0), begun + timeout)
         more: dict[str, Any] = {}
         if self._marks_replays and claim.delivery.is_replay:
             more["manual"] = True
@@ -140,21 +145,44 @@ class Courier:
         picture, undrawn = drawn
         if picture is not None:
             more["picture"] = picture
+
+        async def send() -> Result:
+            result = await self._in_time(lambda: self._notifier.send(events, memory, body=body, **more))
+            return self._noted(result, events, undrawn)
+
+        return await self._tried(claim, events[0].type, send)
+
+    async def _in_time(self, send: Callable[[], Awaitable[Result]]) -> Result:
+        timeout = self._notifier.timeout
         try:
             # One of asyncio's: anyio's costs more than all else that is done about a try here.
             async with asyncio.timeout(timeout) as limit:
-                result = await self._notifier.send(events, memory, body=body, **more)
-        except Exception as error:  # a guest may not crash the house
+                return await send()
+        except Exception:
             if limit.expired():
-                result = Result(Retry(f"no end within {timeout:g} s", unreachable=True))
-            else:
-                self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
-                result = Result(Retry(f"{type(error).__name__} in the code of {self._config.kind!r}"))
+                return Result(Retry(f"no end within {timeout:g} s", unreachable=True))
+            raise
+
+    def _noted(self, result: Result, events: Sequence[Event], undrawn: str) -> Result:
+        """The result, which says why a message is not in the config's words, or without its picture."""
         outcome = result.outcome
-        if isinstance(outcome, Sent) and not outcome.idle:
-            plain = self._remark(*events) if self._remark is not None else ""
-            missing = f"without its picture: {undrawn}" if undrawn else ""
-            if plain or missing:
-                said = "; ".join(filter(None, (outcome.note, plain, missing)))
-                result = Result(msgspec.structs.replace(outcome, note=said), result.memory)
-        return Try(claim, events[0].type, _hushed(result), at, self._clock.ticks() - begun)
+        if not isinstance(outcome, Sent) or outcome.idle:
+            return result
+        plain = self._remark(*events) if self._remark is not None else ""
+        missing = f"without its picture: {undrawn}" if undrawn else ""
+        if not plain and not missing:
+            return result
+        said = "; ".join(filter(None, (outcome.note, plain, missing)))
+        return Result(msgspec.structs.replace(outcome, note=said), result.memory)
+
+    async def _tried(self, claim: Claim, type: str, send: Callable[[], Awaitable[Result]]) -> Try:
+        """What came of one try."""
+        at, begun = self._clock.now(), self._clock.ticks()
+        name, tried = self._config.name, self._store.meter.tried
+        tried[name] = max(tried.get(name, 0.0), begun + self._notifier.timeout)
+        try:
+            result = await send()
+        except Exception as error:  # a guest may not crash the house
+            self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
+            result = Result(Retry(f"{error.__class__.__name__} in the code of {self._config.kind!r}"))
+        return Try(claim, type, _hushed(result), at, self._clock.ticks() - begun)

@@ -256,6 +256,8 @@ class Webhook:
         self._options: Options = spec.options
         self.timeout = self._options.timeout.total_seconds()
         self.sends_wire = self._options.form is None
+        # To read the files of `tls` takes as long as it takes: that needs the dispatcher's deadline.
+        self.posts = self.sends_wire and self._options.tls is None
         self._branches: list[tuple[Trust, Client]] = []
 
     def freeze(self, event: Event) -> bytes | None:
@@ -268,19 +270,26 @@ class Webhook:
     async def send(
         self, events: Sequence[Event], memory: Memory, *, body: bytes | None = None, manual: bool = False
     ) -> Result:
-        """Posts one event; every try has its own timestamp, and the same id and bytes.
-
-        `manual` adds a header for the receiver: somebody had it sent again.
-        """
+        """Posts one event; every try has its own timestamp, and the same id and bytes."""
         (event,) = events
         try:
             content = self._whole(event, body if body is not None else self._made(event))
+        except (LookupError, ValueError, _Unmade) as error:
+            return Result(Rejected(str(error)))
+        return await self.post(message_id(self._spec.name, event.id), content, manual=manual)
+
+    async def post(self, id: str, body: bytes, *, manual: bool = False) -> Result:
+        """Posts these bytes under this id.
+
+        `manual` adds a header for the receiver: somebody had it sent again.
+        """
+        try:
             auth = self._options.auth
             url = self._options.url.reveal()
-            headers = self._headers(event, content, auth.header() if auth else None)
+            headers = self._headers(id, body, auth.header() if auth else None)
             if manual:
                 headers["ftwatch-replay"] = "manual"
-        except (LookupError, ValueError, _Unmade) as error:
+        except (LookupError, ValueError) as error:
             return Result(Rejected(str(error)))
         try:
             client = await self.client()
@@ -294,7 +303,7 @@ class Webhook:
                 "POST",
                 url,
                 headers=headers,
-                content=content,
+                content=body,
                 deadline=self.timeout,
                 cap=LARGEST_ANSWER,
                 head_is_enough=True,
@@ -328,7 +337,8 @@ class Webhook:
             raise LookupError(str(error)) from None
         content = frozen.mask(made) if self._options.body else made
         auth = self._options.auth
-        headers = self._headers(event, content, auth.shown() if auth else None)
+        id = message_id(self._spec.name, event.id)
+        headers = self._headers(id, content, auth.shown() if auth else None)
         head = "\n".join(f"{name}: {value}" for name, value in headers.items())
         return f"{head}\n\n{content.decode()}"
 
@@ -355,9 +365,9 @@ class Webhook:
             # The config has changed since: what was frozen cannot be completed any more.
             return self._whole(event, self._made(event))
 
-    def _headers(self, event: Event, content: bytes, authorization: str | None) -> dict[str, str]:
+    def _headers(self, id: str, content: bytes, authorization: str | None) -> dict[str, str]:
         secrets = [secret.reveal() for secret in _tuple(self._options.secret)]
-        id, now = message_id(self._spec.name, event.id), int(time.time())
+        now = int(time.time())
         headers = {name: _shown(value) for name, value in self._options.headers.items()}
         if authorization is not None:
             headers["authorization"] = authorization
