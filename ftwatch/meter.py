@@ -6,7 +6,7 @@ stranger's word is never one, so that nobody can make new ones without end.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -50,9 +50,9 @@ class Counter:
     def __init__(self) -> None:
         self._counts: dict[Labels, int] = {}
 
-    def add(self, *labels: str) -> None:
-        """Once more."""
-        self._counts[labels] = self._counts.get(labels, 0) + 1
+    def add(self, *labels: str, times: int = 1) -> None:
+        """Once more, or so many times."""
+        self._counts[labels] = self._counts.get(labels, 0) + times
 
     def items(self) -> list[tuple[Labels, int]]:
         """Every count by its labels."""
@@ -69,13 +69,19 @@ class Histogram:
 
     def add(self, seconds: float, *labels: str) -> None:
         """One that took so long; a clock that was set meanwhile makes that no less than nothing."""
+        self.add_each((seconds,), *labels)
+
+    def add_each(self, many: Sequence[float], *labels: str) -> None:
+        """Several, each of which took so long."""
+        if not many:
+            return
         row = self._rows.get(labels)
         if row is None:
             row = self._rows[labels] = ([0] * (len(self.bounds) + 1), [0.0])
         counts, total = row
-        seconds = max(seconds, 0.0)
-        counts[bisect_left(self.bounds, seconds)] += 1
-        total[0] += seconds
+        for seconds in many:
+            counts[bisect_left(self.bounds, seconds)] += 1
+            total[0] += max(seconds, 0.0)
 
     def items(self) -> list[tuple[Labels, list[int], float]]:
         """For each set of labels: how many took up to each bound, and at all; the sum of all (seconds)."""

@@ -226,7 +226,8 @@ class Dispatcher:
                         tried = await self._courier.deliver(claim, memory, bodies.get(claim.seq))
                         self._faults += _blames_receiver(tried.result.outcome)
                         done.append(tried)
-                    landed.set()
+                    if not landed.is_set():
+                        landed.set()
             if len(done) + len(untried) == len(claims):
                 all_landed.set()
 

@@ -4,6 +4,7 @@ How much is taken, and whether as one message, depends on whether the receiver a
 Nothing is sent here.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
@@ -258,16 +259,22 @@ class Claims:
 
     def _count(self, tries: Sequence[Settled], along: Sequence[Settled]) -> None:
         """Counts what was settled; `along` went out as lines of a digest, without a try of their own."""
-        meter, name = self._store.meter, self._config.name
-        for done in tries:
-            meter.attempts.add(name, done.outcome)
-            meter.attempt_seconds.add(done.took, name)
-        for done in (*tries, *along):
-            state, delivery = done.settlement.state, done.claim.delivery
+        meter, name, settled = self._store.meter, self._config.name, (*tries, *along)
+        for outcome, times in Counter(done.outcome for done in tries).items():
+            meter.attempts.add(name, outcome, times=times)
+        for state, times in Counter(done.settlement.state for done in settled).items():
             if state is not State.PENDING:
-                meter.deliveries.add(name, state)
-            if state in (State.DELIVERED, State.FOLDED) and not delivery.is_replay:
-                meter.delivery_seconds.add(done.at + done.took - delivery.created_at, name)
+                meter.deliveries.add(name, state, times=times)
+        meter.attempt_seconds.add_each([done.took for done in tries], name)
+        told = (State.DELIVERED, State.FOLDED)
+        meter.delivery_seconds.add_each(
+            [
+                done.at + done.took - done.claim.delivery.created_at
+                for done in settled
+                if done.settlement.state in told and not done.claim.delivery.is_replay
+            ],
+            name,
+        )
 
     def _health(self, before: Breaker, after: Breaker, outcome: Outcome, now: float) -> Announcement | None:
         """What others are told about this notifier: nothing arrives any more, or it does again."""

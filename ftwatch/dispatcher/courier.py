@@ -178,8 +178,7 @@ class Courier:
     async def _tried(self, claim: Claim, type: str, send: Callable[[], Awaitable[Result]]) -> Try:
         """What came of one try."""
         at, begun = self._clock.now(), self._clock.ticks()
-        name, tried = self._config.name, self._store.meter.tried
-        tried[name] = max(tried.get(name, 0.0), begun + self._notifier.timeout)
+        self._store.meter.tried[self._config.name] = begun + self._notifier.timeout
         try:
             result = await send()
         except Exception as error:  # a guest may not crash the house
