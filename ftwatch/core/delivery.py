@@ -279,6 +279,17 @@ def settle(
     first = delivery.first_attempt_at if delivery.first_attempt_at is not None else now
     attempts, throttles = delivery.attempts + 1, delivery.throttles
 
+    if isinstance(outcome, Sent):  # What nearly all of them come to, and nothing is to be worked out.
+        return Settlement(
+            state=State.DELIVERED,
+            due_at=now,
+            attempts=attempts,
+            throttles=throttles,
+            first_attempt_at=first,
+            rejected_at=None,
+            reason=outcome.note,
+        )
+
     def result(state: State, reason: str, wait: float = 0.0, rejected_at: float | None = None) -> Settlement:
         return Settlement(
             state=state,
@@ -294,8 +305,6 @@ def settle(
         return wait * max(0.5, 1 + policy.jitter * (2 * luck - 1))
 
     match outcome:
-        case Sent(note):
-            return result(State.DELIVERED, note)
         case Rejected(reason, final=True):
             return result(State.DEAD, reason)
         case Rejected(reason, disable=gone):
