@@ -13,7 +13,7 @@ from ftwatch.config import NotifierConfig
 from ftwatch.core import announce
 from ftwatch.core.decide import decide
 from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent, settle
-from ftwatch.core.event import Event, encode
+from ftwatch.core.event import Event, decode, encode
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.known import Known, Look, Policy
 from ftwatch.core.route import Recipient, Route, Routing, Silence, parse_match
@@ -58,6 +58,35 @@ class Toy:
     @property
     def told(self) -> list[str]:
         return [f"{job} {what}" for job, what, _ in self.seen]
+
+
+class Poster(Toy):
+    """One that sends the wire form, and need not know what it says."""
+
+    sends_wire = True
+    marks_replays = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posts = True
+        self.posted: list[tuple[str, bytes, bool]] = []
+
+    def freeze(self, event: Event) -> bytes | None:
+        raise AssertionError("it is not asked")
+
+    async def send(
+        self,
+        events: Sequence[Event],
+        memory: Memory,
+        *,
+        body: bytes | None = None,
+        manual: bool = False,
+    ) -> Result:
+        return await super().send(events, memory, body=body)
+
+    async def post(self, id: str, body: bytes, *, manual: bool = False) -> Result:
+        self.posted.append((id, body, manual))
+        return await super().send([decode(body)], {}, body=body)
 
 
 @pytest.fixture
@@ -157,6 +186,59 @@ async def test_bytes_of_a_notifiers_own_are_stored_before_the_first_try(store: S
     for _ in range(3):
         await bench.round(after=1000)
     assert [body for _, _, body in toy.seen] == [b"draft 0"] * 3
+
+
+async def test_the_wire_form_is_posted_as_it_was_committed(store: Store, clock: Any) -> None:
+    toy = Poster()
+    bench = Bench(store, clock, toy)
+    bench.happen("a", *LIFE)
+    await bench.round()
+    letters = list(reversed(store.history.deliveries(notifier="pipe")))
+    kept = [encode(event) for _, event in store.history.events()]
+    assert toy.posted == [(one.id, body, False) for one, body in zip(letters, kept, strict=True)]
+    assert bench.states() == ["delivered"] * 3
+    store.outbox.replay("pipe", 0.0, clock.now())
+    await bench.round()
+    assert toy.posted[3:] == [(one.id, body, True) for one, body in zip(letters, kept, strict=True)]
+
+
+async def test_who_sends_the_wire_form_and_does_not_post_it_is_given_the_event(
+    store: Store, clock: Any
+) -> None:
+    toy = Poster()
+    toy.posts = False
+    bench = Bench(store, clock, toy)
+    bench.happen("a", *LIFE)
+    await bench.round()
+    assert toy.posted == []
+    assert [body for _, _, body in toy.seen] == [encode(event) for _, event in store.history.events()]
+
+
+async def test_what_was_frozen_under_another_config_is_not_posted(store: Store, clock: Any) -> None:
+    before = Toy()
+    before.freeze = lambda event: b"a form of its own"  # type: ignore[method-assign]
+    before.answer = lambda event: Retry("HTTP 500")
+    bench = Bench(store, clock, before)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    after = Poster()
+    bench = Bench(store, clock, after)
+    await bench.round(after=60)
+    assert after.posted == []
+    assert [body for _, _, body in after.seen] == [b"a form of its own"], "the notifier knows what to do"
+
+
+async def test_a_posting_notifier_that_raises_is_survived(store: Store, clock: Any) -> None:
+    toy = Poster()
+
+    def bug(event: Event) -> None:
+        raise KeyError("token=hunter2")
+
+    toy.answer = bug
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    assert store.history.deliveries()[-1].reason == "KeyError in the code of 'toy'"
 
 
 async def test_why_a_message_is_not_in_the_configs_words_stands_with_its_delivery(
@@ -630,6 +712,7 @@ async def test_a_ring_wakes_one_round_and_that_one_the_next_where_there_is_more(
     store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "AHEAD", 2)
+    monkeypatch.setattr(claims, "AHEAD_EACH", 0)
     bench, looks, open_ = Bench(store, clock, Toy()), 0, anyio.Event()
     true = bench.dispatcher._claims.take
 

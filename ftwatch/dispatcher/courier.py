@@ -3,10 +3,10 @@
 A notifier is a guest: whatever it raises is an outcome, not a crash. Nothing is taken or settled here.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
 import structlog
 from msgspec import Struct
@@ -154,14 +154,9 @@ class Courier:
 
     async def _in_time(self, send: Callable[[], Awaitable[Result]]) -> Result:
         timeout = self._notifier.timeout
-        try:
-            # One of asyncio's: anyio's costs more than all else that is done about a try here.
-            async with asyncio.timeout(timeout) as limit:
-                return await send()
-        except Exception:
-            if limit.expired():
-                return Result(Retry(f"no end within {timeout:g} s", unreachable=True))
-            raise
+        with anyio.move_on_after(timeout):
+            return await send()
+        return Result(Retry(f"no end within {timeout:g} s", unreachable=True))
 
     def _noted(self, result: Result, events: Sequence[Event], undrawn: str) -> Result:
         """The result, which says why a message is not in the config's words, or without its picture."""

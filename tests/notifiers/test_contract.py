@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ftwatch.core.delivery import Rejected, Retry, Sent
-from ftwatch.core.event import Event
+from ftwatch.core.event import Event, wire
 from ftwatch.core.sample import SAMPLES, sample
 from ftwatch.plugins import Secret, kinds, load_kind
 from ftwatch.simulator.receivers import MailSink, SlackSink, WebhookSink
@@ -83,6 +83,8 @@ class Everything:
         async with self.kit.made(self.kind, folder, **options(self.kind, port, folder)) as notifier:
             results = []
             for event in events:
+                if getattr(notifier, "sends_wire", False):
+                    assert notifier.freeze(event) == wire(event), "as it says"
                 body = notifier.freeze(event)
                 assert body == notifier.freeze(event), "the same event, the same bytes"
                 results.append(await notifier.send([event], {}, body=body))

@@ -12,7 +12,8 @@ from ftwatch.core.delivery import Rejected, Retry, Sent
 from ftwatch.core.event import encode
 from ftwatch.core.sample import sample
 from ftwatch.core.signature import fresh_secret, message_id, verify
-from ftwatch.plugins import Duration, Secret, load_kind
+from ftwatch.notifiers.webhook import Tls
+from ftwatch.plugins import Duration, Form, Secret, load_kind
 
 ONE, TWO = fresh_secret(b"1" * 32), fresh_secret(b"2" * 32)
 EVENT = sample("failed")
@@ -48,6 +49,35 @@ async def test_what_is_posted_is_signed_by_every_secret_at_its_own_time(kit: Any
             time.time(),
         )
     assert json.loads(body)["data"]["job"]["error"]["code"] == "invalid_training_file"
+
+
+async def test_a_post_of_an_events_bytes_is_what_sending_it_is(kit: Any) -> None:
+    async with kit.receiving() as there, kit.made("webhook", **options(there.url)) as hook:
+        assert hook.posts
+        for manual in (False, True):
+            id, body = message_id("mine", EVENT.id), encode(EVENT)
+            one = await hook.send([EVENT], {}, body=body, manual=manual)
+            assert await hook.post(id, body, manual=manual) == one
+    for sent, posted in (there.requests[:2], there.requests[2:]):
+        for request in (sent, posted):
+            verify(
+                ONE,
+                request[1]["webhook-id"],
+                request[1].pop("webhook-timestamp"),
+                request[2],
+                request[1].pop("webhook-signature"),
+                time.time(),
+            )
+        assert sent == posted
+    assert there.requests[2][1]["ftwatch-replay"] == "manual"
+
+
+@pytest.mark.parametrize(
+    "given", [{"body": Form({"text": "{{ title }}"})}, {"tls": Tls(ca_file="/nowhere.pem")}]
+)
+async def test_what_needs_more_than_the_bytes_is_not_posted(given: dict[str, Any], kit: Any) -> None:
+    async with kit.made("webhook", **options("https://127.0.0.1:9/hook"), **given) as hook:
+        assert not hook.posts
 
 
 @pytest.mark.parametrize(
