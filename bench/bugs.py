@@ -107,12 +107,15 @@ def _id_at_sending() -> None:
 
 def _rendered_anew() -> None:
     """Every attempt writes its own bytes."""
-    from ftwatch.core.event import encode
+    from ftwatch.core.event import decode, encode
     from ftwatch.dispatcher.courier import Courier
 
-    async def thaw(self: Any, claims: Any, events: Any) -> Any:
-        now = int(self._clock.now())
-        return [encode(replace(event, data=replace(event.data, observed_at=now))) for event in events]
+    async def thaw(self: Any, claims: Any) -> Any:
+        now, events = int(self._clock.now()), {claim.seq: decode(claim.event) for claim in claims}
+        return {
+            number: encode(replace(event, data=replace(event.data, observed_at=now)))
+            for number, event in events.items()
+        }
 
     Courier.freeze = thaw  # type: ignore[method-assign]
 

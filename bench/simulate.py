@@ -31,11 +31,12 @@ from bugs import BUGS, plant
 
 from ftwatch.config import NotifierConfig, ProviderConfig
 from ftwatch.core.delivery import Rejected, Retry, RetryPolicy, Sent
-from ftwatch.core.event import Event, encode
+from ftwatch.core.event import Event, decode, encode
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.journal import Line
 from ftwatch.core.route import Recipient, Route, Routing, parse_match
 from ftwatch.core.rule import Stuck
+from ftwatch.core.signature import message_id
 from ftwatch.daemon.clock import Anchor
 from ftwatch.dispatcher import Dispatcher
 from ftwatch.plugins import LogPage, Memory, NotFound, Page, ProviderError, Result, Unreadable
@@ -257,7 +258,10 @@ class LoggingProvider(Provider):
 
 
 class Receiver:
-    """A receiver on a bad day: it may fail before it takes a message, or after."""
+    """A receiver on a bad day: it may fail before it takes a message, or after.
+
+    A grumpy one says no as well, and is sent events; the other is posted their bytes.
+    """
 
     timeout = 5.0
     concurrency = 6
@@ -265,6 +269,7 @@ class Receiver:
     def __init__(self, world: World, *, grumpy: bool) -> None:
         self.world = world
         self.grumpy = grumpy
+        self.sends_wire = self.posts = not grumpy
         self.took: list[tuple[str, Event, str]] = []
         self.slowest = 0.0
         self.away_until = 0.0
@@ -292,6 +297,11 @@ class Receiver:
         if world.chance(0.01):
             raise Died  # after it was taken, before anybody knew
         return Result(Retry("the connection broke")) if world.chance(0.03) else Result(Sent("HTTP 200"))
+
+    async def post(self, id: str, body: bytes, *, manual: bool = False) -> Result:
+        event = decode(body)
+        assert id == message_id("strict", event.id)
+        return await self.send([event], {}, body=body)
 
 
 ROUTING = Routing(
