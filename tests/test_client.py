@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import email.utils
 import gzip
 import ssl
@@ -28,6 +29,7 @@ from ftwatch.client import (
     Trust,
     Unreachable,
     failure_of,
+    kept,
     outcome_of,
     retry_after,
     shown,
@@ -144,22 +146,16 @@ async def test_a_name_and_a_password_in_the_url_are_sent_as_credentials(content:
     assert "authorization" not in server.heads[1].lower()
 
 
-async def test_requests_that_are_kept_share_what_they_say_alike_and_nothing_else() -> None:
+async def test_what_is_asked_again_says_the_same_and_nothing_of_others() -> None:
     async with serving(http(b"")) as server, Client() as client:
         with_login = server.url.replace("//", "//me:pw@")
         for url in (server.url, f"{server.url}?after=j1", with_login, server.url):
             for token in ("one", "two"):
                 await client.request("GET", url, deadline=10.0, headers={"x-token": token})
-        here, there, elsewhere = (
-            client._prepared("GET", url, (), None).headers
-            for url in (server.url, f"{server.url}?after=j1", "https://example.org/")
-        )
     heads = [head.partition("\r\n")[2].lower() for head in server.heads]
     assert heads[:2] == heads[2:4] == heads[6:]
     assert ["x-token: one" in head for head in heads] == [True, False] * 4
     assert ["authorization: " in head for head in heads] == [False] * 4 + [True] * 2 + [False] * 2
-    assert here is there
-    assert (here["host"], elsewhere["host"]) == (f"127.0.0.1:{server.port}", "example.org")
 
 
 async def test_the_environment_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -849,6 +845,168 @@ def test_an_address_is_shown_without_its_secrets(url: str, safe: str) -> None:
 
 def test_the_beginning_of_an_answer_is_one_printable_line() -> None:
     assert Response(200, {}, b"a\r\n\x1b[31mb\xff  c" + b"d" * 999).text(12) == "a [31mb\ufffd cdd"
+
+
+# ------------------------------------------------------------------------------ connections that are kept
+
+
+async def test_who_is_asked_at_once_is_asked_over_several_connections_which_are_kept() -> None:
+    async with serving(http(b"fine")) as server, Client() as client:
+        for _ in range(3):
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(client.request, "GET", server.url)
+        assert (len(server.heads), server.connections) == (12, 4)
+        for _ in range(4):
+            await client.request("GET", server.url)
+        assert server.connections == 4
+
+
+async def test_every_place_has_connections_of_its_own() -> None:
+    async with serving(http(b"one")) as one, serving(http(b"other")) as other, Client() as client:
+        for _ in range(3):
+            assert (await client.request("GET", one.url)).body == b"one"
+            assert (await client.request("GET", other.url)).body == b"other"
+            assert (await client.request("GET", one.url.replace("127.0.0.1", "localhost"))).body == b"one"
+        assert (one.connections, other.connections) == (2, 1)
+
+
+@pytest.mark.parametrize("tail", [b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong", b"\r\n"])
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_nobody_asked_for_is_no_answer(tail: bytes, late: bool) -> None:
+    said = asyncio.Event()
+
+    async def say(writer: asyncio.StreamWriter) -> None:
+        writer.write(http(b"right"))
+        if late:
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        writer.write(tail)
+        await writer.drain()
+        said.set()
+
+    async with serving(say) as server, Client() as client:
+        for _ in range(3):
+            assert (await client.request("GET", server.url)).body == b"right"
+            await said.wait()
+            await asyncio.sleep(0.02)
+            said.clear()
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("safe", [False, True])
+async def test_a_connection_that_has_ended_is_not_used(safe: bool, authority: Path) -> None:
+    ended = asyncio.Event()
+
+    async def say(writer: asyncio.StreamWriter) -> None:
+        writer.write(http(b"fine"))
+        await writer.drain()
+        writer.close()
+        ended.set()
+
+    async with serving(say, tls_of(authority) if safe else None) as server, Client() as client:
+        branch = client.trusting(trust_of(authority)) if safe else client
+        for _ in range(3):
+            answer = await branch.request("GET", server.safe_url if safe else server.url)
+            assert answer.body == b"fine"
+            await ended.wait()
+            await asyncio.sleep(0.05)
+            ended.clear()
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b"fine", "Connection: close"),
+        b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nfine",
+    ],
+)
+async def test_who_wants_to_end_a_connection_does(answer: bytes) -> None:
+    async with serving(answer) as server, Client() as client:
+        for _ in range(2):
+            assert (await client.request("GET", server.url)).body == b"fine"
+        assert server.connections == 2
+
+
+async def test_few_connections_wait_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(http(b"fine")) as server, Client() as client:
+
+        async def several() -> None:
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(client.request, "GET", server.url)
+
+        monkeypatch.setattr(kept, "MOST", 2)
+        await several()
+        await several()
+        assert server.connections == 4, "two were kept"
+        monkeypatch.setattr(kept, "LONGEST", -1.0)
+        await several()
+        await client.request("GET", server.url)
+        assert server.connections == 6, "of these none was"
+
+
+async def test_a_connection_is_given_back_once() -> None:
+    packed = gzip.compress(b"fine")
+    async with serving(http(packed, "Content-Encoding: gzip")) as server, Client() as client:
+        await client.request("GET", server.url)
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(client.request, "GET", server.url)
+        assert (len(server.heads), server.connections) == (3, 2)
+
+
+async def test_over_a_kept_connection_much_may_be_sent() -> None:
+    whole = b"x" * 4 * MIB
+    came: list[bytes] = []
+    over = asyncio.Event()
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                came.append(await reader.readexactly(length))
+                writer.write(http(b"fine"))
+                await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        over.set()
+
+    listener = await asyncio.start_server(meet, "127.0.0.1", 0)
+    async with listener:
+        async with Client() as client:
+            url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+            for content in (b"{}", whole, b"{}", None):
+                assert (await client.request("POST", url, content=content)).body == b"fine"
+        await over.wait()
+    assert came == [b"{}", whole, b"{}", b""]
+
+
+@pytest.mark.parametrize("safe", [False, True])
+async def test_what_is_under_way_fails_when_its_client_ends(safe: bool, authority: Path) -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        with contextlib.suppress(OSError):
+            # Without TLS an end is half of one, and the other half the server's own affair.
+            await (writer.wait_closed() if safe else writer.drain())
+        gone.set()
+
+    async with serving(hold, tls_of(authority) if safe else None) as server, Client() as client:
+        branch = client.trusting(trust_of(authority))
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                with pytest.raises(Unreachable, match="broke off"):
+                    await branch.request("GET", server.safe_url if safe else server.url)
+
+            group.start_soon(ask)
+            await asked.wait()
+            await client.part(branch)
+            await gone.wait()
 
 
 # --------------------------------------------------------------------------- where the head is enough

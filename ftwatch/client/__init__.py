@@ -25,6 +25,7 @@ import httpx2
 from ftwatch import __version__
 from ftwatch.client.failure import Answered, Paced, Refused, Unreachable
 from ftwatch.client.guard import Guard, GuardedTransport
+from ftwatch.client.kept import PREPARED, Kept
 from ftwatch.client.meaning import Response, failure_of, outcome_of, retry_after
 from ftwatch.client.single import Answer, Single
 from ftwatch.client.trust import SYSTEM, Trust, context_of
@@ -61,9 +62,6 @@ HEADERS = {
     "connection": "keep-alive",
     "user-agent": f"ftwatch/{__version__}",
 }
-# How many requests are kept to be sent again: who asks for pages asks for the same ones. And how many sets of
-# headers, which they share.
-PREPARED, ALIKE = 256, 32
 EXTENSIONS = {"timeout": httpx2.Timeout(None, connect=CONNECT_TIMEOUT).as_dict()}
 # What the library raises; and what a header or host that cannot be encoded becomes, of which its own sentence
 # would quote too much.
@@ -109,7 +107,6 @@ class Client:
         if proxy and transport is None:
             mounts = {_pattern(host): None for host in no_proxy if host.strip()}
         guard = Guard(strict=strict)
-        direct = transport or GuardedTransport(context, LIMITS, guard)
         self._http = httpx2.AsyncClient(
             verify=context,
             trust_env=False,
@@ -117,16 +114,14 @@ class Client:
             http2=False,
             proxy=proxy if transport is None else None,
             mounts=mounts or None,
-            transport=direct,
+            transport=transport or GuardedTransport(context, LIMITS, guard),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             limits=LIMITS,
         )
-        # The library's client is needed only to tell who is reached by the proxy. Without one, what it does
-        # for redirects, cookies and the like would cost a third of every request, for nothing.
-        self._direct = direct if not proxy or transport is not None else None
-        self._alike = lru_cache(maxsize=ALIKE)(httpx2.Headers)
-        self._prepared = lru_cache(maxsize=PREPARED)(self._lean)
+        self._prepared = lru_cache(maxsize=PREPARED)(_request)
+        # The library is needed only to go by a proxy: what it does besides is two thirds of a request's cost.
         self._single = None if proxy or transport is not None else Single(context, guard, CONNECT_TIMEOUT)
+        self._kept = Kept(self._single) if self._single is not None else None
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -140,6 +135,7 @@ class Client:
     ) -> None:
         for branch in list(self._branches):
             await self.part(branch)
+        self._let_go()
         await self._http.__aexit__(kind, error, traceback)
 
     def trusting(self, trust: Trust) -> "Client":
@@ -154,7 +150,12 @@ class Client:
     async def part(self, branch: "Client") -> None:
         """Ends a client that `trusting` made before this one ends; what it has under way fails."""
         self._branches.discard(branch)
+        branch._let_go()
         await branch._http.aclose()
+
+    def _let_go(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
 
     async def request(
         self,
@@ -243,26 +244,16 @@ class Client:
 
     async def _head(
         self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None = None
-    ) -> httpx2.Response:
+    ) -> httpx2.Response | Answer:
         """Asks; the answer's body is still to be read. Raises FAILURES."""
         if self._http.is_closed:
-            # The transport by itself would open anew.
+            # What makes connections would open anew.
             raise RuntimeError("this client is closed")
         about = tuple((headers or {}).items())
+        if self._kept is not None:
+            return await self._kept.ask(method, url, (*HEADERS.items(), *about), content)
         make = self._prepared if content is None else _request
-        request = make(method, url, about, content)
-        if self._direct is not None:
-            return await self._direct.handle_async_request(request)
-        return await self._http.send(request, stream=True)
-
-    def _lean(
-        self, method: str, url: str, headers: tuple[tuple[str, str], ...], content: bytes | None
-    ) -> httpx2.Request:
-        """As `_request`, to be kept: headers, the most of one, are there once for all that say the same."""
-        request = _request(method, url, headers, content)
-        request.headers = self._alike(tuple(request.headers.raw))
-        request.extensions = EXTENSIONS
-        return request
+        return await self._http.send(make(method, url, about, content), stream=True)
 
     async def _alone(
         self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None = None
@@ -306,7 +297,7 @@ async def _in_time(coming: Awaitable[T], idle: float) -> T:
     raise Unreachable(f"nothing came within {idle:g} s", timeout=True)
 
 
-async def _beginning(answer: httpx2.Response, cap: int) -> bytes:
+async def _beginning(answer: httpx2.Response | Answer, cap: int) -> bytes:
     """The body of an answer, the first `cap` bytes of it at most."""
     body = bytearray()
     async for piece in answer.aiter_bytes():

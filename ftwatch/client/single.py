@@ -1,16 +1,18 @@
 """One request over a connection of its own, as deliveries are made: of the answer the head is enough.
 
-The library's pool and layers are made for connections that are kept: over them a request would cost
-more than twice as much. What comes back h11 reads, here as there; what goes is a line for each header. Where
-the bytes may go says the guard.
+Over the library's pool and layers a request would cost more than twice as much. What comes back h11 reads,
+here as there; what goes is a line for each header. Where the bytes may go says the guard. Those that follow
+one another over the same connection are made in `kept`, out of the same parts.
 """
 
 import asyncio
 import re
+import select
 import socket
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +21,7 @@ import httpx2
 
 from ftwatch.client.guard import Guard
 
-__all__ = ["Answer", "Single"]
+__all__ = ["Answer", "Place", "Ready", "Single", "Wire", "talk"]
 
 # A head may be so long (bytes), as with the library.
 LONGEST_HEAD = 100 * 1024
@@ -28,29 +30,55 @@ PIECE = 64 * 1024
 ADDRESSES = 256
 # What may go out as a header: its name, a break, its value. A break anywhere else would begin another one.
 FIELD = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+\n(?:[!-~]+(?:[ \t]+[!-~]+)*)?")
-# How a message ends is said here alone.
+# And what as a path.
+PATH = re.compile("[!-~]+")
+# How a message ends is said here alone; and which say so although nothing is sent along.
 FRAMING = frozenset({"content-length", "transfer-encoding"})
+SENDING = frozenset({"POST", "PUT", "PATCH"})
+
+
+class Place(NamedTuple):
+    """Who is at the other end of a connection."""
+
+    is_tls: bool
+    host: str
+    port: int
 
 
 class _Target(NamedTuple):
     """Where a URL leads. `login` is what its name and password become in the header `authorization`."""
 
-    is_tls: bool
-    host: str
-    port: int
+    place: Place
     path: str
     name: str
     login: str | None
 
 
-class _Wire(Protocol):
-    """A connection that the request has been given to: the answer comes over it."""
+class Ready(NamedTuple):
+    """A request as it goes out, to where; `said` is what h11 has to know of it to read its answer."""
+
+    place: Place
+    whole: bytes
+    said: h11.Request
+
+
+class Wire(Protocol):
+    """A connection that requests are given to, and over which their answers come."""
+
+    async def give(self, whole: bytes) -> "Wire":
+        """Sends this without waiting for its end; what goes on as the connection. Raises OSError."""
 
     async def read(self, most: int) -> bytes:
         """What has come, at most so many bytes; none at the end. Raises OSError."""
 
+    def is_quiet(self) -> bool:
+        """Whether all has been sent, and nothing has come, not even the end."""
+
+    def cut(self) -> None:
+        """Whoever reads comes to the end."""
+
     def abort(self) -> None:
-        """Ends it at once."""
+        """Ends it at once; nobody reads any more."""
 
 
 class _Socket:
@@ -62,8 +90,21 @@ class _Socket:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
 
+    async def give(self, whole: bytes) -> Wire:
+        rest = whole[_sent_at_once(self._line, whole) :]
+        if not rest:
+            return self
+        return await _Stream(*await asyncio.open_connection(sock=self._line)).give(rest)
+
     async def read(self, most: int) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self._line, most)
+
+    def is_quiet(self) -> bool:
+        return _is_silent(self._line.fileno())
+
+    def cut(self) -> None:
+        with suppress(OSError):  # The other end has done so.
+            self._line.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         self._line.close()
@@ -74,7 +115,21 @@ class _Stream:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.read = reader.read
+        self._reader = reader
         self._writer = writer  # It closes the connection when nobody has it any more.
+
+    async def give(self, whole: bytes) -> Wire:
+        self._writer.write(whole)
+        return self
+
+    def is_quiet(self) -> bool:
+        line = self._writer.transport
+        if line.is_closing() or line.get_write_buffer_size() or self._reader.at_eof():
+            return False
+        return _is_silent(line.get_extra_info("socket").fileno())
+
+    def cut(self) -> None:
+        self._writer.transport.abort()
 
     def abort(self) -> None:
         self._writer.transport.abort()
@@ -86,14 +141,16 @@ class Answer(httpx2.AsyncByteStream):
     Header names are in lower case.
     """
 
-    def __init__(self, wire: _Wire, talk: h11.Connection) -> None:
+    def __init__(self, wire: Wire, talk: h11.Connection) -> None:
         self._wire = wire
         self._talk = talk
         self.status_code = 0
         self.headers: dict[str, str] = {}
 
-    async def open(self) -> None:
-        """Reads up to the end of the answer's head. Raises OSError, RemoteProtocolError."""
+    async def open(self, said: h11.Request) -> None:
+        """Reads up to the end of the head of the answer to this. Raises OSError, RemoteProtocolError."""
+        self._talk.send(said)
+        self._talk.send(h11.EndOfMessage())
         while True:
             event = await self._next()
             if isinstance(event, h11.Response):
@@ -144,37 +201,52 @@ class Single:
         self._guard = guard
         self._timeout = timeout
         self._target = lru_cache(maxsize=ADDRESSES)(_target)
-        self._request = lru_cache(maxsize=ADDRESSES)(_request)
+        self._said = lru_cache(_said)
 
-    async def ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
-        """The answer's head; its body is still to come. Leaves no connection behind where it raises.
+    def ready(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        *,
+        connection: str = "close",
+    ) -> Ready:
+        """A request as it goes out. Of two headers whose names differ in case only the later one goes.
 
-        Of two headers whose names differ in case only the later one goes. Raises Refused, OSError,
-        httpx2.HTTPError, httpx2.InvalidURL; ValueError where one cannot be sent.
+        Raises httpx2.InvalidURL, httpx2.UnsupportedProtocol; ValueError where it cannot be sent.
         """
         target = self._target(url)
-        own = {"host": target.name, "connection": "close"}
+        own = {"host": target.name, "connection": connection}
         if target.login is not None:
             own["authorization"] = target.login
-        if content is not None:
-            own["content-length"] = str(len(content))
+        if content is not None or method in SENDING:
+            own["content-length"] = str(len(content or b""))
         about = {name: (name, value) for name, value in own.items()}
         for name, value in headers.items():
             key = name.lower()
             if key not in own and key not in FRAMING:
                 about[key] = name, value
         head = f"{method} {target.path} HTTP/1.1\r\n{_lines(about.values())}\r\n".encode("ascii")
-        talk = _asked(self._request(method, target))
-        answer = Answer(await self._sent(target, head + (content or b"")), talk)
+        return Ready(target.place, head + (content or b""), self._said(method))
+
+    async def ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
+        """The answer's head; its body is still to come. Leaves no connection behind where it raises.
+
+        Raises Refused, OSError, httpx2.HTTPError, and what `ready` does.
+        """
+        ready = self.ready(method, url, headers, content)
+        answer = Answer(await self.sent(ready), talk())
         try:
-            await answer.open()
+            await answer.open(ready.said)
         except BaseException:
             await answer.aclose()
             raise
         return answer
 
-    async def _sent(self, to: _Target, whole: bytes) -> _Wire:
-        """A connection to there over which all this goes."""
+    async def sent(self, ready: Ready) -> Wire:
+        """A new connection, over which this goes. Raises Refused, OSError, httpx2.ConnectTimeout."""
+        to = ready.place
         try:
             async with asyncio.timeout(self._timeout):
                 addresses = await self._guard.addresses(to.host, to.port)
@@ -182,17 +254,16 @@ class Single:
                 for late in others:
                     late.close()
                 if not to.is_tls:
-                    whole = whole[_sent_at_once(line, whole) :]
-                    if not whole:
-                        return _Socket(line)
-                name = to.host if to.is_tls else None
-                reader, writer = await asyncio.open_connection(
-                    sock=line, ssl=self._context if to.is_tls else None, server_hostname=name
-                )
+                    return await _Socket(line).give(ready.whole)
+                streams = await asyncio.open_connection(sock=line, ssl=self._context, server_hostname=to.host)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout("no connection in time") from error
-        writer.write(whole)
-        return _Stream(reader, writer)
+        return await _Stream(*streams).give(ready.whole)
+
+
+def talk() -> h11.Connection:
+    """What reads the answers that come over a new connection."""
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
 
 
 def _lines(headers: Iterable[tuple[str, str]]) -> str:
@@ -205,20 +276,19 @@ def _lines(headers: Iterable[tuple[str, str]]) -> str:
     return lines
 
 
-def _request(method: str, to: _Target) -> h11.Request:
+def _said(method: str) -> h11.Request:
     """What h11 has to know of a request to read its answer. Raises ValueError where there is none such."""
     try:
-        return h11.Request(method=method, target=to.path, headers=[("host", to.name)])
+        return h11.Request(method=method, target="/", headers=[("host", "")])
     except h11.LocalProtocolError as error:
         raise ValueError(str(error)) from None
 
 
-def _asked(request: h11.Request) -> h11.Connection:
-    """Reads what is answered to it."""
-    talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
-    talk.send(request)
-    talk.send(h11.EndOfMessage())
-    return talk
+def _is_silent(line: int) -> bool:
+    """Whether nothing has come over an open socket, not even the end."""
+    waiting = select.poll()
+    waiting.register(line, select.POLLIN)
+    return not waiting.poll(0)
 
 
 def _sent_at_once(line: socket.socket, content: bytes) -> int:
@@ -251,11 +321,12 @@ def _target(url: str) -> _Target:
         raise httpx2.UnsupportedProtocol("neither http nor https")
     is_tls = read.scheme == "https"
     login = b64encode(f"{read.username}:{read.password}".encode()).decode() if read.userinfo else None
+    path = read.raw_path.decode("ascii")
+    if not PATH.fullmatch(path):
+        raise ValueError("an address holds a character that none may")
     return _Target(
-        is_tls=is_tls,
-        host=read.raw_host.decode("ascii"),
-        port=read.port or (443 if is_tls else 80),
-        path=read.raw_path.decode("ascii"),
+        place=Place(is_tls, read.raw_host.decode("ascii"), read.port or (443 if is_tls else 80)),
+        path=path,
         name=read.netloc.decode("ascii"),
         login=f"Basic {login}" if login is not None else None,
     )
