@@ -6,12 +6,13 @@ Asks for pages and reads entries; decides nothing and knows nothing of the store
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence, Set
+from functools import partial
 
-import anyio
 from msgspec import Struct
 
 from ftwatch.core.job import Snapshot
 from ftwatch.plugins import Page, Provider, ProviderError, Unreadable
+from ftwatch.poller.abreast import abreast
 
 __all__ = ["CIRCLE", "PAGES", "Listing", "Unsettled", "Window", "fingerprint"]
 
@@ -102,23 +103,8 @@ class Listing:
         self, anchors: Sequence[str | None], active: Set[str], at_once: int
     ) -> dict[str | None, Window | Page | Exception]:
         """As `page`, of several, so many at once. In place of what failed stands its error."""
-        found: dict[str | None, Window | Page | Exception] = {}
-        waiting = iter(anchors)
-
-        async def some() -> None:
-            for anchor in waiting:
-                try:
-                    found[anchor] = await self.page(anchor, active)
-                except Exception as error:
-                    found[anchor] = error
-
-        if min(at_once, len(anchors)) <= 1:
-            await some()
-            return found
-        async with anyio.create_task_group() as group:
-            for _ in range(min(at_once, len(anchors))):
-                group.start_soon(some)
-        return found
+        asks = [partial(self.page, anchor, active) for anchor in anchors]
+        return dict(zip(anchors, await abreast(asks, at_once), strict=True))
 
     async def page(self, anchor: str | None, active: Set[str] = frozenset()) -> Window | Page:
         """The page after `anchor`: its window where these very bytes were dealt with, else split entries.
