@@ -14,9 +14,12 @@ import asyncio
 import gzip
 import json
 import sys
+from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 CREATED = 1_790_000_000
+# So many of the jobs' texts are kept: where one has changed, the page is made as quickly as by a service.
+KEPT = 2000
 # The real service sends about so much beside the body.
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ndate: Thu, 01 Oct 2026 00:00:00 GMT\r\n"
@@ -76,6 +79,7 @@ def template(said: dict[str, object]) -> str:
 TEMPLATES = {False: template(SAID), True: template(SAID | ENDED)}
 
 
+@lru_cache(maxsize=KEPT)
 def body(number: int, *, ended: bool) -> bytes:
     """What the service says of one job, as it stands in a listing."""
     created = CREATED + number

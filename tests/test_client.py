@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ftwatch.client import (
     LONGEST_PAUSE,
@@ -33,8 +36,10 @@ from ftwatch.client import (
     outcome_of,
     retry_after,
     shown,
+    single,
 )
-from ftwatch.client.trust import trust_from
+from ftwatch.client.guard import Guard
+from ftwatch.client.trust import SYSTEM, context_of, trust_from
 from ftwatch.core.delivery import Rejected, Retry, Sent
 from ftwatch.core.pace import Budget
 
@@ -1101,3 +1106,33 @@ async def test_an_address_that_is_none_is_out_of_reach(url: str) -> None:
         with pytest.raises(Unreachable) as caught:
             await client.request("POST", url, content=b"{}", head_is_enough=True)
     assert "SECRET" not in caught.value.reason
+
+
+# ----------------------------------------------------------------------------------- addresses as they stand
+
+
+@given(st.text("aZ0.-_~:@,/&=?%+ é#'[]", max_size=12), st.sampled_from(["", ":8080", ":443", ":80"]))
+@example("a/../b", "")
+@example(".../x", "")
+@example("x?", "")
+@example("?x=1", "")
+@example("//x", "")
+def test_a_plain_address_leads_where_the_library_says(path: str, port: str) -> None:
+    url = f"https://example.com{port}/{path}"
+    if single.PLAIN.fullmatch(url) is None:
+        return
+    client = single.Single(context_of(SYSTEM), Guard(strict=False), 5.0)
+    place, whole, _ = client.ready("GET", url, {}, None)
+    read = httpx2.URL(url)
+    assert whole.startswith(b"GET %b HTTP/1.1\r\nhost: %b\r\n" % (read.raw_path, read.netloc))
+    assert place == (True, read.host, read.port or 443)
+
+
+@pytest.mark.parametrize("path", ["v1/fine_tuning/jobs?limit=100&after=ftjob-1", "v1/jobs/a.b:cancel", "x/"])
+def test_most_addresses_are_plain(path: str) -> None:
+    assert single.PLAIN.fullmatch(f"http://127.0.0.1:8080/{path}")
+
+
+@pytest.mark.parametrize("path", ["", "?x", "a//b", "./a", "a/..", "a%20b", "a b", "a#b", "é", "a\n"])
+def test_what_may_not_go_out_as_it_stands_is_not_plain(path: str) -> None:
+    assert single.PLAIN.fullmatch(f"http://127.0.0.1:8080/{path}") is None

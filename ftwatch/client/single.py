@@ -32,6 +32,10 @@ ADDRESSES = 256
 FIELD = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+\n(?:[!-~]+(?:[ \t]+[!-~]+)*)?")
 # And what as a path.
 PATH = re.compile("[!-~]+")
+# An address whose path and query go out as they stand: nothing in them is to be encoded or resolved.
+PLAIN = re.compile(
+    r"(https?://[a-z0-9.-]+(?::[0-9]+)?)((?:/[\w~:@,-][\w.~:@,-]*)+/?(?:\?[\w.~:@,/&=-]*)?)", re.ASCII
+)
 # How a message ends is said here alone; and which say so although nothing is sent along.
 FRAMING = frozenset({"content-length", "transfer-encoding"})
 SENDING = frozenset({"POST", "PUT", "PATCH"})
@@ -216,7 +220,8 @@ class Single:
 
         Raises httpx2.InvalidURL, httpx2.UnsupportedProtocol; ValueError where it cannot be sent.
         """
-        target = self._target(url)
+        plain = PLAIN.fullmatch(url)
+        target = self._target(f"{plain[1]}/")._replace(path=plain[2]) if plain else self._target(url)
         own = {"host": target.name, "connection": connection}
         if target.login is not None:
             own["authorization"] = target.login

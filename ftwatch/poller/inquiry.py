@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import anyio
 import structlog
 from msgspec.structs import replace
 
@@ -26,7 +25,6 @@ from ftwatch.poller.ear import Ear
 from ftwatch.poller.ledger import Ledger
 from ftwatch.poller.listing import Listing, fingerprint
 from ftwatch.poller.logbook import Logbook
-from ftwatch.store import StoreError
 
 __all__ = ["FEW", "Inquiry"]
 
@@ -162,25 +160,14 @@ class Inquiry:
         self, ids: Iterable[str], ask: Callable[[str], Awaitable[None]]
     ) -> dict[str, ProviderError]:
         """Asks about several jobs, some at a time; which of them failed, and how."""
+        asked = list(ids)
+        answers = await abreast([partial(ask, id) for id in asked], AT_ONCE)
         errors: dict[str, ProviderError] = {}
-        broken: list[StoreError] = []
-        gate = anyio.CapacityLimiter(AT_ONCE)
-
-        async def one(id: str) -> None:
-            async with gate:
-                try:
-                    await ask(id)
-                except ProviderError as error:
-                    errors[id] = error
-                except StoreError as error:
-                    # Out of a group of tasks it would come as one of a group, and nobody would know it.
-                    broken.append(error)
-
-        async with anyio.create_task_group() as group:
-            for id in ids:
-                group.start_soon(one, id)
-        if broken:
-            raise broken[0]
+        for id, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, ProviderError):
+                errors[id] = answer
+            elif answer is not None:
+                raise answer
         return errors
 
     async def _retrieve(self, id: str, mark: bytes | None) -> Look | None:
