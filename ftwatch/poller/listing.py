@@ -21,13 +21,13 @@ CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
 
 class Window(Struct, frozen=True):
-    """A page already dealt with: its bytes' fingerprint, where it leads, which active jobs stand on it.
+    """A page already dealt with: its bytes' hash, where it leads, which active jobs stand on it.
 
-    `marks` are its entries' hashes, in their order, as this process makes them (with a key that nobody
-    knows); none where no active job stands, since what is over hardly changes.
+    `marks` are its entries' hashes, in their order; none where no active job stands, since what is over
+    hardly changes. This process makes all of these, with a key that nobody knows.
     """
 
-    fingerprint: bytes
+    mark: int
     next: str | None
     active: tuple[str, ...]
     marks: "array[int]"
@@ -54,7 +54,7 @@ class Listing:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._windows: dict[str, Window] = {}
-        self._marks: dict[str, bytes] = {}
+        self._marks: dict[str, int] = {}
         # Where windows lead that nobody has looked at yet.
         self._beyond: dict[str, str] = {}
         self._chain: tuple[str | None, ...] | None = None
@@ -113,9 +113,9 @@ class Listing:
         ended since, the same bytes say that it began anew. Raises ProviderError.
         """
         body = await self._provider.page(anchor)
-        mark = fingerprint(body)
+        mark = hash(body)
         window = self._windows.get(anchor or "")
-        if window is not None and window.fingerprint == mark and _are_all(window.active, active):
+        if window is not None and window.mark == mark and _are_all(window.active, active):
             return window
         page = self._provider.split(body)
         self._marks[anchor or ""] = mark
