@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftwatch.client import (
@@ -1136,3 +1136,99 @@ def test_most_addresses_are_plain(path: str) -> None:
 @pytest.mark.parametrize("path", ["", "?x", "a//b", "./a", "a/..", "a%20b", "a b", "a#b", "é", "a\n"])
 def test_what_may_not_go_out_as_it_stands_is_not_plain(path: str) -> None:
     assert single.PLAIN.fullmatch(f"http://127.0.0.1:8080/{path}") is None
+
+
+# -------------------------------------------------------------------------------------------- plain answers
+
+
+class Tape:
+    """A connection that says these pieces, and then ends."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = [piece for piece in pieces if piece]
+
+    async def give(self, whole: bytes) -> "Tape":
+        return self
+
+    async def read(self, most: int) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def is_quiet(self) -> bool:
+        return not self.pieces
+
+    def cut(self) -> None:
+        """Nobody is cut off."""
+
+    def abort(self) -> None:
+        """Nothing ends."""
+
+
+async def heard(method: str, *pieces: bytes) -> tuple[object, ...]:
+    """What a kept connection makes of an answer: status, headers, body or error, and whether it goes on."""
+    back: list[bool] = []
+
+    class Keeper:
+        def back(self, place: Any, wire: Any, *, is_over: bool) -> None:
+            back.append(is_over)
+
+    answer = kept._Answer(Keeper(), single.Place(False, "h", 80), Tape(*pieces))  # type: ignore[arg-type]
+    found: tuple[object, ...]
+    body = b""
+    try:
+        await answer.open(single._said(method))
+        found = answer.status_code, answer.headers
+        async for piece in answer.aiter_raw():
+            body += piece
+    except httpx2.RemoteProtocolError:
+        found = ("broken",)
+    await answer.aclose()
+    return *found, body, back
+
+
+LINES = st.sampled_from(
+    [
+        b"content-length: 3", b"Content-Length:3 ", b"content-length: 0", b"content-length: 03",
+        b"content-length: 4", b"content-length: 3, 3", b"content-length: -1", b"content-length: 3a",
+        b"transfer-encoding: chunked", b"connection: close", b"connection: keep-alive",
+        b"Connection: Keep-Alive", b"connection: upgrade", b"x-a: 1", b"X-A:\t2 b ", b"x-a:", b" folded",
+        b"x-\xe9: 1", b"x-b: \xe9", b"x b: 1", b"x-c: a\nx-d: b", b"x-e: a\x00b", b": no", b"no colon", b"",
+    ]
+)  # fmt: skip
+STARTS = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK", b"HTTP/1.1 200 ", b"HTTP/1.1 200", b"HTTP/1.1 404 Not Found", b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 204 No", b"HTTP/1.1 304 No", b"HTTP/1.1 100 Go on", b"HTTP/1.1 999 Odd", b"HTTP/2 200 OK",
+        b"HTTP/1.1 2000 OK", b"http/1.1 200 OK", b"\r\nHTTP/1.1 200 OK", b"nonsense", b"HTTP/1.1 503 \xe9",
+    ]
+)  # fmt: skip
+TAILS = st.sampled_from([b"", b"a", b"abc", b"abcd", b"3\r\nabc\r\n0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+
+
+@settings(max_examples=600)
+@given(
+    STARTS,
+    st.lists(LINES, max_size=4),
+    st.sampled_from([b"\r\n", b"\r\n", b"\n"]),
+    TAILS,
+    st.integers(0, 200),
+    st.sampled_from(["GET", "POST", "HEAD"]),
+)
+@example(b"HTTP/1.1 200 OK", [b"content-length: 3", b"x-a: 1"], b"\r\n", b"abc", 20, "GET")
+def test_a_plain_answer_is_read_as_any_other(
+    start: bytes, lines: list[bytes], end: bytes, tail: bytes, cut: int, method: str
+) -> None:
+    whole = end.join([start, *lines, b"", b""]) + tail
+    pieces = whole[:cut], whole[cut:]
+    ours = asyncio.run(heard(method, *pieces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "_plain", lambda head: None)
+        theirs = asyncio.run(heard(method, *pieces))
+    assert ours == theirs
+
+
+def test_the_usual_answer_is_plain() -> None:
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 12\r\nx-a: 1\r\nX-A: 2\r\n\r\n"
+    )
+    said = {"content-type": "application/json", "content-length": "12", "x-a": "1, 2"}
+    assert kept._plain(head) == (200, said, 12)

@@ -23,7 +23,7 @@ import httpx2
 
 from ftwatch.client.guard import Guard
 
-__all__ = ["Answer", "Place", "Ready", "Single", "Wire", "talk"]
+__all__ = ["PIECE", "Answer", "Place", "Ready", "Single", "Wire"]
 
 # A head may be so long (bytes), as with the library.
 LONGEST_HEAD = 100 * 1024
@@ -147,14 +147,21 @@ class Answer(httpx2.AsyncByteStream):
     Header names are in lower case.
     """
 
-    def __init__(self, wire: Wire, talk: h11.Connection) -> None:
+    _talk: h11.Connection
+
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._talk = talk
         self.status_code = 0
         self.headers: dict[str, str] = {}
 
-    async def open(self, said: h11.Request) -> None:
-        """Reads up to the end of the head of the answer to this. Raises OSError, RemoteProtocolError."""
+    async def open(self, said: h11.Request, come: bytes = b"") -> None:
+        """Reads up to the end of the head of the answer to this, of which so much has come already.
+
+        Raises OSError, RemoteProtocolError.
+        """
+        self._talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+        if come:
+            self._talk.receive_data(come)
         self._talk.send(said)
         self._talk.send(h11.EndOfMessage())
         while True:
@@ -243,7 +250,7 @@ class Single:
         Raises Refused, OSError, httpx2.HTTPError, and what `ready` does.
         """
         ready = self.ready(method, url, headers, content)
-        answer = Answer(await self.sent(ready), talk())
+        answer = Answer(await self.sent(ready))
         try:
             await answer.open(ready.said)
         except BaseException:
@@ -266,11 +273,6 @@ class Single:
         except TimeoutError as error:
             raise httpx2.ConnectTimeout("no connection in time") from error
         return await _Stream(*streams).give(ready.whole)
-
-
-def talk() -> h11.Connection:
-    """What reads the answers that come over a new connection."""
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
 
 
 def _lines(headers: Iterable[tuple[str, str]]) -> str:
