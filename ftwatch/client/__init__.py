@@ -177,7 +177,8 @@ class Client:
         `packed`: a body that comes with gzip stays as it came (`Api.opened`).
         """
         self._admit(url)
-        body, status, about = bytearray(), 0, {}
+        pieces: list[bytes] = []
+        size, status, about = 0, 0, dict[str, str]()
         now = asyncio.get_running_loop().time
         over = now() + deadline
         try:
@@ -191,15 +192,16 @@ class Client:
                     # Inflated in pieces of at most 1 MiB, so that a bomb goes off at the cap.
                     is_raw = packed and status == 200 and about.get("content-encoding") == "gzip"
                     async for chunk in answer.aiter_raw() if is_raw else answer.aiter_bytes():
-                        body += chunk
-                        if len(body) > cap:
+                        pieces.append(chunk)
+                        size += len(chunk)
+                        if size > cap:
                             if head_is_enough:
                                 break
                             raise Unreachable(f"the answer is larger than {cap:,} bytes")
-                    return Response(status, about, bytes(body))
+                    return Response(status, about, b"".join(pieces))
         except FAILURES as error:
             if head_is_enough and status:
-                return Response(status, about, bytes(body[:cap]))
+                return Response(status, about, b"".join(pieces)[:cap])
             if limit.expired():
                 raise Unreachable(f"no complete answer within {deadline:g} s", timeout=True) from None
             raise _unreachable(error) from None

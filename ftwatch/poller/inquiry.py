@@ -176,13 +176,11 @@ class Inquiry:
         known, shown = self._ledger.active.get(id), self._shown.pop(id, None)
         try:
             if self.logbook.asks and known is not None and shown not in (None, known.status):
-                raw, early = await self._with_log(id)
+                (raw, snapshot), early = await self._with_log(id)
             else:
-                raw, early = await self._provider.retrieve(id), None
+                (raw, snapshot), early = await self._document(id), None
         except NotFound:
             return Look(key=key, asked=asked, at=self._clock.now(), snapshot=None)
-        self._good()
-        snapshot = self._listing.read(raw)
         if snapshot is None:
             return None
         if snapshot.id != id:
@@ -231,19 +229,25 @@ class Inquiry:
         self._log_at[id] = ticks + max(LOG_PACE, self._config.poll)
         return True
 
-    async def _with_log(self, id: str) -> tuple[bytes, Journal | Exception]:
+    async def _document(self, id: str) -> tuple[bytes, Snapshot | None]:
+        """A job's document, and the job in it where that can be read. Raises ProviderError, NotFound."""
+        raw = await self._provider.retrieve(id)
+        self._good()
+        return raw, self._listing.read(raw)
+
+    async def _with_log(self, id: str) -> tuple[tuple[bytes, Snapshot | None], Journal | Exception]:
         """A job's document, and what its log came to that was asked for at the same time.
 
         Raises what asking for the document does.
         """
         asks: list[Callable[[], Awaitable[Any]]] = [
-            partial(self._provider.retrieve, id),
+            partial(self._document, id),
             partial(self.logbook.read, id, partial(self._read_before, id)),
         ]
-        raw, log = await abreast(asks)
-        if isinstance(raw, Exception):
-            raise raw
-        return raw, log
+        document, log = await abreast(asks)
+        if isinstance(document, Exception):
+            raise document
+        return document, log
 
     async def _read_before(self, id: str) -> set[str]:
         return await self._ledger.run(self._ledger.store.journals.keys, JobKey(self._config.name, id))
