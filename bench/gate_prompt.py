@@ -11,6 +11,7 @@ timed in the same way until its webhook is there.
 """
 
 import asyncio
+import gc
 import http.client
 import json
 import logging
@@ -82,6 +83,7 @@ async def ours(base: str, port: str) -> None:
                 pass
             running = [asyncio.ensure_future(loop.run(lambda seconds: None)) for loop in (*loops, poller)]
             await asyncio.sleep(1)
+            gc.freeze()  # as the daemon does once it has started
             reply("ready")
             while line := await asyncio.to_thread(sys.stdin.readline):
                 at = time.monotonic()
@@ -180,6 +182,8 @@ def main() -> None:
                             number += 1
                             time.sleep(REST)
                             times["theirs"].append(alert(peer, receiver, number))
+                            # What it does after its message must not fall into our next one.
+                            time.sleep(REST)
     few, crowd = (statistics.median(times[name]) * 1e3 for name in ("few", "crowd"))
     theirs = statistics.median(times["theirs"]) * 1e3 if times["theirs"] else None
     say(

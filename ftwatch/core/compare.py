@@ -7,6 +7,7 @@ name is, without the version at its end: `support-bot-v7` follows `support-bot-v
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -64,7 +65,20 @@ def _stem(name: str) -> str:
     return name.strip(" -_.").lower()
 
 
-def run_of(job: Snapshot, metrics: dict[str, float]) -> Run:
+class Ended(Protocol):
+    """What a run's job says of it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def started_at(self) -> int | None: ...
+    @property
+    def finished_at(self) -> int | None: ...
+    @property
+    def trained_tokens(self) -> int | None: ...
+
+
+def run_of(job: Ended, metrics: dict[str, float]) -> Run:
     """A job that has ended, as a run to compare with."""
     began, ended = job.started_at, job.finished_at
     return Run(

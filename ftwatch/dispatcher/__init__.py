@@ -233,8 +233,11 @@ class Dispatcher:
 
         settled = 0
         async with anyio.create_task_group() as group:
-            for _ in range(min(len(claims), self._at_once)):
-                group.start_soon(work)
+            if len(claims) == 1:
+                await work()  # It holds up nobody, and leaves without a turn of the event loop.
+            else:
+                for _ in range(min(len(claims), self._at_once)):
+                    group.start_soon(work)
             while settled + len(untried) < len(claims):
                 await landed.wait()
                 with anyio.move_on_after(GATHER):

@@ -5,8 +5,9 @@ walk's.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
-import anyio
 import structlog
 from msgspec.structs import replace
 
@@ -18,12 +19,12 @@ from ftwatch.core.journal import Journal
 from ftwatch.core.known import Look
 from ftwatch.core.watched import Watched
 from ftwatch.plugins import Heard, NotFound, Provider, ProviderError, Pushed
+from ftwatch.poller.abreast import abreast
 from ftwatch.poller.agenda import Agenda
 from ftwatch.poller.ear import Ear
 from ftwatch.poller.ledger import Ledger
 from ftwatch.poller.listing import Listing, fingerprint
 from ftwatch.poller.logbook import Logbook
-from ftwatch.store import StoreError
 
 __all__ = ["FEW", "Inquiry"]
 
@@ -76,11 +77,14 @@ class Inquiry:
         self._log_at: dict[str, float] = {}
         # Ended jobs of which nothing is known yet but that they exist.
         self._unmet: set[str] = set()
+        # What the listing shows those to be that it asks for.
+        self._shown: dict[str, Status] = {}
 
     def reopen(self, asked: int) -> None:
         """The store was read anew; `asked` is the highest order number of any look in it."""
         self._asked = asked
         self._unmet.clear()
+        self._shown.clear()
         self.logbook.forget_all()
 
     @property
@@ -99,6 +103,12 @@ class Inquiry:
         if not self._is_pushed:
             self._ear.heard(jobs)
         self.agenda.ask_for(jobs)
+
+    def listed(self, id: str, mark: bytes, status: Status | None) -> None:
+        """The listing shows a job with bytes that are new (`mark`); its look settles them."""
+        self.agenda.listed(id, mark)
+        if status is not None:
+            self._shown[id] = status
 
     # ------------------------------------------------------------------------------------------- asking
 
@@ -150,49 +160,43 @@ class Inquiry:
         self, ids: Iterable[str], ask: Callable[[str], Awaitable[None]]
     ) -> dict[str, ProviderError]:
         """Asks about several jobs, some at a time; which of them failed, and how."""
+        asked = list(ids)
+        answers = await abreast([partial(ask, id) for id in asked], AT_ONCE)
         errors: dict[str, ProviderError] = {}
-        broken: list[StoreError] = []
-        gate = anyio.CapacityLimiter(AT_ONCE)
-
-        async def one(id: str) -> None:
-            async with gate:
-                try:
-                    await ask(id)
-                except ProviderError as error:
-                    errors[id] = error
-                except StoreError as error:
-                    # Out of a group of tasks it would come as one of a group, and nobody would know it.
-                    broken.append(error)
-
-        async with anyio.create_task_group() as group:
-            for id in ids:
-                group.start_soon(one, id)
-        if broken:
-            raise broken[0]
+        for id, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, ProviderError):
+                errors[id] = answer
+            elif answer is not None:
+                raise answer
         return errors
 
     async def _retrieve(self, id: str, mark: bytes | None) -> Look | None:
         """One look at one job; None when what came cannot be read."""
         asked, key = self._next(), JobKey(self._config.name, id)
+        known, shown = self._ledger.active.get(id), self._shown.pop(id, None)
         try:
-            raw = await self._provider.retrieve(id)
+            if self.logbook.asks and known is not None and shown not in (None, known.status):
+                (raw, snapshot), early = await self._with_log(id)
+            else:
+                (raw, snapshot), early = await self._document(id), None
         except NotFound:
             return Look(key=key, asked=asked, at=self._clock.now(), snapshot=None)
-        self._good()
-        snapshot = self._listing.read(raw)
         if snapshot is None:
             return None
         if snapshot.id != id:
             raise ProviderError(f"asked for job {id}, and was told about another one")
-        # After the document, never before: a log that knows more can wait, one that knows less cannot.
+        # After the document, never before: a log that knows more can wait, one that knows less cannot. But
+        # the listing's word is as good: if it was the same, the log that was asked for after it knows enough.
+        if early is not None and snapshot.status is not shown:
+            self.logbook.unread(id)
+            early = None
         journal = self.logbook.told(raw)
-        known = self._ledger.active.get(id)
         is_news = id in self._unmet
         if known is not None:
             # Of a success that is held back nothing was told yet.
             is_news = is_news or known.is_held or snapshot.status is not known.status
         if self._wants_log(id, known, snapshot, is_news=is_news):
-            read = await self._read_log(id, is_news=is_news)
+            read = await self._read_log(id, is_news=is_news, early=early)
             if read is not None:
                 journal = read if journal is None else journal.joined(read)
         self._unmet.discard(id)
@@ -225,18 +229,40 @@ class Inquiry:
         self._log_at[id] = ticks + max(LOG_PACE, self._config.poll)
         return True
 
-    async def _read_log(self, id: str, *, is_news: bool) -> Journal | None:
-        """What is new in a job's log; None where it cannot be had.
+    async def _document(self, id: str) -> tuple[bytes, Snapshot | None]:
+        """A job's document, and the job in it where that can be read. Raises ProviderError, NotFound."""
+        raw = await self._provider.retrieve(id)
+        self._good()
+        return raw, self._listing.read(raw)
+
+    async def _with_log(self, id: str) -> tuple[tuple[bytes, Snapshot | None], Journal | Exception]:
+        """A job's document, and what its log came to that was asked for at the same time.
+
+        Raises what asking for the document does.
+        """
+        asks: list[Callable[[], Awaitable[Any]]] = [
+            partial(self._document, id),
+            partial(self.logbook.read, id, partial(self._read_before, id)),
+        ]
+        document, log = await abreast(asks)
+        if isinstance(document, Exception):
+            raise document
+        return document, log
+
+    async def _read_before(self, id: str) -> set[str]:
+        return await self._ledger.run(self._ledger.store.journals.keys, JobKey(self._config.name, id))
+
+    async def _read_log(
+        self, id: str, *, is_news: bool, early: Journal | Exception | None = None
+    ) -> Journal | None:
+        """What is new in a job's log; None where it cannot be had. `early`: it was asked for already.
 
         A change is not told without its log before that has failed several times. Raises ProviderError.
         """
-        key = JobKey(self._config.name, id)
-
-        async def known() -> set[str]:
-            return await self._ledger.run(self._ledger.store.journals.keys, key)
-
         try:
-            read = await self.logbook.read(id, known)
+            if isinstance(early, Exception):
+                raise early
+            read = early or await self.logbook.read(id, partial(self._read_before, id))
         except ProviderError as error:
             failed = self._logless[id] = self._logless.get(id, 0) + 1
             if is_news and failed < PATIENCE:

@@ -129,6 +129,9 @@ class Ledger:
     async def take(self, looks: dict[str, Look | None], *, baseline: bool = False) -> list[Decision]:
         """Decides about looks (None: only time went by) and commits what follows; returns what was new."""
         decisions, over = await self.run(self._decide_and_commit, looks, baseline)
+        owed = {delivery.notifier for decision in decisions for delivery in decision.deliveries}
+        if owed:
+            self._bell(owed)
         came = [look.at for look in looks.values() if look is not None]
         if decisions and came:
             self.store.meter.look_seconds.add(self._clock.now() - min(came), self.config.name)
@@ -148,14 +151,14 @@ class Ledger:
                     self.active[one.id] = one
                 else:
                     self.active.pop(known.snapshot.id, None)
+        if owed:
+            # Who delivers goes first: nothing is done here before they have what they ask the store for.
+            await anyio.lowlevel.checkpoint()
+            await self.run(_nothing)
+        for decision in decisions:
             self._say(decision.events)
         if any(decision.words or decision.successors for decision in decisions):
             self.state = await self.run(self.store.jobs.provider, self.config.name)
-        owed = {delivery.notifier for decision in decisions for delivery in decision.deliveries}
-        if owed:
-            self._bell(owed)
-            # Who delivers goes first: the store's one thread is asked next about less.
-            await anyio.lowlevel.checkpoint()
         return decisions
 
     async def announce(self, said: Announcement) -> None:
@@ -276,6 +279,10 @@ class Ledger:
         for event in events:
             about = {"job": event.data.id, "status": event.status} if event.job else {"note": event.note}
             self._log.info(event.type, event_id=event.id, **about)
+
+
+def _nothing() -> None:
+    """What the store is asked for by whoever only waits for its turn."""
 
 
 def _only_confirms(known: Known | None, decision: Decision) -> bool:

@@ -6,12 +6,13 @@ Asks for pages and reads entries; decides nothing and knows nothing of the store
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence, Set
+from functools import partial
 
-import anyio
 from msgspec import Struct
 
 from ftwatch.core.job import Snapshot
 from ftwatch.plugins import Page, Provider, ProviderError, Unreadable
+from ftwatch.poller.abreast import abreast
 
 __all__ = ["CIRCLE", "PAGES", "Listing", "Unsettled", "Window", "fingerprint"]
 
@@ -20,13 +21,13 @@ CIRCLE = "the listing leads back to where it was: its cursor runs in a circle"
 
 
 class Window(Struct, frozen=True):
-    """A page already dealt with: its bytes' fingerprint, where it leads, which active jobs stand on it.
+    """A page already dealt with: its bytes' hash, where it leads, which active jobs stand on it.
 
-    `marks` are its entries' hashes, in their order, as this process makes them (with a key that nobody
-    knows); none where no active job stands, since what is over hardly changes.
+    `marks` are its entries' hashes, in their order; none where no active job stands, since what is over
+    hardly changes. This process makes all of these, with a key that nobody knows.
     """
 
-    fingerprint: bytes
+    mark: int
     next: str | None
     active: tuple[str, ...]
     marks: "array[int]"
@@ -53,7 +54,7 @@ class Listing:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._windows: dict[str, Window] = {}
-        self._marks: dict[str, bytes] = {}
+        self._marks: dict[str, int] = {}
         # Where windows lead that nobody has looked at yet.
         self._beyond: dict[str, str] = {}
         self._chain: tuple[str | None, ...] | None = None
@@ -102,23 +103,8 @@ class Listing:
         self, anchors: Sequence[str | None], active: Set[str], at_once: int
     ) -> dict[str | None, Window | Page | Exception]:
         """As `page`, of several, so many at once. In place of what failed stands its error."""
-        found: dict[str | None, Window | Page | Exception] = {}
-        waiting = iter(anchors)
-
-        async def some() -> None:
-            for anchor in waiting:
-                try:
-                    found[anchor] = await self.page(anchor, active)
-                except Exception as error:
-                    found[anchor] = error
-
-        if min(at_once, len(anchors)) <= 1:
-            await some()
-            return found
-        async with anyio.create_task_group() as group:
-            for _ in range(min(at_once, len(anchors))):
-                group.start_soon(some)
-        return found
+        asks = [partial(self.page, anchor, active) for anchor in anchors]
+        return dict(zip(anchors, await abreast(asks, at_once), strict=True))
 
     async def page(self, anchor: str | None, active: Set[str] = frozenset()) -> Window | Page:
         """The page after `anchor`: its window where these very bytes were dealt with, else split entries.
@@ -127,9 +113,9 @@ class Listing:
         ended since, the same bytes say that it began anew. Raises ProviderError.
         """
         body = await self._provider.page(anchor)
-        mark = fingerprint(body)
+        mark = hash(body)
         window = self._windows.get(anchor or "")
-        if window is not None and window.fingerprint == mark and _are_all(window.active, active):
+        if window is not None and window.mark == mark and _are_all(window.active, active):
             return window
         page = self._provider.split(body)
         self._marks[anchor or ""] = mark

@@ -5,11 +5,13 @@ come oldest or newest first. So what is new is told by its key alone, and pages 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 
 from msgspec import Struct
 
 from ftwatch.core.journal import Checkpoint, Journal, Line, checkpoint_key, in_order, keyed
 from ftwatch.plugins import JobLog, LogPage, NotFound, ProviderError, TellingDocument
+from ftwatch.poller.abreast import abreast
 from ftwatch.poller.listing import fingerprint
 
 __all__ = ["Logbook"]
@@ -66,6 +68,10 @@ class Logbook:
         while len(self._places) > MOST_PLACES:
             del self._places[next(iter(self._places))]
 
+    def unread(self, id: str) -> None:
+        """What was read of this job counts for nothing."""
+        self._read.pop(id, None)
+
     def drift(self) -> dict[str, str]:
         """What of the service's interface is not as this kind knows it, by what it concerns."""
         absent = {
@@ -89,11 +95,16 @@ class Logbook:
         """
         found, places = Journal(), dict[tuple[str, str], _Place]()
         self._read.pop(id, None)
-        for part in self._log.log_parts if self._log else ():
-            if part in self._missing:
-                continue
+        parts = [part for part in (self._log.log_parts if self._log else ()) if part not in self._missing]
+        asks = [partial(self._part, id, part, known) for part in parts]
+        # Of a log that was never read every part is news.
+        is_new = len(parts) > 1 and not any((id, part) in self._places for part in parts)
+        answers = await abreast(asks) if is_new else []
+        for number, part in enumerate(parts):
             try:
-                read, places[id, part] = await self._part(id, part, known)
+                answer = answers[number] if is_new else await asks[number]()
+                if isinstance(answer, Exception):
+                    raise answer
             except NotFound:
                 continue
             except ProviderError as error:
@@ -101,6 +112,7 @@ class Logbook:
                     raise
                 self._missing[part] = error.reason
                 continue
+            read, places[id, part] = answer
             if read is None:
                 # Nothing was written since; then there is no other news either.
                 break

@@ -221,11 +221,15 @@ class Walk:
         return changed
 
     def _unplaced(self, anchors: Iterable[str | None]) -> set[str]:
-        """The active jobs that stand on none of these pages; nobody, if one of them was not looked at."""
+        """The active jobs that stand on none of these pages; nobody, if one of them was not looked at.
+
+        Who is held back stands there as over, and has turns of its own.
+        """
         windows = [self._listing.window(anchor) for anchor in anchors]
         if None in windows:
             return set()
-        return set(self._ledger.active).difference(*(window.active for window in windows if window))
+        asked = {id for id, job in self._ledger.active.items() if not job.is_held}
+        return asked.difference(*(window.active for window in windows if window))
 
     # --------------------------------------------------------------------------------------- the sweep
 
@@ -308,11 +312,14 @@ class Walk:
             if anchor in self._heads:
                 self._rota.arrived(len(fresh))
         marks = {id: fingerprint(raw) for id, raw in ids.items() if id in known}
-        await self._changed({id: (ids[id], mark) for id, mark in marks.items() if known[id] != mark})
+        changed = {id: (ids[id], mark) for id, mark in marks.items() if known[id] != mark}
+        over = await self._changed(changed)
         active, met = self._ledger.active, {}
         for anchor, found in some.items():
-            # Who was not looked at, and has ended by another page, has its bytes looked at the next time.
-            stand = (*(active[id].id for id in found.ids if id in active), *(found.rest or ()))
+            # Who was not looked at, and has ended by another page, has its bytes looked at the next time. Who
+            # is shown as over has not: once its own answer says so, too, the page is what it was.
+            here = (active[id].id for id in found.ids if id in active and id not in over)
+            stand = (*here, *(found.rest or ()))
             ids_read = found.ids if found.rest is None else ()
             window = self._listing.dealt_with(anchor, pages[anchor], ids_read, stand, ended=ended[anchor])
             met[anchor] = window, leads_on[anchor]
@@ -344,25 +351,30 @@ class Walk:
         await self._inquiry.integrate(looks, baseline=baseline)
         return ended
 
-    async def _changed(self, entries: dict[str, tuple[bytes, bytes]]) -> None:
+    async def _changed(self, entries: dict[str, tuple[bytes, bytes]]) -> set[str]:
         """Entries of known jobs whose bytes are new: each asks for a retrieve, whose answer counts.
 
         In a crowd a step forward is taken from the list; where entries are whole, nothing more need be asked.
         Where jobs have logs it is asked even for an end: what lay before it is told before it, or never.
+        Returns those whom their entries show as over.
         """
         inquiry, agenda = self._inquiry, self._inquiry.agenda
         truth, whole = self._provider.list_is_truth, self._lists_documents
         crowd = len(entries) + agenda.waiting > CROWD or (whole and inquiry.is_crowded)
-        looks = []
+        looks, over = [], set()
         for id, (raw, mark) in entries.items():
-            if (truth or (crowd and id not in inquiry.contradicted)) and not inquiry.logbook.asks:
-                snapshot = self._listing.read(raw)
-                if snapshot is not None:
+            snapshot = self._listing.read(raw)
+            if snapshot is not None:
+                is_over = snapshot.status.is_terminal
+                if is_over:
+                    over.add(id)
+                if (truth or (crowd and id not in inquiry.contradicted)) and not inquiry.logbook.asks:
                     looks.append(inquiry.look(snapshot, raw, inquiry.logbook.told(raw)))
-                    if truth or snapshot.status.is_terminal or (whole and self._is_step(id, snapshot.status)):
+                    if truth or is_over or (whole and self._is_step(id, snapshot.status)):
                         continue
-            agenda.listed(id, mark)
+            inquiry.listed(id, mark, snapshot.status if snapshot is not None else None)
         await inquiry.integrate(looks)
+        return over
 
     def _is_step(self, id: str, status: Status) -> bool:
         """Whether a listed status leads a job on from what is known of it, or leaves it there."""

@@ -6,6 +6,7 @@ Every write here is a compare-and-swap on a version and takes part in the caller
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
@@ -24,8 +25,26 @@ __all__ = ["Jobs"]
 # So many events are enough to learn from.
 LIVES = 2000
 
+
+class _Ended(Struct):
+    """What of a job that has ended others are compared with; all else in its row is passed over."""
+
+    id: str
+    started_at: int | None = None
+    finished_at: int | None = None
+    trained_tokens: int | None = None
+
+
+class _Ran(Struct):
+    """The same of what is known of it."""
+
+    snapshot: _Ended
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_known = msgspec.json.Decoder(Known).decode
+_decode_ran = msgspec.json.Decoder(_Ran).decode
 _decode_state = msgspec.json.Decoder(ProviderState).decode
 
 
@@ -88,9 +107,7 @@ class Jobs:
             recipe,
             MOST + 1,
         )
-        return tuple(
-            run_of(one.snapshot, one.metrics) for one in map(_decode_known, (row[0] for row in rows))
-        )
+        return tuple(run_of(one.snapshot, one.metrics) for one in (_decode_ran(known) for (known,) in rows))
 
     def lives(self, provider: str) -> list[tuple[Status, float]]:
         """How long (seconds) states lasted before jobs left them, by the last events that say so."""
