@@ -134,15 +134,20 @@ class Upstream:
             b'{\n  "object": "list",\n  "data": [\n    ' + entries + b'\n  ],\n  "has_more": ' + more + b"\n}"
         )
 
-    def made(self, method: str, target: str, *, packed: bool) -> bytes:
+    def made(self, method: str, target: str, *, packed: bool) -> tuple[bytes, bytes]:
+        """The answer's body, and the header that says how it is packed."""
+        body = self.answer(method, target)
+        if packed and method == "GET" and len(body) > 1000:
+            return gzip.compress(body, 5, mtime=0), b"content-encoding: gzip\r\n"
+        return body, b""
+
+    def whole(self, method: str, target: str, *, packed: bool) -> bytes:
         """The whole answer. What was asked for once is kept, and so are the texts of many jobs: a service
         answers at once, and what it takes for that is nobody's gate.
         """
         if method == "GET" and target in self.pages:
             return self.pages[target]
-        body, coding = self.answer(method, target), b""
-        if packed and method == "GET" and len(body) > 1000:
-            body, coding = gzip.compress(body, 5, mtime=0), b"content-encoding: gzip\r\n"
+        body, coding = self.made(method, target, packed=packed)
         whole = b"%b%bcontent-length: %d\r\n\r\n%b" % (HEAD, coding, len(body), body)
         if method == "GET":
             self.pages[target] = whole
@@ -172,7 +177,7 @@ class Connection(asyncio.Protocol):
     def answer(self, head: bytes) -> None:
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         packed = self.upstream.packs and b"gzip" in head
-        self.transport.write(self.upstream.made(method, target, packed=packed))
+        self.transport.write(self.upstream.whole(method, target, packed=packed))
 
 
 async def main(count: int, running: int, how: list[str]) -> None:
