@@ -101,7 +101,7 @@ class Upstream:
         self.run = set(self.running)
         self.packs = packs
         self.delay = 0.1 if slow else 0.0
-        self.pages: dict[str, bytes] = {}
+        self.pages: dict[str, tuple[bytes, bytes]] = {}
 
     def body(self, number: int) -> bytes:
         return body(number, ended=number not in self.run)
@@ -135,23 +135,24 @@ class Upstream:
         )
 
     def made(self, method: str, target: str, *, packed: bool) -> tuple[bytes, bytes]:
-        """The answer's body, and the header that says how it is packed."""
-        body = self.answer(method, target)
-        if packed and method == "GET" and len(body) > 1000:
-            return gzip.compress(body, 5, mtime=0), b"content-encoding: gzip\r\n"
-        return body, b""
+        """The answer's body, and the header that says how it is packed.
+
+        What was asked for once is kept, and so are the texts of many jobs: a service answers at once, and what
+        it takes for that is nobody's gate.
+        """
+        if method != "GET":
+            return self.answer(method, target), b""
+        if target not in self.pages:
+            body, coding = self.answer(method, target), b""
+            if packed and len(body) > 1000:
+                body, coding = gzip.compress(body, 5, mtime=0), b"content-encoding: gzip\r\n"
+            self.pages[target] = body, coding
+        return self.pages[target]
 
     def whole(self, method: str, target: str, *, packed: bool) -> bytes:
-        """The whole answer. What was asked for once is kept, and so are the texts of many jobs: a service
-        answers at once, and what it takes for that is nobody's gate.
-        """
-        if method == "GET" and target in self.pages:
-            return self.pages[target]
+        """The answer as it goes out."""
         body, coding = self.made(method, target, packed=packed)
-        whole = b"%b%bcontent-length: %d\r\n\r\n%b" % (HEAD, coding, len(body), body)
-        if method == "GET":
-            self.pages[target] = whole
-        return whole
+        return b"%b%bcontent-length: %d\r\n\r\n%b" % (HEAD, coding, len(body), body)
 
 
 class Connection(asyncio.Protocol):
