@@ -137,7 +137,7 @@ class Upstream:
     def made(self, method: str, target: str, *, packed: bool) -> tuple[bytes, bytes]:
         """The answer's body, and the header that says how it is packed.
 
-        What was asked for once is kept, and so are the texts of many jobs: a service answers at once, and what
+        What was asked for once is kept, and so are the texts of many jobs: a service answers at once; what
         it takes for that is nobody's gate.
         """
         if method != "GET":
