@@ -54,7 +54,7 @@ def reason(ack: Ack) -> str:
 
 def still(before: Known | None, after: Known) -> Ack | None:
     """What holds of a job's ack once it has become `after`: nothing, where that is another state."""
-    if before is None or _state(before) != _state(after):
+    if after.ack is None or before is None or _state(before) != _state(after):
         return None
     return after.ack
 

@@ -5,8 +5,9 @@ name is, without the version at its end: `support-bot-v7` follows `support-bot-v
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -15,7 +16,7 @@ from ftwatch.core.event import Comparison
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.span import MINUTE, spoken
 
-__all__ = ["LOSSES", "MOST", "Background", "Run", "compared", "recipe", "run_of", "versus"]
+__all__ = ["LOSSES", "MOST", "Background", "Run", "Runs", "compared", "recipe", "run_of", "versus"]
 
 # So many earlier runs of a recipe are looked at.
 MOST = 20
@@ -39,25 +40,60 @@ class Run(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+class Runs(tuple[Run, ...]):
+    """The last runs of a recipe that succeeded. What is told of them to jobs that end together is worked out
+    once.
+    """
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Which runs they are."""
+        return frozenset(run.id for run in self)
+
+    def told_at(self, now: int | None) -> Comparison | None:
+        """What to tell of the first `MOST` of them beside a run that ended `now`: of the ones before."""
+        found = bisect_right(self._ends, now) if now else len(self._ends)
+        if found not in self._told:
+            self._told[found] = _last_of(self._in_order[:found])
+        return self._told[found]
+
+    @cached_property
+    def _in_order(self) -> list[Run]:
+        return sorted(self[:MOST], key=lambda run: (run.finished_at or 0, run.id))
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [run.finished_at or 0 for run in self._in_order]
+
+    @cached_property
+    def _told(self) -> dict[int, Comparison | None]:
+        return {}
+
+
 class Background(Struct, frozen=True, kw_only=True):
     """What the store knows of a job that ends: its `first` figures, and `earlier` runs of its recipe."""
 
     first: dict[str, float] = field(default_factory=dict)
-    earlier: tuple[Run, ...] = ()
+    earlier: Runs = Runs()
 
 
 def recipe(job: Snapshot) -> str | None:
     """What two runs of one recipe have in common, None for a job that nothing is known to be like."""
-    if said := job.metadata.get("recipe", "").strip():
+    said = job.metadata.get("recipe")
+    if said and (said := said.strip()):
         return f"recipe:{said[:200]}"
-    name = (job.name or "")[:200].strip()
-    stem = _stem(name)
-    return f"{(job.model or '')[:200]}|{stem}" if stem else None
+    return _by_name(job.name[:200], (job.model or "")[:200]) if job.name else None
 
 
 @lru_cache(maxsize=512)
+def _by_name(name: str, model: str) -> str | None:
+    """Asked for when a job ends and when it is stored, of a whole batch each."""
+    stem = _stem(name.strip())
+    return f"{model}|{stem}" if stem else None
+
+
 def _stem(name: str) -> str:
-    """A name without its version; asked for when a job ends and when it is stored, of a whole batch each."""
+    """A name without its version."""
     for _ in range(PARTS):
         whole, name = name, _VERSION.sub("", name)
         if name == whole:
@@ -97,12 +133,17 @@ def compared(job: Snapshot, earlier: Sequence[Run]) -> Comparison | None:
     """
     if job.status is not Status.SUCCEEDED:
         return None
-    now = job.finished_at
-    others = [run for run in earlier if run.id != job.id][:MOST]
-    before = [run for run in others if not (now and (run.finished_at or 0) > now)]
+    runs = earlier if isinstance(earlier, Runs) else Runs(earlier)
+    if job.id in runs.ids:
+        runs = Runs(run for run in runs if run.id != job.id)
+    return runs.told_at(job.finished_at)
+
+
+def _last_of(before: Sequence[Run]) -> Comparison | None:
+    """The last of some runs, in the order in which they ended, beside the best of them."""
     if not before:
         return None
-    last = max(before, key=lambda run: (run.finished_at or 0, run.id))
+    last = before[-1]
     name = next((name for name in LOSSES if name in last.metrics), None)
     losses = [run.metrics[name] for run in before if name in run.metrics] if name else []
     return Comparison(

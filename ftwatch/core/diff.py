@@ -5,16 +5,16 @@ goes; lists are compared and shown whole, because an index means nothing to a re
 news and which are volatile is said here too, once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import astuple
 
-from ftwatch.core.job import Snapshot, Status
+from ftwatch.core.job import Progress, Snapshot, Status
 
-__all__ = ["Change", "diff", "is_volatile"]
+__all__ = ["Change", "diff", "is_volatile", "news_among"]
 
 FIELDS = Snapshot.__struct_fields__
 # Where an answer came from, not what it said: never a change.
@@ -54,7 +54,16 @@ COMPOUND = frozenset(
     }
 )
 
-VOLATILE = ("estimated_finish", "progress", "started_at")
+VOLATILE = frozenset(
+    {
+        "estimated_finish",
+        "started_at",
+        "progress",
+        *(f"progress.{name}" for name in Progress.__struct_fields__),
+    }
+)
+# How many tokens it has seen is news once it has ended.
+VOLATILE_YET = VOLATILE | {"trained_tokens"}
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -77,7 +86,7 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
         names, olds, news = MOVING, moving(olds), moving(news)
     changes, passed = [], IDENTITY
     if before.status is not after.status:
-        changes, passed = [Change("status", str(before.status), str(after.status))], WITH_STATUS
+        changes, passed = [Change("status", before.status.word, after.status.word)], WITH_STATUS
     for name, old, new in zip(names, olds, news, strict=True):
         if old is new or old == new or name in passed:
             continue
@@ -93,8 +102,13 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
 
 def is_volatile(change: Change, status: Status) -> bool:
     """Whether a change is mere movement (a progress bar), not news, for a job in this status."""
-    root = change.field.partition(".")[0]
-    return root in VOLATILE or (root == "trained_tokens" and not status.is_terminal)
+    return change.field in (VOLATILE if status.is_terminal else VOLATILE_YET)
+
+
+def news_among(changes: Sequence[Change], status: Status) -> list[Change]:
+    """The changes that are more than mere movement, for a job in this status."""
+    volatile = VOLATILE if status.is_terminal else VOLATILE_YET
+    return [change for change in changes if change.field not in volatile]
 
 
 def _leaves(path: str, old: Any, new: Any) -> Iterator[Change]:

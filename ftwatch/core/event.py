@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import astuple
 
-from ftwatch.core.diff import Change, is_volatile
+from ftwatch.core.diff import Change, is_volatile, news_among
 from ftwatch.core.job import JobKey, Snapshot, Status
 from ftwatch.core.span import MINUTE
 
@@ -66,7 +67,10 @@ LATE = 15 * MINUTE
 
 
 class Severity(StrEnum):
-    """How much an event matters: detail < info < notice < warning < error (compare by `rank`)."""
+    """How much an event matters: detail < info < notice < warning < error (compare by `rank`, 0 to 4).
+
+    `word` is it as plain text.
+    """
 
     DETAIL = "detail"
     INFO = "info"
@@ -74,13 +78,10 @@ class Severity(StrEnum):
     WARNING = "warning"
     ERROR = "error"
 
-    @property
-    def rank(self) -> int:
-        """0 for detail … 4 for error."""
-        return _RANKS[self]
+    def __init__(self, word: str) -> None:
+        self.rank = len(type(self).__members__)
+        self.word = word
 
-
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 _STATUS_SEVERITY = {
     Status.VALIDATING_FILES: Severity.DETAIL,
@@ -226,7 +227,8 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def status(self) -> Status | None:
         """The status that this event brought, if it brought one (not the one it found)."""
-        return self.data.status or None if self.data.status != self.data.previous_status else None
+        data = self.data
+        return data.status or None if data.status != data.previous_status else None
 
     @property
     def is_over(self) -> bool:
@@ -247,9 +249,9 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def lane(self) -> str:
         """What keeps its order: events of one lane reach a notifier in the order they happened."""
-        key = self.key
-        if key is not None:
-            return str(key)
+        job = self.data.job
+        if job:
+            return f"{job.provider}/{job.id}"
         family = self.type.rpartition(".")[0]
         return f"{family}:{self.data.id}" if family in _LANES else self.id
 
@@ -312,8 +314,10 @@ def is_late(event: Event, now: float) -> bool:
 
 def is_mere_progress(event: Event) -> bool:
     """Whether an event tells only of a moving progress bar."""
-    job = event.job
-    return job is not None and bool(event.changes) and all(is_volatile(c, job.status) for c in event.changes)
+    job, changes = event.data.job, event.data.changes
+    if not job or not changes or not is_volatile(changes[0], job.status):
+        return False
+    return not news_among(changes, job.status)
 
 
 def event_id(link: str | JobKey, type: str, changes: Iterable[Change] = (), *more: Any) -> str:
@@ -321,5 +325,5 @@ def event_id(link: str | JobKey, type: str, changes: Iterable[Change] = (), *mor
 
     Derived from content alone, so that a second replica or a restored backup makes the same id.
     """
-    facts = [[change.field, change.before, change.after] for change in changes]
+    facts = list(map(astuple, changes))
     return "evt_" + digest(list(link) if isinstance(link, JobKey) else link, type, facts, *more)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ftwatch.core.event import Severity
 from ftwatch.core.job import Status
-from ftwatch.core.rule import Facts, Finding, Relapse
+from ftwatch.core.rule import NOTHING, Facts, Finding, Relapse
 from ftwatch.core.span import HOUR, span
 
 __all__ = ["FOLDED", "Flapping", "is_relapse", "remember"]
@@ -56,9 +56,11 @@ class Flapping(Struct, frozen=True, kw_only=True):
 
     def judge(self, facts: Facts, now: float) -> Finding:
         """Fires while a job's state comes and goes; an end that it had not had before is the end of it."""
+        if not facts.relapses:
+            return NOTHING
         lately = [one for one in facts.relapses if now - self.within < one.at <= now]
         if not lately or not (self.is_it([one.at for one in lately], now) or self.name in facts.firing):
-            return Finding()
+            return NOTHING
         status = facts.snapshot.status
         if status.is_terminal and all(one.left is not status for one in facts.relapses):
             return Finding(is_over=True)

@@ -3,6 +3,7 @@
 Spans are seconds; a rate is changes per second. What is done with it is the poller's affair.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -33,16 +34,16 @@ class Hazards:
     """
 
     def __init__(self) -> None:
-        self._ends: dict[Status, list[float]] = {}
-        self._spent: dict[Status, list[float]] = {}
+        self._ends: defaultdict[Status, list[float]] = defaultdict(_NONE.copy)
+        self._spent: defaultdict[Status, list[float]] = defaultdict(_NONE.copy)
         self._living: dict[Status, list[float]] = {}
         self._lives = 0
 
     def lasted(self, status: Status, seconds: float) -> None:
         """A state was left after so long."""
-        seconds = max(seconds, 0.0)
-        self._ends.setdefault(status, [0.0] * BANDS)[_band(seconds)] += 1
-        _spend(self._spent.setdefault(status, [0.0] * BANDS), seconds)
+        if seconds < 0.0:
+            seconds = 0.0
+        self._ends[status][_spend(self._spent[status], seconds)] += 1
         self._lives += 1
         if self._lives >= MEMORY:
             self._fade()
@@ -86,13 +87,15 @@ _BEGINS = [0.0, *(YOUNGEST * 2.0**band for band in range(BANDS - 1))]
 _WIDTHS = [after - begins for begins, after in pairwise(_BEGINS)]
 
 
-def _spend(bands: list[float], seconds: float) -> None:
-    """Adds a life of so many seconds to the time spent at each age."""
+def _spend(bands: list[float], seconds: float) -> int:
+    """Adds a life of so many seconds to the time spent at each age; returns the last of the bands."""
     last = _band(seconds)
     for band in range(last):
         bands[band] += _WIDTHS[band]
     bands[last] += seconds - _BEGINS[last]
+    return last
 
 
 def _band(age: float) -> int:
-    return min(int(age / YOUNGEST).bit_length(), BANDS - 1)
+    band = int(age / YOUNGEST).bit_length()
+    return band if band < BANDS else BANDS - 1

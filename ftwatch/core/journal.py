@@ -86,7 +86,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
 
 
-class Journal(Struct, frozen=True, kw_only=True):
+class Journal(Struct, frozen=True, kw_only=True, gc=False):
     """What was read of a job's log, in the order in which it happened, every line with its key.
 
     So many of the lines, the first `late` ones, stand in the log before one that was read earlier.
@@ -160,7 +160,7 @@ def checkpoint_key(checkpoint: Checkpoint) -> str:
     return checkpoint.model or checkpoint.id or "?"
 
 
-class Proof(Struct, frozen=True):
+class Proof(Struct, frozen=True, gc=False):
     """What a log proves of the time between two looks: `states` in order, and the lines `left` for the next.
 
     `arrival` is the line by which the job came to be what it is now, where the log has it.
@@ -171,6 +171,9 @@ class Proof(Struct, frozen=True):
     arrival: Line | None
 
 
+_NO_PROOF = Proof((), (), None)
+
+
 def between(states: Sequence[Line], before: Status | None, after: Status) -> Proof:
     """What lines prove of a job that was `before` and is `after`; `states` are in the order of the log.
 
@@ -178,6 +181,8 @@ def between(states: Sequence[Line], before: Status | None, after: Status) -> Pro
     `after` is left for the next look. An end is never proven by a log alone, only one that the job came back
     from.
     """
+    if not states:
+        return _NO_PROOF
     last = max((i for i, line in enumerate(states) if line.status is after), default=None)
     if last is not None:
         used, left = list(states[:last]), tuple(states[last + 1 :])

@@ -19,7 +19,7 @@ __all__ = ["STAGE", "Ack", "Assignment", "Decision", "Known", "Look", "Policy", 
 STAGE = "\n"
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class Look(Struct, frozen=True, kw_only=True, gc=False):
     """One answer about one job that was read whole. `snapshot` None: the provider knows no such job.
 
     `asked` orders looks by when they were asked; `at` is the wall clock then (Unix seconds). `listed`: from
@@ -55,7 +55,7 @@ class Ack(Struct, frozen=True, kw_only=True):
     alerts: dict[str, str] = field(default_factory=dict)
 
 
-class Known(Struct, frozen=True, kw_only=True):
+class Known(Struct, frozen=True, kw_only=True, gc=False):
     """What is remembered of a job between looks. `snapshot` is the last one that was told.
 
     `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
@@ -138,7 +138,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
 
-class Assignment(Struct, frozen=True):
+class Assignment(Struct, frozen=True, gc=False):
     """One event owed to one notifier, and why; `hold` is what it waits for (None: it may leave at once).
 
     `remind`: after how many seconds it is told again, if the `problem` that begins with it lasts.
@@ -152,7 +152,7 @@ class Assignment(Struct, frozen=True):
     problem: str = ""
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Struct, frozen=True, gc=False):
     """One event that a notifier does not get, and why: a verdict to be looked up later."""
 
     event_id: str
@@ -160,7 +160,7 @@ class Refusal(Struct, frozen=True):
     reason: str
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, gc=False):
     """What to commit, whole: the job as known from now on, and everything that follows from it.
 
     `known` None: the look says nothing (it came late, or contradicts a later one). `words` are new unknown

@@ -15,7 +15,7 @@ from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.retirements import end_of
 from ftwatch.core.span import DAY, HOUR, span
 
-__all__ = ["Facts", "Finding", "Relapse", "Retiring", "Rule", "Silent", "Stuck"]
+__all__ = ["NOTHING", "Facts", "Finding", "Relapse", "Retiring", "Rule", "Silent", "Stuck"]
 
 
 class Relapse(Struct, frozen=True, array_like=True):
@@ -25,7 +25,7 @@ class Relapse(Struct, frozen=True, array_like=True):
     left: Status
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """What is known about a job: its last snapshot, and since when (Unix seconds) it has this status.
 
     `ends` is when models stop answering (Unix seconds), by their names, as the provider itself says;
@@ -41,7 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     firing: frozenset[str] = frozenset()
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class Finding(Struct, frozen=True, kw_only=True, gc=False):
     """What a rule sees. `note` is a sentence for people while it fires, None while all is well.
 
     `subject` names what it fired about: another subject is another alert. A new `stage` of the same subject
@@ -54,6 +54,10 @@ class Finding(Struct, frozen=True, kw_only=True):
     stage: str = ""
     is_over: bool = False
     wake_at: float | None = None
+
+
+# All is well, and nobody need ask again.
+NOTHING = Finding()
 
 
 class Rule(Protocol):
@@ -71,6 +75,10 @@ class Rule(Protocol):
         ...
 
 
+# The states that `Stuck` has a limit for, under their names.
+LIMITED = frozenset({Status.QUEUED, Status.VALIDATING_FILES, Status.CANCELLING, Status.PAUSED})
+
+
 class Stuck(Struct, frozen=True, kw_only=True):
     """A job stays in a waiting state for longer than it should; limits in seconds, None never fires."""
 
@@ -85,15 +93,9 @@ class Stuck(Struct, frozen=True, kw_only=True):
     def judge(self, facts: Facts, now: float) -> Finding:
         """Fires once the job's status has stood for its limit."""
         status = facts.snapshot.status
-        limits = {
-            Status.QUEUED: self.queued,
-            Status.VALIDATING_FILES: self.validating_files,
-            Status.CANCELLING: self.cancelling,
-            Status.PAUSED: self.paused,
-        }
-        limit = limits.get(status)
+        limit = getattr(self, status) if status in LIMITED else None
         if limit is None:
-            return Finding()
+            return NOTHING
         due = facts.status_since + limit
         if now < due:
             return Finding(wake_at=due)
@@ -116,7 +118,7 @@ class Silent(Struct, frozen=True, kw_only=True):
         """Fires once nothing has come for so long; what is heard of again resolves it."""
         status = facts.snapshot.status
         if facts.heard_at is None or status.is_terminal or status in WAITING:
-            return Finding()
+            return NOTHING
         due = facts.heard_at + self.every
         if now < due:
             return Finding(wake_at=due)
@@ -139,7 +141,7 @@ class Retiring(Struct, frozen=True, kw_only=True):
         job = facts.snapshot
         end = end_of(job, facts.ends) if job.status is Status.SUCCEEDED else None
         if end is None:
-            return Finding()
+            return NOTHING
         if now >= end.at + DAY:
             return Finding(is_over=True)
         day = _day(end.at)

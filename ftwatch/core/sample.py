@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ftwatch.core import announce
 from ftwatch.core import event as events
 from ftwatch.core.announce import Announcement, ProviderState
-from ftwatch.core.compare import Background, Run
+from ftwatch.core.compare import Background, Run, Runs
 from ftwatch.core.decide import GONE_AFTER, decide
 from ftwatch.core.event import Event, Report, Severity
 from ftwatch.core.flapping import Flapping
@@ -120,8 +120,8 @@ def _raw(job: Snapshot) -> Snapshot:
 # What there was before the sample.
 _BEFORE = Background(
     first={"train_loss": 2.3129},
-    earlier=(
-        Run(id="ftjob-sample3", finished_at=NOW - 7 * DAY, ran_for=7368, metrics={"valid_loss": 0.5117}),
+    earlier=Runs(
+        [Run(id="ftjob-sample3", finished_at=NOW - 7 * DAY, ran_for=7368, metrics={"valid_loss": 0.5117})]
     ),
 )
 

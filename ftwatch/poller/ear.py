@@ -39,8 +39,7 @@ class Ear:
 
     def ended(self, id: str) -> None:
         """A look found out that a job has ended: a hook should tell the same."""
-        ticks = self._clock.ticks()
-        if self._relied and ticks - self._heard.get(id, -MEMORY) >= MEMORY:
+        if self._relied and (ticks := self._clock.ticks()) - self._heard.get(id, -MEMORY) >= MEMORY:
             self._owed[id] = ticks + PATIENCE
 
     @property

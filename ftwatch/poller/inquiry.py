@@ -313,7 +313,8 @@ class Inquiry:
 
     def _next(self) -> int:
         """The order number of a look that is asked for now."""
-        self._asked = max(self._asked + 1, int(self._clock.now() * 1000))
+        now = int(self._clock.now() * 1000)
+        self._asked = now if now > self._asked else self._asked + 1
         return self._asked
 
     async def integrate(self, looks: Sequence[Look], *, baseline: bool = False) -> None:
@@ -321,12 +322,15 @@ class Inquiry:
         if not looks:
             return
         decisions = await self._ledger.take({look.key.id: look for look in looks}, baseline=baseline)
-        self.logbook.kept(look.key.id for look in looks if look.journal is not None)
+        self.logbook.kept([look.key.id for look in looks if look.journal is not None])
         for decision in decisions:
-            self.agenda.ask_for(decision.successors)
+            if decision.successors:
+                self.agenda.ask_for(decision.successors)
             for event in decision.events:
-                if event.status is not None and event.status.is_terminal and not baseline:
+                status, before = event.status, event.data.previous_status
+                if status is None:
+                    continue
+                if status.is_terminal and not baseline:
                     self._ear.ended(event.data.id)
-                before = event.data.previous_status or None
-                if event.status and before and not is_forward(before, event.status):
+                if before and not is_forward(before, status):
                     self.contradicted.add(event.data.id)

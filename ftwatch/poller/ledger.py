@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ftwatch.config import ProviderConfig
 from ftwatch.core.announce import REMEMBERED, Announcement, ProviderState
 from ftwatch.core.clock import Clock
-from ftwatch.core.compare import LOSSES, Background, Run, recipe
+from ftwatch.core.compare import LOSSES, Background, Runs, recipe
 from ftwatch.core.decide import decide
 from ftwatch.core.event import Event, Gap, digest
 from ftwatch.core.flapping import Flapping
@@ -33,6 +33,8 @@ log = structlog.get_logger("ftwatch.poller")
 RACES = 5
 # By how much the wall clock may stray from the monotonic one before that counts (seconds).
 STRAY = 5.0
+
+NO_RUNS = Runs()
 
 
 class Ledger:
@@ -205,8 +207,8 @@ class Ledger:
             lost = self.store.commit(Batch(decisions=decisions, announcements=learned), now)
             for decision in decisions:
                 job = decision.known
-                if job is not None and job.snapshot.key not in lost:
-                    done.append(replace(decision, known=replace(job, version=job.version + 1)))
+                if job is not None and not (lost and job.snapshot.key in lost):
+                    done.append(decision)
                     words += decision.words
                     successors |= decision.successors
             waiting = {key.id: waiting[key.id] for key in lost}
@@ -251,7 +253,7 @@ class Ledger:
         """What the store knows of the jobs that may end now: their first figures, and runs like them."""
         found = {}
         # Runs that end together are often of one recipe.
-        runs: dict[str | None, tuple[Run, ...]] = {}
+        runs: dict[str | None, Runs] = {}
         for id, look in looks.items():
             before = known.get(id)
             held = before.held if before is not None else None
@@ -264,7 +266,7 @@ class Ledger:
                 like = recipe(job)
                 if like is not None and like not in runs:
                     runs[like] = self.store.jobs.earlier(job.provider, like)
-                found[id] = Background(first=first, earlier=runs.get(like, ()))
+                found[id] = Background(first=first, earlier=runs.get(like, NO_RUNS))
         return found
 
     def _learned(self, policy: Policy) -> list[Announcement]:
@@ -277,8 +279,10 @@ class Ledger:
 
     def _say(self, events: tuple[Event, ...]) -> None:
         for event in events:
-            about = {"job": event.data.id, "status": event.status} if event.job else {"note": event.note}
-            self._log.info(event.type, event_id=event.id, **about)
+            if event.data.job:
+                self._log.info(event.type, event_id=event.id, job=event.data.id, status=event.status)
+            else:
+                self._log.info(event.type, event_id=event.id, note=event.note)
 
 
 def _nothing() -> None:

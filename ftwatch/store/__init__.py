@@ -205,15 +205,16 @@ class Store:
             swapped = self.jobs.swap([known for known, _ in found], now)
             kept = []
             for (known, decision), is_stored in zip(found, swapped, strict=True):
-                key = known.snapshot.key
+                job = known.snapshot
                 if not is_stored:
-                    lost.add(key)
+                    lost.add(job.key)
                     continue
                 kept.append(decision)
                 if not decision.journal.is_empty:
-                    self.journals.add(key, known.attempt, decision.journal, now)
-                if any(event.is_over for event in decision.events):
-                    ended = self.silences.end(key, now) or ended
+                    self.journals.add(job.key, known.attempt, decision.journal, now)
+                is_awaited = (job.provider, job.id) in self.silences.ending
+                if is_awaited and any(event.is_over for event in decision.events):
+                    ended = self.silences.end(job.key, now) or ended
             self._record(kept, now)
             for announcement in batch.announcements:
                 if announcement.state is None or self.jobs.swap_provider(announcement.state):
@@ -287,23 +288,24 @@ class Store:
         lanes: dict[str, str] = {}
         rows = []
         for event in events:
+            data = event.data
             if event.id in recorded or event.id in lanes:
                 continue
             lanes[event.id] = event.lane
-            provider = event.data.provider or None
+            provider = data.provider or None
             # The type of what is relayed is a stranger's word.
-            self._new.append((provider or "", "relayed" if event.data.received else event.type))
+            self._new.append((provider or "", "relayed" if data.received else event.type))
             rows.append(
                 (
                     event.id,
                     event.type,
-                    event.severity,
+                    event.severity.word,
                     provider,
-                    event.job.id if event.job else None,
-                    is_mere_progress(event),
-                    is_late(event, now),
+                    data.job.id if data.job else None,
+                    int(is_mere_progress(event)),
+                    int(is_late(event, now)),
                     now,
-                    encode(event),
+                    bytearray(encode(event)),
                 )
             )
         self.db.execute_many(

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ftwatch.core.announce import ProviderState
-from ftwatch.core.compare import MOST, Run, recipe, run_of
+from ftwatch.core.compare import MOST, Runs, recipe, run_of
 from ftwatch.core.event import decode
 from ftwatch.core.job import Status
 from ftwatch.core.known import Known
@@ -96,7 +96,7 @@ class Jobs:
         )
         return [id for (id,) in rows]
 
-    def earlier(self, provider: str, recipe: str) -> tuple[Run, ...]:
+    def earlier(self, provider: str, recipe: str) -> Runs:
         """The last runs of a recipe that succeeded, the latest first: `MOST`, and one more, since the
         job that asks may be among them.
         """
@@ -107,7 +107,7 @@ class Jobs:
             recipe,
             MOST + 1,
         )
-        return tuple(run_of(one.snapshot, one.metrics) for one in (_decode_ran(known) for (known,) in rows))
+        return Runs(run_of(one.snapshot, one.metrics) for one in (_decode_ran(known) for (known,) in rows))
 
     def lives(self, provider: str) -> list[tuple[Status, float]]:
         """How long (seconds) states lasted before jobs left them, by the last events that say so."""
@@ -159,23 +159,25 @@ class Jobs:
         for known in jobs:
             job = known.snapshot
             key = job.provider, job.id
-            swapped.append(stored.get(key, 0) == known.version)
-            if not swapped[-1]:
+            is_current = stored.get(key, 0) == known.version
+            swapped.append(is_current)
+            if not is_current:
                 continue
             stored[key] = known.version + 1
+            is_active = known.is_active
             (old if known.version else new).append(
                 (
-                    job.status,
-                    known.is_active,
-                    known.ignored,
+                    job.status.word,
+                    int(is_active),
+                    int(known.ignored),
                     job.name,
                     recipe(job),
                     known.asked,
-                    known.fingerprint,
+                    bytearray(known.fingerprint) if known.fingerprint is not None else None,
                     known.wake_at,
                     now,
-                    _moment(known, now),
-                    _encode(known),
+                    _moment(known, now, is_active=is_active),
+                    bytearray(_encode(known)),
                     stored[key],
                     *key,
                 )
@@ -258,7 +260,7 @@ class Jobs:
         return True
 
 
-def _moment(known: Known, now: float) -> float:
+def _moment(known: Known, now: float, *, is_active: bool) -> float:
     """Where a job stands among others (Unix seconds): when it came to be as it is, or when it ended.
 
     That is never in the future. An end that nobody saw and the provider does not date is as old as its job.
@@ -266,8 +268,10 @@ def _moment(known: Known, now: float) -> float:
     job = known.snapshot
     if known.gone:
         return now
-    if known.is_active:
-        return min(known.status_since, now)
-    if job.finished_at is not None:
-        return min(float(job.finished_at), now)
-    return min(known.status_since if known.sequence else float(job.created_at or 0), now)
+    if is_active:
+        moment = known.status_since
+    elif job.finished_at is not None:
+        moment = float(job.finished_at)
+    else:
+        moment = known.status_since if known.sequence else float(job.created_at or 0)
+    return moment if moment < now else now

@@ -82,35 +82,34 @@ class Outbox:
         keeping = {name for name in {one.notifier for one in owed} if self._keeps(name)}
         rows: list[tuple[object, ...]] = []
         for one in owed:
-            lane, hold, is_kept = lanes[one.event_id], one.hold, False
-            if hold is not None or one.notifier in keeping:
-                # What stands before it is looked at, and what is owed since belongs to that.
-                self._add(rows)
-                rows = []
-                is_kept = self._keeps(one.notifier, lane)
+            event, notifier, hold = one.event_id, one.notifier, one.hold
+            id, lane = message_id(notifier, event), lanes[event]
+            if hold is None and notifier not in keeping:
+                rows.append((id, event, notifier, lane, one.reason, "", "", now, now))
+                continue
+            # What stands before it is looked at, and what is owed since belongs to that.
+            self._add(rows)
+            rows = []
+            is_kept = self._keeps(notifier, lane)
             if is_kept:
-                withdraw(self._db, one.notifier, lane, "something newer is told", now)
-            if (
-                hold is not None
-                and hold.is_heralded
-                and herald(self._db, one.notifier, hold.bundle, one.event_id)
-            ):
+                withdraw(self._db, notifier, lane, "something newer is told", now)
+            if hold is not None and hold.is_heralded and herald(self._db, notifier, hold.bundle, event):
                 hold = hold.otherwise
-            bundle, due_at = None, now
+            bundle, due_at = "", now
             if hold is not None:
-                bundle, due_at = self._bundle(one.notifier, lane, hold)
-                keeping.add(one.notifier)
+                bundle, due_at = self._bundle(notifier, lane, hold)
+                keeping.add(notifier)
             elif is_kept:
-                self._release_held(one.notifier, lane, now)
-            id, why = message_id(one.notifier, one.event_id), hold.why if hold else ""
-            rows.append((id, one.event_id, one.notifier, lane, one.reason, why, bundle, due_at, now))
+                self._release_held(notifier, lane, now)
+            why = hold.why if hold else ""
+            rows.append((id, event, notifier, lane, one.reason, why, bundle, due_at, now))
         self._add(rows)
 
     def _add(self, rows: Sequence[tuple[object, ...]]) -> None:
         self._db.execute_many(
             "INSERT INTO deliveries"
             " (id, event_id, notifier, lane, why, state, reason, bundle, due_at, created_at)"
-            " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            " VALUES (?, ?, ?, ?, ?, 'pending', ?, NULLIF(?, ''), ?, ?) ON CONFLICT (id) DO NOTHING",
             rows,
         )
 

@@ -40,16 +40,21 @@ class Kept(Struct, frozen=True):
 
 
 class Silences:
-    """What is kept of silences. `refresh` has to follow every transaction that may have changed any."""
+    """What is kept of silences. `refresh` has to follow every transaction that may have changed any.
+
+    `ending` are the jobs with which some of them end.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._standing: tuple[Silence, ...] = ()
+        self.ending: set[JobKey | None] = set()
 
     def refresh(self) -> None:
         """Reads anew which silences stand; some of them may have run out meanwhile."""
         rows = self._db.rows(f"SELECT {_COLUMNS} FROM silences WHERE expired_at IS NULL ORDER BY created_at")
         self._standing = tuple(_kept(row).silence for row in rows)
+        self.ending = {one.job for one in self._standing if one.until_end}
 
     def over(self, routing: Routing) -> Routing:
         """The config's routing with what stands here on top, of a store that writes; on any thread.
@@ -116,7 +121,7 @@ class Silences:
 
     def end(self, job: JobKey, now: float) -> bool:
         """Takes away what was to end with this job, within the caller's transaction; says whether any was."""
-        if not any(silence.until_end and silence.job == job for silence in self._standing):
+        if job not in self.ending:
             return False
         self._db.execute(
             "UPDATE silences SET expired_at = ?"

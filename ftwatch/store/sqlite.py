@@ -178,7 +178,11 @@ class Database:
         return self._connection.execute(sql, named or values).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Runs one statement for every row."""
+        """Runs one statement for every row.
+
+        Of values that are no plain text, number or bytearray (bytes, truths, None, members of an enum) the
+        library asks first whether they can be adapted, which takes longer than to bind several.
+        """
         if rows:
             self._connection.executemany(sql, rows)
 

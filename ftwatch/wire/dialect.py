@@ -41,6 +41,10 @@ class Part(Struct, frozen=True, kw_only=True):
     invents: frozenset[str] = frozenset()
 
 
+_MADE = frozenset({Status.SUCCEEDED})
+_DEPLOYED = _MADE | {Status.PAUSED}
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """How a service of the family speaks.
 
@@ -76,8 +80,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
         A service with a name of its own for it fills that in before; OpenAI and Azure deploy what a paused
         job has come to.
         """
-        made = frozenset({Status.SUCCEEDED})
-        return made if "fine_tuned_model" in self.fields else made | {Status.PAUSED}
+        return _MADE if "fine_tuned_model" in self.fields else _DEPLOYED
 
 
 _OWN_PARTS = {part: Part(call=Call(f"{JOBS}/{{id}}/{part}")) for part in ("events", "checkpoints")}

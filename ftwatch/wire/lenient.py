@@ -112,13 +112,14 @@ def objects(values: object) -> list[dict[str, Any]]:
 
 def identifier(id: object) -> str:
     """An id that can stand in a URL, a database and a log line. Raises Unreadable."""
-    if isinstance(id, int) and not isinstance(id, bool):
+    if not isinstance(id, str) and isinstance(id, int) and not isinstance(id, bool):
         id = str(id)
     if not isinstance(id, str) or not id:
         raise Unreadable("an entry without an id")
     if len(id) > LONGEST_ID:
         raise Unreadable(f"an entry whose id is {len(id):,} characters long")
-    id = whole_text(id)
+    if not id.isascii():
+        id = whole_text(id)
     if not id.isprintable() or not id.strip(". "):
         raise Unreadable("an entry whose id is no name")
     return id
@@ -267,7 +268,7 @@ def some(value: object) -> str | None:
     """A text that says something, in bounds; None for anything else."""
     if not isinstance(value, str) or not value or value.isspace():
         return None
-    return cut(whole_text(value))
+    return value if len(value) <= LONGEST_TEXT and value.isascii() else cut(whole_text(value))
 
 
 def cut(text: str) -> str:
@@ -284,13 +285,15 @@ def whole_text(text: str) -> str:
 
 def strings(values: object) -> dict[str, str]:
     """A map of strings: other values as JSON writes them, null left out; nothing for what is no map."""
-    found = {}
+    found: dict[str, str] = {}
     for key, value in values.items() if isinstance(values, dict) else ():
         if value is None:
             continue
-        said = plain(value)
-        said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-        found[whole_text(str(key))[:LONGEST_TEXT]] = cut(said)
+        said = _public_text(value) if isinstance(value, str) else plain(value)
+        if not isinstance(said, str):
+            said = json.dumps(said, ensure_ascii=False)
+        name = key if isinstance(key, str) and key.isascii() else whole_text(str(key))
+        found[name if len(name) <= LONGEST_TEXT else name[:LONGEST_TEXT]] = cut(said)
     return found
 
 
@@ -333,8 +336,8 @@ def count(value: object) -> int | None:
     """How many: a whole number from 0 up, also from digits in a string."""
     if value is None:
         return None
-    found = whole(number(value))
-    return found if found is not None and found >= 0 else None
+    found = value if type(value) is int else number(value)
+    return found if found is not None and 0 <= found < LARGEST else None
 
 
 def moment(value: object) -> int | None:
@@ -357,11 +360,10 @@ def seconds(value: int | None) -> int | None:
     """Unix seconds, from seconds, milli-, micro- or nanoseconds; 0 and less mean "no time"."""
     if value is None or value <= 0:
         return None
-    for _ in range(3):
-        if value < 10**11:  # in seconds the year 5138, in milliseconds 1973
-            return value
-        value //= 1000
-    return value if value < 10**11 else None
+    for unit in (1, 10**3, 10**6, 10**9):
+        if value < 10**11 * unit:  # in seconds the year 5138, in milliseconds 1973
+            return value // unit
+    return None
 
 
 def yes(value: object) -> bool:
@@ -392,7 +394,7 @@ def settings(found: object) -> dict[str, Any] | None:
 def plain(value: Any, depth: int = 0) -> Any:
     """JSON of bounded depth without secrets: numbers equal themselves, strings can be encoded."""
     if isinstance(value, str):
-        return secrets.struck(whole_text(cut(value)))
+        return _public_text(value)
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -413,11 +415,17 @@ def plain(value: Any, depth: int = 0) -> Any:
     return None
 
 
+def _public_text(text: str) -> str:
+    if not (text.isascii() and len(text) <= LONGEST_TEXT):
+        text = whole_text(cut(text))
+    return text if len(text) < secrets.SHORTEST else secrets.struck(text)
+
+
 def _members_of(found: dict[Any, Any], depth: int) -> dict[str, Any]:
     """An object's members, as `plain` has them. A number is no secret, whatever its name, and mostly fits."""
     return {
         whole_text(str(key)): value
-        if type(value) in NUMBERS and abs(value) < LARGEST
+        if type(value) in NUMBERS and -LARGEST < value < LARGEST
         else _public(str(key), value, depth)
         for key, value in found.items()
     }

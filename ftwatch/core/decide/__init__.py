@@ -19,7 +19,7 @@ __all__ = ["GONE_AFTER", "assign", "decide", "is_forward"]
 # Two 404s this far apart, and nothing in between, make a job gone.
 GONE_AFTER = MINUTE
 
-# How far along a status is: a listing may only ever move a job forward.
+# How far along a status is: a listing may only ever move a job forward. Of `unknown` nobody knows.
 _ORDER = {
     Status.VALIDATING_FILES: 0,
     Status.QUEUED: 1,
@@ -56,9 +56,8 @@ def is_forward(old: Status, new: Status) -> bool:
     """
     if old.is_terminal:
         return new is old
-    if Status.UNKNOWN in (old, new):
-        return True
-    return new is old or _ORDER[new] > _ORDER[old]
+    before, after = _ORDER.get(old), _ORDER.get(new)
+    return new is old or before is None or after is None or after > before
 
 
 def _missing(known: Known | None, look: Look, policy: Policy, now: float) -> Decision:

@@ -16,7 +16,7 @@ from ftwatch.core.known import Known
 __all__ = ["Reading", "read_journal", "summary"]
 
 
-class Reading(Struct, frozen=True):
+class Reading(Struct, frozen=True, gc=False):
     """What is known with the log, the document with what the log filled in, and what that was."""
 
     known: Known
@@ -35,26 +35,46 @@ def read_journal(
 
     The document's word counts where it has one; what the log filled in stays until it has.
     """
+    learned: dict[str, Any] = {}
+    if journal is not None:
+        learned = _learned(known, snapshot, journal, before)
+    elif known.metrics and _is_anew(before, (), snapshot):
+        learned = {"metrics": {}}
     lines = journal.lines if journal is not None else ()
-    late = journal.late if journal is not None else 0
+    fill = _fill(known, snapshot, lines, saved) if lines or known.filled or saved is not None else {}
+    if fill.keys() != set(known.filled):
+        learned["filled"] = tuple(fill)
+    known = replace(known, **learned) if learned else known
+    return Reading(known, replace(snapshot, **fill) if fill else snapshot, fill)
+
+
+def _learned(known: Known, snapshot: Snapshot, journal: Journal, before: Snapshot | None) -> dict[str, Any]:
+    """What the lines of a log change in what is known."""
     states = tuple(
         line
-        for place, line in enumerate(lines)
-        if line.status is not None and not _is_past(line, known.arrival, is_late=place < late)
+        for place, line in enumerate(journal.lines)
+        if line.status is not None and not _is_past(line, known.arrival, is_late=place < journal.late)
     )
-    ago = attempts_ago(lines)
+    ago = attempts_ago(journal.lines)
     metrics = {} if any(ago) or _is_anew(before, states, snapshot) else dict(known.metrics)
-    for line, attempts in zip(lines, ago, strict=True):
+    for line, attempts in zip(journal.lines, ago, strict=True):
         if not attempts:
             metrics.update(line.metrics)
     rest, arrival, unproved = (*known.states, *states), known.arrival, known.unproved
-    if journal is not None and before is not None:
+    if before is not None:
         if unproved:
             rest, unproved, last = caught_up(rest, unproved)
             arrival = last if not unproved else None
         elif arrival is None:
             # Nothing was told of it yet: what was so when it was seen first is no news.
             rest, arrival = since(rest, before.status, known.asked / 1000)
+    return {"metrics": metrics, "states": rest, "arrival": arrival, "unproved": unproved, "logged": True}
+
+
+def _fill(
+    known: Known, snapshot: Snapshot, lines: Sequence[Line], saved: Checkpoint | None
+) -> dict[str, Any]:
+    """What the document does not say, and the log does or has done."""
     fill: dict[str, Any] = {}
     if snapshot.started_at is None:
         began = [line.at for line in lines if line.status is Status.RUNNING and line.at is not None]
@@ -71,17 +91,7 @@ def read_journal(
             fill["fine_tuned_model"] = (saved and saved.model) or _filled("fine_tuned_model", known)
         if not snapshot.result_files:
             fill["result_files"] = (saved and saved.files) or _filled("result_files", known)
-    fill = {name: value for name, value in fill.items() if value is not None}
-    read = replace(
-        known,
-        metrics=metrics,
-        states=rest,
-        arrival=arrival,
-        unproved=unproved,
-        filled=tuple(fill),
-        logged=known.logged or journal is not None,
-    )
-    return Reading(read, replace(snapshot, **fill) if fill else snapshot, fill)
+    return {name: value for name, value in fill.items() if value is not None}
 
 
 def _is_anew(before: Snapshot | None, states: Sequence[Line], snapshot: Snapshot) -> bool:
@@ -121,16 +131,17 @@ def _progress(lines: Sequence[Line]) -> Progress | None:
 def summary(job: Snapshot, known: Known, lines: Sequence[Line], background: Background) -> Summary:
     """What a job that ended came to; `lines` are the last ones of its log, `background` what came before."""
     began, ended = job.started_at, job.finished_at
-    step, total = _reached(job, known, lines) if job.status is not Status.SUCCEEDED else (None, None)
+    is_success = job.status is Status.SUCCEEDED
+    step, total = (None, None) if is_success else _reached(job, known, lines)
     return Summary(
-        cause=cause_of(job, lines),
+        cause=None if is_success else cause_of(job, lines),
         queued_for=began - job.created_at if began and job.created_at and began >= job.created_at else None,
         ran_for=ended - began if began and ended and ended >= began else None,
         metrics=known.metrics,
         step=step,
         total_steps=total,
-        first=_first(lines, background),
-        last_run=compared(job, background.earlier),
+        first=_first(lines, background) if lines or background.first else {},
+        last_run=compared(job, background.earlier) if is_success else None,
     )
 
 

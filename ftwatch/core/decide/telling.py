@@ -1,11 +1,14 @@
 """Making events: each linked to the one before, and who gets it, or why somebody does not."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
+
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from ftwatch.core import event as events
 from ftwatch.core.closure import lasting
-from ftwatch.core.diff import Change, is_volatile
+from ftwatch.core.diff import Change, news_among
 from ftwatch.core.event import Data, Event, SavedModel, Severity, Summary, event_id
 from ftwatch.core.flapping import FOLDED, Flapping
 from ftwatch.core.job import JobKey, Snapshot, Status
@@ -35,6 +38,12 @@ def assign(
     flapping: they hear of it again when that is over.
     """
     routed = route(event, routing, now)
+    if not (also or spared or folded or routed.holds or routed.reminds):
+        id = event.id
+        return (
+            [Assignment(id, name, reason) for name, reason in routed.selected],
+            [Refusal(id, verdict.notifier, verdict.reason) for verdict in routed.verdicts],
+        )
     everybody: set[str] = set()
     if spared or folded:
         everybody = {one.name for one in routing.recipients if one.audience == "people"}
@@ -76,9 +85,10 @@ class Telling:
         self.told = list(known.told) if known else []
         # Who was told that the job's state comes and goes.
         self.folds: tuple[str, ...] = ()
-        if known is not None and any(rule.name == Flapping.name for rule in policy.rules):
-            self.folds = known.alerts.get(Flapping.name, ("", ()))[1]
-        self.ends = {one.left for one in known.relapses if one.left.is_terminal} if known else set()
+        if known is not None and Flapping.name in known.alerts:
+            is_on = any(rule.name == Flapping.name for rule in policy.rules)
+            self.folds = known.alerts[Flapping.name][1] if is_on else ()
+        self.relapses = known.relapses if known else ()
         self.events: list[Event] = []
         self.deliveries: list[Assignment] = []
         self.verdicts: list[Refusal] = []
@@ -105,7 +115,7 @@ class Telling:
         """Makes the job's next event and finds who gets it; returns their names."""
         self.sequence += 1
         link = self.link or snapshot.key
-        news = [change for change in changes if not is_volatile(change, snapshot.status)]
+        news = news_among(changes, snapshot.status)
         if news or not changes:
             about = (checkpoint.step, checkpoint.model or checkpoint.id) if checkpoint else ()
             id = event_id(link, kind, news, *about)
@@ -113,55 +123,50 @@ class Telling:
         else:
             id = event_id(link, kind, changes, self.sequence)
         moment = _believable(occurred, snapshot, self.now)
+        # Fifteen keywords: more are passed by way of a dictionary.
+        data = Data(
+            id=snapshot.id,
+            provider=snapshot.provider,
+            kind=snapshot.kind,
+            name=snapshot.name,
+            labels=snapshot.labels,
+            status=status,
+            previous_status=before,
+            sequence=self.sequence,
+            skipped=skipped,
+            occurred_at=moment,
+            observed_at=int(self.now),
+            changes=changes,
+            summary=UNSET if summary is None else summary,
+            gap=gap_of(moment, self.now, self.policy.gaps) or UNSET,
+            job=snapshot,
+        )
         extra: dict[str, Any] = {}
         if incomplete:
             extra["incomplete"] = incomplete
         if note is not None:
             extra["note"] = note
-        if summary is not None:
-            extra["summary"] = summary
         if checkpoint is not None:
             extra["checkpoint"] = checkpoint
         if continues is not None:
             extra["continues"] = continues
-        gap = gap_of(moment, self.now, self.policy.gaps)
-        if gap is not None:
-            extra["gap"] = gap
-        event = Event(
-            id=id,
-            type=kind,
-            created_at=moment,
-            severity=severity,
-            data=Data(
-                id=snapshot.id,
-                provider=snapshot.provider,
-                kind=snapshot.kind,
-                name=snapshot.name,
-                labels=snapshot.labels,
-                status=status,
-                previous_status=before,
-                sequence=self.sequence,
-                skipped=skipped,
-                occurred_at=moment,
-                observed_at=int(self.now),
-                changes=changes,
-                job=snapshot,
-                **extra,
-            ),
-        )
+        if extra:
+            data = replace(data, **extra)
+        event = Event(id=id, type=kind, created_at=moment, severity=severity, data=data)
         ended = kind.startswith(events.JOB) and status is not None and status.is_terminal
-        owed = {*also, *(self.told if ended else ())}
-        folded = self.folds if self._is_one_of_many(kind, status) else ()
+        owed = (*also, *self.told) if ended else also
+        folded = self.folds if self.folds and self._is_one_of_many(kind, status) else ()
         deliveries, verdicts = assign(event, self.policy.routing, self.now, owed, spared, folded)
         self.events.append(event)
         self.deliveries += deliveries
         self.verdicts += verdicts
-        names = tuple(assignment.notifier for assignment in deliveries)
-        if ended:
+        names = tuple([assignment.notifier for assignment in deliveries])
+        if ended and self.told:
             # It may turn out to be none: who was told of it is owed what the job comes to after all.
             self.told = [name for name in self.told if name in folded]
-        people = set(_people(self.policy.routing))
-        self.told += [name for name in names if name in people and name not in self.told]
+        people = _people(self.policy.routing)
+        if people:
+            self.told += [name for name in names if name in people and name not in self.told]
         return names
 
     def _is_one_of_many(self, kind: str, status: Status | None) -> bool:
@@ -171,13 +176,12 @@ class Telling:
         """
         if status is None or status is Status.UNKNOWN or kind != events.JOB + status:
             return False
-        return not status.is_terminal or status in self.ends
+        return not status.is_terminal or any(one.left is status for one in self.relapses)
 
 
-def _people(routing: Routing) -> Iterator[str]:
-    for recipient in routing.recipients:
-        if recipient.audience == "people" and recipient.closure:
-            yield recipient.name
+def _people(routing: Routing) -> list[str]:
+    """Who is owed the end of what was told."""
+    return [one.name for one in routing.recipients if one.audience == "people" and one.closure]
 
 
 def _believable(occurred: int | None, snapshot: Snapshot, now: float) -> int:

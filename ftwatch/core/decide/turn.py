@@ -1,7 +1,5 @@
 """One decision in the making: what a look, its absence or a moment gone by means for a job."""
 
-from itertools import pairwise
-
 from msgspec.structs import replace
 
 from ftwatch.core import ack as acks
@@ -15,13 +13,20 @@ from ftwatch.core.event import SavedModel, Severity, Summary, status_severity
 from ftwatch.core.flapping import Flapping, is_relapse, remember
 from ftwatch.core.job import Snapshot, Status
 from ftwatch.core.journal import Checkpoint, Journal, between, caught_up, goes_on, restarts
-from ftwatch.core.known import STAGE, Decision, Known, Look, Policy
+from ftwatch.core.known import STAGE, Ack, Decision, Known, Look, Policy
 from ftwatch.core.route import watches
 from ftwatch.core.rule import Facts, Relapse, Silent
 
 __all__ = ["FIRST_STATES", "RESULTS", "Turn"]
 
 FIRST_STATES = frozenset({Status.VALIDATING_FILES, Status.QUEUED, Status.RUNNING})
+
+# What a job may have done before it ran; nothing is known of it before it is met.
+NONE: frozenset[str] = frozenset()
+WAITED = frozenset({None, Status.VALIDATING_FILES, Status.QUEUED})
+NOTHING_READ = Journal()
+# What is known of what came before a job's end, where nobody looked.
+UNKNOWN = Background()
 
 # What a finished job may still learn about itself, worth telling.
 RESULTS = frozenset({"fine_tuned_model", "result_files", "error", "trained_tokens"})
@@ -35,7 +40,7 @@ class Turn(Telling):
         self.known = known
         self.words: list[str] = []
         self.successors: dict[str, str] = {}
-        self.journal = Journal()
+        self.journal = NOTHING_READ
         self.saved: tuple[Checkpoint, ...] = ()
 
     # ------------------------------------------------------------------------------ the three ways in
@@ -62,8 +67,11 @@ class Turn(Telling):
         unmet = known is None or unknown or _was_held_at_first_sight(known)
         before = None if unmet or known is None else known.snapshot
         is_news = not (unmet and self.policy.baseline)
-        since = _first_since(snapshot, self.now) if is_news else self.now
-        base = known if known and not unknown else Known(snapshot=snapshot, status_since=since)
+        if known is not None and not unknown:
+            base = known
+        else:
+            since = _first_since(snapshot, self.now) if is_news else self.now
+            base = Known(snapshot=snapshot, status_since=since)
         is_over = before is not None and before.status.is_terminal and before.status is snapshot.status
         if is_over and look.journal is not None and goes_on(look.journal.lines, base.arrival):
             # It began anew and ended the same way again.
@@ -79,6 +87,9 @@ class Turn(Telling):
             self.saved = () if is_history else journal.checkpoints
             if before is not None and is_history:
                 before = replace(before, **reading.filled)
+        held_at = None
+        if is_news and self._must_wait(known, snapshot):
+            held_at = known.held_at if known and known.held_at is not None else self.now
         base = replace(
             base,
             ignored=False,
@@ -87,13 +98,13 @@ class Turn(Telling):
             missing_at=None,
             fingerprint=look.fingerprint or self._still_settled(snapshot),
             heard_at=look.heard_at if look.heard_at is not None else base.heard_at,
+            held=snapshot if held_at is not None else None,
+            held_at=held_at,
         )
-        if is_news and self._must_wait(known, snapshot):
-            held_at = known.held_at if known and known.held_at is not None else self.now
+        if held_at is not None:
             if before is not None:
                 self._save(before)
-            return self._judged(replace(base, snapshot=before or snapshot, held=snapshot, held_at=held_at))
-        base = replace(base, held=None, held_at=None)
+            return self._judged(replace(base, snapshot=before or snapshot))
         if before is None:
             base = self._meet(base, snapshot) if is_news else replace(base, states=())
             base = replace(base, snapshot=snapshot)
@@ -199,21 +210,21 @@ class Turn(Telling):
             arrival, unproved = proof.arrival, ()
         elif before is not after.status:
             arrival, unproved = None, (*(() if proof.states else unproved), after.status)
-        now, lived = self.now, (before, *(line.status for line in proof.states), after.status)
-        attempt = known.attempt + restarts(status for status in lived if status)
-        moments = [now if line.at is None else min(line.at, now) for line in proof.states] + [now]
-        relapses = [
-            Relapse(moment, one)
-            for moment, (one, other) in zip(moments, pairwise(lived), strict=True)
-            if one and other and is_relapse(one, other)
-        ]
+        attempt, relapses, last = known.attempt, [], before
+        for line in (*proof.states, None):
+            status, at = (line.status, line.at) if line is not None else (after.status, None)
+            if last and status and not status.is_terminal:
+                attempt += last.is_terminal
+                if is_relapse(last, status):
+                    relapses.append(Relapse(self.now if at is None else min(at, self.now), last))
+            last = status
         known = replace(
             known,
             states=proof.left,
             arrival=arrival,
             unproved=unproved,
             attempt=attempt,
-            relapses=remember(known.relapses, relapses),
+            relapses=remember(known.relapses, relapses) if relapses else known.relapses,
         )
         last, saved = before, list(self.saved)
         self.saved = ()
@@ -259,8 +270,7 @@ class Turn(Telling):
 
     def _prove(self, before: Status | None, after: Snapshot) -> Status | None:
         """Tells of a run that began and ended between two looks, where its start time proves it."""
-        waited = before in (None, Status.VALIDATING_FILES, Status.QUEUED)
-        if not waited or after.status in FIRST_STATES or after.started_at is None:
+        if before not in WAITED or after.status in FIRST_STATES or after.started_at is None:
             return before
         # A job that was queued anew still tells when its first run began.
         told = self.known.snapshot.started_at if self.known and before is not None else None
@@ -287,8 +297,8 @@ class Turn(Telling):
     ) -> None:
         """The status became another one: what lies between is told first, where it is proven."""
         before, status = self._prove(before, after), after.status
-        if status is not before:
-            rest = (change for change in changes if change.field != "status")
+        if status is not before and not (changes and changes[0] == Change("status", before, status)):
+            rest = [change for change in changes if change.field != "status"]
             changes = (Change("status", before, status), *rest)
         kind, severity = events.JOB + status, status_severity(status)
         if status is Status.UNKNOWN:
@@ -297,7 +307,7 @@ class Turn(Telling):
                 kind, severity = events.UPDATED, Severity.DETAIL
             else:
                 self.words.append(word)
-        is_short = status is Status.SUCCEEDED and after.fine_tuned_model is None
+        is_short = after.fine_tuned_model is None and status is Status.SUCCEEDED
         incomplete = is_short and self.policy.names_models
         self.tell(
             kind,
@@ -312,8 +322,7 @@ class Turn(Telling):
         )
 
     def _summary(self, job: Snapshot, known: Known) -> Summary:
-        background = self.policy.backgrounds.get(job.id, Background())
-        return summary(job, known, self.journal.lines, background)
+        return summary(job, known, self.journal.lines, self.policy.backgrounds.get(job.id, UNKNOWN))
 
     def _judged(self, known: Known) -> Decision:
         """Lets every rule look at the job as it now stands, and settles when to wake up for it."""
@@ -323,7 +332,7 @@ class Turn(Telling):
             heard_at=self._heard_at(known),
             ends=self.policy.ends,
             relapses=known.relapses,
-            firing=frozenset(known.alerts),
+            firing=frozenset(known.alerts) if known.alerts else NONE,
         )
         status, alerts, wakes = known.snapshot.status, dict(known.alerts), []
         ack = acks.still(self.known, known)
@@ -334,6 +343,8 @@ class Turn(Telling):
                 wakes.append(finding.wake_at)
             subject = finding.subject if finding.note and awake else None
             firing = alerts.get(rule.name)
+            if firing is None and subject is None:
+                continue
             before, _, stage = (firing[0] if firing else "").partition(STAGE)
             if firing and before != subject:
                 if not finding.is_over:
@@ -361,7 +372,7 @@ class Turn(Telling):
                 )
         if known.held_at is not None:
             wakes.append(known.held_at + self.policy.settle)
-        return self._decision(replace(known, alerts=alerts, ack=ack, wake_at=min(wakes, default=None)))
+        return self._decision(known, alerts, ack, min(wakes) if wakes else None)
 
     def _heard_at(self, known: Known) -> float | None:
         """Since when the job could have been heard, and was not: whoever was deaf meanwhile is no judge.
@@ -375,7 +386,7 @@ class Turn(Telling):
 
     def _must_wait(self, known: Known | None, snapshot: Snapshot) -> bool:
         """Whether this is a success whose model has not arrived, and may still."""
-        if snapshot.status is not Status.SUCCEEDED or snapshot.fine_tuned_model is not None:
+        if snapshot.fine_tuned_model is not None or snapshot.status is not Status.SUCCEEDED:
             return False
         if not self.policy.names_models:
             return False
@@ -385,10 +396,19 @@ class Turn(Telling):
             return known.held_at <= self.now < known.held_at + self.policy.settle
         return known.snapshot.status is not Status.SUCCEEDED and self.policy.settle > 0
 
-    def _decision(self, known: Known) -> Decision:
+    def _decision(
+        self,
+        known: Known,
+        alerts: dict[str, tuple[str, tuple[str, ...]]],
+        ack: Ack | None,
+        wake_at: float | None,
+    ) -> Decision:
         return Decision(
             known=replace(
                 known,
+                alerts=alerts,
+                ack=ack,
+                wake_at=wake_at,
                 sequence=self.sequence,
                 link=self.link if isinstance(self.link, str) else None,
                 told=tuple(self.told),

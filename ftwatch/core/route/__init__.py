@@ -59,6 +59,10 @@ __all__ = [
 OWN = "ftwatch."
 AT_ONCE = Holding()
 TUNING = "fine_tuning."
+COMMAND = "command"
+
+# From which rank on people and programs are told where no route says it.
+FLOOR = Severity.INFO.rank
 
 UNNAMED = "no route names it"
 UNMATCHED = "no route matches"
@@ -167,14 +171,14 @@ class Routing(Struct, frozen=True, kw_only=True):
     silences: tuple[Silence, ...] = ()
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """Why a notifier does not get an event."""
 
     notifier: str
     reason: str
 
 
-class Routed(Struct, frozen=True):
+class Routed(Struct, frozen=True, gc=False):
     """Who gets an event, each with the reason (`route 2`, `default`), and why the others do not.
 
     `holds` are those of them who get it later, with what they wait for; `reminds` those who are told of it
@@ -189,26 +193,33 @@ class Routed(Struct, frozen=True):
 
 def route(event: Event, routing: Routing, now: float) -> Routed:
     """Who gets `event` at `now` (Unix seconds). Every recipient is selected once or has its verdict."""
-    silence = silence_of(event, routing, now)
+    silence = silence_of(event, routing, now) if routing.silences else None
     selected: list[tuple[str, str]] = []
     verdicts: list[Verdict] = []
     holds: dict[str, Hold] = {}
     reminds: dict[str, float] = {}
-    lasts = lasting(event) is not None
+    about = event.data.notifier
+    is_unrouted = routing.routes is None and event.type.startswith(TUNING)
+    unrouted = _default(event)
     for recipient in routing.recipients:
-        if event.data.notifier and event.data.notifier == recipient.name:
+        if about and about == recipient.name:
             verdicts.append(Verdict(recipient.name, "the event is about this notifier itself"))
         elif silence is not None:
             verdicts.append(Verdict(recipient.name, f"silenced by {silence.title}"))
         else:
-            chosen, reason, by = _choose(event, recipient, routing.routes)
+            if is_unrouted and recipient.kind != COMMAND:
+                # Where nobody wrote a route it is the same for all of them.
+                chosen, reason, by = unrouted
+            else:
+                chosen, reason, by = _choose(event, recipient, routing.routes)
             if chosen:
                 selected.append((recipient.name, reason))
-                held = held_for(event, recipient, now, by)
+                held = held_for(event, recipient, now, by) if by or recipient.holding else None
                 if held is not None:
                     holds[recipient.name] = held
-                if by is not None and by.remind is not None and lasts and recipient.audience == "people":
-                    reminds[recipient.name] = by.remind
+                remind = by.remind if by is not None and recipient.audience == "people" else None
+                if remind is not None and lasting(event) is not None:
+                    reminds[recipient.name] = remind
             else:
                 verdicts.append(Verdict(recipient.name, reason))
     return Routed(tuple(selected), tuple(verdicts), holds, reminds)
@@ -276,7 +287,7 @@ def _choose(
         return False, "ftwatch's own events go to machines only where a route names the type", None
     if not event.type.startswith(TUNING):
         return False, "foreign events go only where a route matches them", None
-    if recipient.kind == "command":
+    if recipient.kind == COMMAND:
         return False, "a command runs only where a route names it", None
     return _default(event)
 
@@ -290,7 +301,7 @@ def _choose_report(event: Event, recipient: Recipient) -> tuple[bool, str, Route
 
 
 def _default(event: Event) -> tuple[bool, str, Route | None]:
-    if event.severity.rank < Severity.INFO.rank:
+    if event.severity.rank < FLOOR:
         return False, "below the default floor (info)", None
     return True, "default", None
 
