@@ -182,8 +182,6 @@ def main() -> None:
                             number += 1
                             time.sleep(REST)
                             times["theirs"].append(alert(peer, receiver, number))
-                            # What it does after its message must not fall into our next one.
-                            time.sleep(REST)
     few, crowd = (statistics.median(times[name]) * 1e3 for name in ("few", "crowd"))
     theirs = statistics.median(times["theirs"]) * 1e3 if times["theirs"] else None
     say(
