@@ -212,6 +212,13 @@ class Listing:
             self.unreadable[fingerprint(raw).hex()] = str(error)
             return None
 
+    def glimpse(self, raw: bytes) -> Snapshot | None:
+        """As `read`, of a job that is asked for itself: whether it can be read is said of that answer."""
+        try:
+            return self._provider.read(raw)
+        except Unreadable:
+            return None
+
 
 def _are_all(ids: Iterable[str], active: Set[str]) -> bool:
     """Whether each of these jobs is still active."""

@@ -363,12 +363,13 @@ class Walk:
         crowd = len(entries) + agenda.waiting > CROWD or (whole and inquiry.is_crowded)
         looks, over = [], set()
         for id, (raw, mark) in entries.items():
-            snapshot = self._listing.read(raw)
+            counts = (truth or (crowd and id not in inquiry.contradicted)) and not inquiry.logbook.asks
+            snapshot = self._listing.read(raw) if counts else self._listing.glimpse(raw)
             if snapshot is not None:
                 is_over = snapshot.status.is_terminal
                 if is_over:
                     over.add(id)
-                if (truth or (crowd and id not in inquiry.contradicted)) and not inquiry.logbook.asks:
+                if counts:
                     looks.append(inquiry.look(snapshot, raw, inquiry.logbook.told(raw)))
                     if truth or is_over or (whole and self._is_step(id, snapshot.status)):
                         continue
