@@ -55,7 +55,7 @@ class Ack(Struct, frozen=True, kw_only=True):
     alerts: dict[str, str] = field(default_factory=dict)
 
 
-class Known(Struct, frozen=True, kw_only=True, gc=False):
+class Known(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is remembered of a job between looks. `snapshot` is the last one that was told.
 
     `version` is for compare-and-swap (0: not stored yet), `link` the id of the job's last event that was
