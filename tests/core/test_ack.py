@@ -175,11 +175,12 @@ def test_nobody_acknowledges_nothing() -> None:
         acknowledge(Known(snapshot=replace(JOB, status=Status.FAILED), status_since=NOW), "", "", NOW)
 
 
-def test_what_an_older_version_knew_has_no_ack() -> None:
+def test_what_an_older_version_knew_has_no_ack_or_says_that_there_is_none() -> None:
     known = Known(snapshot=JOB, status_since=NOW)
     document = msgspec.json.decode(msgspec.json.encode(known))
-    del document["ack"]
+    assert "ack" not in document
     assert msgspec.convert(document, Known) == known
+    assert msgspec.convert({**document, "ack": None, "gone": False, "alerts": {}}, Known) == known
 
 
 says = st.one_of(st.none(), st.tuples(st.sampled_from(["flu", "cold"]), st.sampled_from(["1", "2", "3"])))
