@@ -241,6 +241,22 @@ async def test_a_posting_notifier_that_raises_is_survived(store: Store, clock: A
     assert store.history.deliveries()[-1].reason == "KeyError in the code of 'toy'"
 
 
+@pytest.mark.parametrize("posts", [True, False])
+async def test_a_notifier_that_answers_nothing_is_survived(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch, *, posts: bool
+) -> None:
+    async def nothing(*about: Any, **more: Any) -> None:
+        return None
+
+    toy = Poster()
+    toy.posts = posts
+    monkeypatch.setattr(toy, "post" if posts else "send", nothing)
+    bench = Bench(store, clock, toy)
+    bench.happen("a", Status.QUEUED)
+    await bench.round()
+    assert store.history.deliveries()[-1].reason == "AttributeError in the code of 'toy'"
+
+
 async def test_why_a_message_is_not_in_the_configs_words_stands_with_its_delivery(
     store: Store, clock: Any
 ) -> None:

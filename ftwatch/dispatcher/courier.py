@@ -173,10 +173,11 @@ class Courier:
     async def _tried(self, claim: Claim, type: str, send: Callable[[], Awaitable[Result]]) -> Try:
         """What came of one try."""
         at, begun = self._clock.now(), self._clock.ticks()
-        self._store.meter.tried[self._config.name] = begun + self._notifier.timeout
+        name, tried = self._config.name, self._store.meter.tried
+        tried[name] = max(tried.get(name, 0.0), begun + self._notifier.timeout)
         try:
-            result = await send()
+            result = _hushed(await send())
         except Exception as error:  # a guest may not crash the house
             self._log.exception("the notifier raised", event_id=claim.delivery.event_id)
             result = Result(Retry(f"{error.__class__.__name__} in the code of {self._config.kind!r}"))
-        return Try(claim, type, _hushed(result), at, self._clock.ticks() - begun)
+        return Try(claim, type, result, at, self._clock.ticks() - begun)
