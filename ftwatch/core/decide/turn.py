@@ -1,5 +1,7 @@
 """One decision in the making: what a look, its absence or a moment gone by means for a job."""
 
+from itertools import pairwise
+
 from msgspec.structs import replace
 
 from ftwatch.core import ack as acks
@@ -210,20 +212,18 @@ class Turn(Telling):
             arrival, unproved = proof.arrival, ()
         elif before is not after.status:
             arrival, unproved = None, (*(() if proof.states else unproved), after.status)
-        attempt, relapses, last = known.attempt, [], before
-        for line in (*proof.states, None):
-            status, at = (line.status, line.at) if line is not None else (after.status, None)
-            if last and status and not status.is_terminal:
-                attempt += last.is_terminal
-                if is_relapse(last, status):
-                    relapses.append(Relapse(self.now if at is None else min(at, self.now), last))
-            last = status
+        lived = [before, *[line.status for line in proof.states], after.status]
+        relapses = []
+        for place, (left, entered) in enumerate(pairwise(lived)):
+            if left and entered and is_relapse(left, entered):
+                at = proof.states[place].at if place < len(proof.states) else None
+                relapses.append(Relapse(self.now if at is None else min(at, self.now), left))
         known = replace(
             known,
             states=proof.left,
             arrival=arrival,
             unproved=unproved,
-            attempt=attempt,
+            attempt=known.attempt + restarts(status for status in lived if status),
             relapses=remember(known.relapses, relapses) if relapses else known.relapses,
         )
         last, saved = before, list(self.saved)
